@@ -1,0 +1,88 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one error tree of the controller.
+
+Every error says what is wrong; ``remedy`` says what to do about it. An action plugin catches ``TlsError`` at its edge, adds
+the host, and fails the task with ``str(error)``: nothing else of the exception reaches an output, so no secret can.
+"""
+
+from __future__ import annotations
+
+
+class TlsError(Exception):
+    """Base of all errors that are meant for people.
+
+    :param message: what is wrong and where, one sentence without a full stop.
+    :param remedy: what to do about it, one sentence without a full stop.
+    :param certificate: the name of the certificate concerned, where there is one.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, remedy: str | None = None, certificate: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.certificate = certificate
+
+    def __str__(self) -> str:
+        subject = f"certificate '{self.certificate}': " if self.certificate else ""
+        remedy = f". {self.remedy[:1].upper()}{self.remedy[1:]}." if self.remedy else ""
+        return f"{subject}{self.message}{remedy}"
+
+    def as_dict(self) -> dict[str, str | None]:
+        """JSON-ready form, as it stands in a task's result."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+class SpecError(TlsError):
+    """What the user wrote cannot be done; raised before anything is touched."""
+
+    code = "bad_input"
+
+
+class CertificateError(TlsError):
+    """A certificate, key or chain is not what it has to be (unreadable, other names, other key, broken chain)."""
+
+    code = "bad_certificate"
+
+
+class StoreError(TlsError):
+    """The store cannot be read or written."""
+
+    code = "store"
+
+
+class StoreConflict(StoreError):
+    """A put-if-unchanged met an entry that somebody else had changed."""
+
+    code = "store_conflict"
+
+
+class StoreBusy(StoreError):
+    """A lock of the store was not to be had in time."""
+
+    code = "store_busy"
+
+
+class PassphraseError(StoreError):
+    """The passphrase is missing, too short or not the one the store was made with."""
+
+    code = "passphrase"
+
+
+class IssuerError(TlsError):
+    """An issuer could not or would not issue."""
+
+    code = "issuer"
+
+
+class HostError(TlsError):
+    """A host could not do its part; ``code`` is the host's own word for it."""
+
+    def __init__(
+        self, message: str, *, code: str = "host", remedy: str | None = None, certificate: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy, certificate=certificate)
+        self.code = code

@@ -1,0 +1,116 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private keys at rest: PKCS#8 PEM (RFC 5958) encrypted under the store's passphrase.
+
+The standard form is a promise: ``openssl pkey -in root-1.key`` opens a key without this collection. Its key derivation
+is PBKDF2 with the few rounds that all tools use, so the passphrase has to carry the strength; short ones are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
+
+SHORTEST_PASSPHRASE = 12
+CHECK_ENTRY = "passphrase.json"
+SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+
+
+def put_key(store: Store, key: str, private_key: Any, *, expect: str | None) -> str:
+    """Seal a private key into the store; returns the entry's version.
+
+    :raises PassphraseError: none given, a short one, or another than the store's.
+    :raises StoreConflict: the entry changed.
+    """
+    passphrase = checked_passphrase(store)
+    pem = private_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase),
+    )
+    return store.put(key, pem, expect=expect)
+
+
+def get_key(store: Store, key: str) -> Any:
+    """A private key out of the store.
+
+    :raises StoreError: there is none under this name, or it is damaged.
+    :raises PassphraseError: none given, or the wrong one.
+    """
+    entry = store.get(key)
+    if entry is None:
+        raise StoreError(
+            f"the private key '{key}' is not in {store.describe()}", remedy="restore it from the store's backup"
+        )
+    if not store.passphrase:
+        raise missing_passphrase(store)
+    try:
+        return serialization.load_pem_private_key(entry.value, store.passphrase.encode())
+    except ValueError as error:
+        if b"-----END ENCRYPTED PRIVATE KEY-----" not in entry.value:
+            raise StoreError(
+                f"the private key '{key}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
+            ) from error
+        raise wrong_passphrase(store) from None
+
+
+def checked_passphrase(store: Store) -> bytes:
+    """The passphrase, after making sure that it is the one all other keys of the store are sealed with.
+
+    :raises PassphraseError: none given, a short one, or another than the store's.
+    """
+    if not store.passphrase:
+        raise missing_passphrase(store)
+    passphrase = store.passphrase.encode()
+    entry = store.get(CHECK_ENTRY)
+    if entry is None:
+        if len(store.passphrase) < SHORTEST_PASSPHRASE:
+            raise PassphraseError(
+                f"the passphrase of {store.describe()} is shorter than {SHORTEST_PASSPHRASE} characters",
+                remedy="make one with 'openssl rand -base64 32' and keep it in Ansible Vault",
+            )
+        try:
+            store.put(CHECK_ENTRY, json.dumps(check_value(passphrase)).encode(), expect=None)
+        except StoreConflict:
+            return checked_passphrase(store)
+        return passphrase
+    try:
+        kept = json.loads(entry.value)
+        salt, expected = bytes.fromhex(kept["salt"]), str(kept["digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"'{CHECK_ENTRY}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
+        ) from error
+    if not hmac.compare_digest(check_value(passphrase, salt)["digest"], expected):
+        raise wrong_passphrase(store)
+    return passphrase
+
+
+def check_value(passphrase: bytes, salt: bytes | None = None) -> dict[str, str]:
+    """A salted scrypt value (RFC 7914) that tells the passphrase from others without keeping it."""
+    salt = salt or secrets.token_bytes(16)
+    return {"salt": salt.hex(), "digest": hashlib.scrypt(passphrase, salt=salt, dklen=32, **SCRYPT).hex()}
+
+
+def missing_passphrase(store: Store) -> PassphraseError:
+    """No passphrase where one is needed."""
+    return PassphraseError(
+        f"{store.describe()} needs its passphrase for this", remedy="set tls_store.passphrase, best from Ansible Vault"
+    )
+
+
+def wrong_passphrase(store: Store) -> PassphraseError:
+    """Another passphrase than the store's."""
+    return PassphraseError(
+        f"wrong passphrase for {store.describe()}",
+        remedy="give the passphrase the store was made with (tls_store.passphrase); nothing was changed",
+    )

@@ -1,0 +1,137 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services that use a certificate: a preset's name or a description, and the endpoints that prove it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.services import PRESETS
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names
+
+SERVICE_FIELDS = ("name", "validate", "reload", "check", "endpoints")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a certificate is served.
+
+    :param server_name: SNI, None: none is sent.
+    :param explicit: the user named it, so the certificate has to be served there; else it came with a preset.
+    """
+
+    host: str
+    port: int
+    server_name: str | None
+    certificate: str
+    explicit: bool
+
+
+@dataclass(frozen=True)
+class Service:
+    """How a service is checked, reloaded and proven; commands are argument lists, None: as the preset has it."""
+
+    name: str
+    preset: str | None = None
+    validate: tuple[str, ...] | None = None
+    reload: tuple[str, ...] | None = None
+    check: tuple[str, ...] | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+
+    def as_request(self) -> dict[str, Any]:
+        """The form the host gets."""
+        return dataclasses.asdict(self)
+
+
+def parse_service(raw: Any, certificate: str, names: Names) -> Service:
+    """One of a certificate's ``services``: a preset's name, or a mapping with ``name``.
+
+    :raises SpecError: an unknown preset, a mapping that neither names a preset nor says how to reload, bad endpoints.
+    """
+    fields = Fields({"name": raw} if isinstance(raw, str) else raw, SERVICE_FIELDS, "services")
+    name = str(fields.get("name", ""))
+    if not name:
+        raise SpecError("services: a service needs a name")
+    if isinstance(raw, str) or (name not in PRESETS and "reload" not in fields.raw):
+        one_of(name, PRESETS, "services")
+    preset = PRESETS.get(name)
+    explicit = "endpoints" in fields.raw
+    endpoints = fields.items("endpoints") if explicit else list(preset.endpoints if preset else ())
+    return Service(
+        name=name,
+        preset=name if preset else None,
+        validate=parse_command(fields, "validate"),
+        reload=parse_command(fields, "reload"),
+        check=parse_command(fields, "check"),
+        endpoints=tuple(parse_endpoint(entry, certificate, names, explicit) for entry in endpoints),
+    )
+
+
+def parse_command(fields: Fields, field: str) -> tuple[str, ...] | None:
+    """A command as argument list; a text is split as a shell would, but no shell runs it.
+
+    :raises SpecError: an empty list, or quotes that do not close.
+    """
+    value = fields.get(field)
+    if value is None:
+        return None
+    try:
+        command = tuple(shlex.split(value) if isinstance(value, str) else (str(word) for word in fields.items(field)))
+    except ValueError as error:
+        raise SpecError(f"services: {field}: {error}", remedy="write it as a list of words") from None
+    if not command:
+        raise SpecError(f"services: {field} is empty", remedy="leave it out where there is nothing to run")
+    return command
+
+
+def parse_endpoint(raw: Any, certificate: str, names: Names, explicit: bool) -> Endpoint:
+    """``host:port``, ``[v6]:port`` or ``{host, port, server_name}``; SNI defaults to the certificate's first DNS name.
+
+    :raises SpecError: no host, or no port between 1 and 65535.
+    """
+    if isinstance(raw, str):
+        host, _colon, port = raw.rpartition(":")
+        raw = {"host": host, "port": port}
+    fields = Fields(raw, ("host", "port", "server_name"), "endpoints")
+    host = str(fields.get("host", "")).strip("[]")
+    try:
+        port = int(fields.get("port", ""))
+    except ValueError:
+        port = 0
+    if not host or not 0 < port < 65536:
+        raise SpecError(f"endpoints: '{raw}' is not host and port", remedy="write 127.0.0.1:443 or [::1]:443")
+    return Endpoint(host, port, fields.text("server_name") or default_server_name(names), certificate, explicit)
+
+
+def default_server_name(names: Names) -> str | None:
+    """The SNI that asks for a certificate: its first name without a wildcard, else a name the wildcard stands for."""
+    plain = [name for name in names.dns_names if not name.startswith("*.")]
+    if plain:
+        return plain[0]
+    return names.dns_names[0].replace("*", "www", 1) if names.dns_names else None
+
+
+def merge_services(services: Iterable[Service]) -> tuple[Service, ...]:
+    """Each service once, with the endpoints of all certificates that name it.
+
+    :raises SpecError: two certificates describe one service in two ways.
+    """
+    merged: dict[str, Service] = {}
+    for service in services:
+        known = merged.setdefault(service.name, service)
+        if known is service:
+            continue
+        if dataclasses.replace(known, endpoints=()) != dataclasses.replace(service, endpoints=()):
+            raise SpecError(
+                f"the service '{service.name}' is described in two ways",
+                remedy="give all certificates the same validate, reload and check for it",
+            )
+        merged[service.name] = dataclasses.replace(known, endpoints=known.endpoints + service.endpoints)
+    return tuple(merged.values())

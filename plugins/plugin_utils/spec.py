@@ -1,0 +1,217 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The vocabulary: ``tls_certificates`` parsed into frozen values. No Ansible, no clock, no files.
+
+Whatever cannot be done is refused here, with the certificate's name and a remedy, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.durations import (
+    RenewBefore,
+    duration_text,
+    parse_duration,
+    parse_renew_before,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import (
+    Fields,
+    one_of,
+    parse_mode,
+    parse_path,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.names import NAME_FIELDS, parse_names
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import Service, merge_services, parse_service
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import USAGES, Names
+
+KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
+ROTATION_POLICIES = ("always", "never")
+KEY_LOCATIONS = ("host", "controller")
+OUTPUT_FORMATS = ("cert", "chain", "fullchain", "privkey", "combined", "pkcs12")
+FORMATS_WITH_KEY = frozenset({"privkey", "combined", "pkcs12"})
+OUTPUT_METHODS = ("link", "copy")
+CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+CERTIFICATE_FIELDS = (
+    "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
+    "owner", "group", "mode", "outputs", "services",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeySpec:
+    """How the private key is made and for how long it is used."""
+
+    algorithm: str = "ecdsa-p256"
+    rotation_policy: str = "always"
+    location: str = "host"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One more file a service wants; ``mode`` is an octal text such as ``0600``, owner and group None: the process's."""
+
+    path: str
+    format: str
+    method: str = "link"
+    owner: str | None = None
+    group: str | None = None
+    mode: str = "0644"
+
+
+@dataclass(frozen=True)
+class CertificateSpec:
+    """One wanted certificate of one host. ``duration`` is in seconds, None: the issuer's own."""
+
+    name: str
+    issuers: tuple[str, ...]
+    names: Names
+    usages: tuple[str, ...] = ("server_auth",)
+    private_key: KeySpec = KeySpec()
+    renew_before: RenewBefore = RenewBefore(fraction=0.33)
+    duration: int | None = None
+    owner: str | None = None
+    group: str | None = None
+    mode: str = "0600"
+    outputs: tuple[Output, ...] = ()
+    services: tuple[Service, ...] = ()
+
+    @property
+    def request_digest(self) -> str:
+        """SHA-256 over what a CSR says: when it changes, the present certificate no longer fits."""
+        content = [self.names.sans(), self.names.common_name, self.usages, self.private_key.algorithm]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """All that one host wants: its certificates, and each service once."""
+
+    certificates: tuple[CertificateSpec, ...]
+    services: tuple[Service, ...]
+
+
+def parse_host(raw: Any, lifetimes: Mapping[str, int | None]) -> HostSpec:
+    """``tls_certificates`` of one host.
+
+    :param lifetimes: the configured issuers' names, each with the lifetime of what it issues in seconds (None: it
+        alone decides).
+    :raises SpecError: see :func:`parse_certificate`; two certificates of one name; two outputs at one path; one
+        service described in two ways.
+    """
+    if not isinstance(raw, (list, tuple)):
+        raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
+    certificates = tuple(parse_certificate(entry, lifetimes) for entry in raw)
+    refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
+    paths = (output.path for certificate in certificates for output in certificate.outputs)
+    refuse_twice(paths, "two outputs have the path")
+    services = merge_services(service for certificate in certificates for service in certificate.services)
+    return HostSpec(certificates, services)
+
+
+def parse_certificate(raw: Any, lifetimes: Mapping[str, int | None]) -> CertificateSpec:
+    """One entry of ``tls_certificates``.
+
+    :raises SpecError: unknown fields, issuer, service or algorithm; bad names; ``renew_before`` not shorter than the
+        lifetime; a key that others could read.
+    """
+    if not isinstance(raw, Mapping):
+        raise SpecError(f"a certificate has to be a mapping, not '{raw}'")
+    name = str(raw.get("name", ""))
+    if not CERTIFICATE_NAME.fullmatch(name):
+        raise SpecError(
+            f"'{name}' is no name for a certificate",
+            remedy="a name becomes a directory: up to 64 letters, digits, dots, hyphens and underscores",
+        )
+    try:
+        return parse_fields(name, Fields(raw, CERTIFICATE_FIELDS), lifetimes)
+    except TlsError as error:
+        raise SpecError(error.message, remedy=error.remedy, certificate=name) from error
+
+
+def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None]) -> CertificateSpec:
+    """The rest of :func:`parse_certificate`, without the certificate's name in its errors."""
+    issuers = fields.strings("issuer")
+    if not issuers:
+        raise SpecError("has no issuer", remedy=f"name one of: {', '.join(lifetimes) or 'none is configured'}")
+    for issuer in issuers:
+        one_of(issuer, lifetimes, "issuer")
+    names = parse_names(fields.raw)
+    usages = tuple(sorted(set(fields.strings("usages") or ["server_auth"])))
+    for usage in usages:
+        one_of(usage, USAGES, "usages")
+    renew_before = parse_renew_before(fields.get("renew_before", "33%"))
+    duration = None if fields.get("duration") is None else parse_duration(fields.get("duration"))
+    for lifetime in {duration or lifetimes[issuer] for issuer in issuers} - {None}:
+        if not renew_before.fits(lifetime):
+            raise SpecError(
+                f"renew_before ({duration_text(renew_before.seconds or 0)}) is not shorter than the lifetime"
+                f" ({duration_text(lifetime)}): it would be renewed at every run",
+                remedy="use a part of the lifetime, such as 33%",
+            )
+    mode = parse_mode(fields.get("mode", "0600"), secret=True)
+    owner, group = fields.text("owner"), fields.text("group")
+    outputs = tuple(parse_output(entry, owner, group) for entry in fields.items("outputs"))
+    services = tuple(parse_service(entry, name, names) for entry in fields.items("services"))
+    return CertificateSpec(
+        name=name,
+        issuers=tuple(issuers),
+        names=names,
+        usages=usages,
+        private_key=parse_key(fields.get("private_key") or {}),
+        renew_before=renew_before,
+        duration=duration,
+        owner=owner,
+        group=group,
+        mode=mode,
+        outputs=outputs,
+        services=services,
+    )
+
+
+def parse_key(raw: Any) -> KeySpec:
+    """``private_key`` of an entry.
+
+    :raises SpecError: unknown fields or values.
+    """
+    fields = Fields(raw, ("algorithm", "rotation_policy", "location"), "private_key")
+    return KeySpec(
+        algorithm=one_of(fields.get("algorithm", "ecdsa-p256"), KEY_ALGORITHMS, "private_key.algorithm"),
+        rotation_policy=one_of(fields.get("rotation_policy", "always"), ROTATION_POLICIES, "private_key.rotation_policy"),
+        location=one_of(fields.get("location", "host"), KEY_LOCATIONS, "private_key.location"),
+    )
+
+
+def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
+    """One of ``outputs``; owner and group default to the certificate's.
+
+    :raises SpecError: unknown fields or formats, a relative path, or a mode that lets others read a key.
+    """
+    fields = Fields(raw, ("path", "format", "method", "owner", "group", "mode"), "outputs")
+    path = parse_path(fields.get("path"), "outputs: path")
+    form = one_of(fields.get("format", "fullchain"), OUTPUT_FORMATS, f"outputs: format of {path}")
+    secret = form in FORMATS_WITH_KEY
+    return Output(
+        path=path,
+        format=form,
+        method=one_of(fields.get("method", "link"), OUTPUT_METHODS, f"outputs: method of {path}"),
+        owner=fields.text("owner") or owner,
+        group=fields.text("group") or group,
+        mode=parse_mode(fields.get("mode", "0600" if secret else "0644"), secret=secret),
+    )
+
+
+def refuse_twice(values: Iterable[str], complaint: str) -> None:
+    """:raises SpecError: a value stands there twice."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise SpecError(f"{complaint} '{value}'", remedy="rename or remove one of them")
+        seen.add(value)

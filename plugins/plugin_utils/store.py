@@ -1,0 +1,126 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract of a store: what the controllers of one fleet share.
+
+Entries are small files of text (PEM, JSON) under names such as ``ca/internal/root-1.pem``. The ledger has a row for
+everything that was issued. Secrets are sealed before they come here (see ``sealing.py``): a store never holds a
+private key in the clear.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
+from ansible_collections.fleet.tls.plugins.plugin_utils.providers import load_provider
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The value under a key; ``version`` names this very value for :meth:`Store.put`."""
+
+    value: bytes
+    version: str
+
+
+@dataclass(frozen=True)
+class Issuance:
+    """A row of the ledger. Moments are seconds since the epoch; ``chain`` is PEM, leaf first; no secret is in it."""
+
+    request_id: str
+    issuer: str
+    host: str
+    certificate: str
+    serial: str
+    fingerprint: str
+    key_id: str
+    names: tuple[str, ...]
+    not_before: int
+    not_after: int
+    issued_at: int
+    reason: str
+    chain: str
+
+
+class Ledger(ABC):
+    """An exclusive look into the ledger; what was added is there when the session ends without an exception."""
+
+    @abstractmethod
+    def find(self, issuer: str, request_id: str) -> Issuance | None:
+        """The newest row of this request."""
+
+    @abstractmethod
+    def add(self, issuance: Issuance) -> None:
+        """Record one."""
+
+
+class Store(ABC):
+    """Get, put-if-unchanged, lock, ledger.
+
+    :param options: what the user wrote about it, less ``type``.
+    :raises SpecError: (constructor) an option that is unknown or does not fit.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.fields = Fields(options, ("passphrase", *self.option_names()), "store")
+        self.passphrase = self.fields.text("passphrase")
+
+    @classmethod
+    @abstractmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The options it takes besides ``type`` and ``passphrase``."""
+
+    @abstractmethod
+    def get(self, key: str) -> Entry | None:
+        """The entry, None where there is none.
+
+        :raises StoreError: it cannot be read.
+        """
+
+    @abstractmethod
+    def put(self, key: str, value: bytes, *, expect: str | None) -> str:
+        """Write an entry unless it changed; returns the new version. Durable when it returns.
+
+        :param expect: the version it must still have, None: it must not exist.
+        :raises StoreConflict: somebody else was faster.
+        """
+
+    @abstractmethod
+    def lock(self, name: str, *, wait: float = 60.0) -> AbstractContextManager[None]:
+        """Hold the lock ``name``; it ends with its holder, even a killed one.
+
+        :param wait: seconds.
+        :raises StoreBusy: not to be had in that time.
+        """
+
+    @abstractmethod
+    def ledger(self) -> AbstractContextManager[Ledger]:
+        """An exclusive session of the ledger.
+
+        :raises StoreBusy: another session held it for too long.
+        """
+
+    @abstractmethod
+    def issuances(self) -> Iterator[Issuance]:
+        """All rows, oldest first, without locking anybody out."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Which store this is, for messages."""
+
+
+def load_store(raw: Any) -> Store:
+    """``tls_store`` as a store.
+
+    :raises SpecError: not a mapping, no such type, or what the store itself refuses.
+    """
+    if not isinstance(raw, Mapping):
+        raise SpecError("store has to be a mapping", remedy="write store: {type: directory, path: …, passphrase: …}")
+    rest = {key: value for key, value in raw.items() if key != "type"}
+    return load_provider("store", raw.get("type") or "directory")(rest)
