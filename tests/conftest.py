@@ -1,0 +1,17 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""For every test: ``ansible_collections.fleet.tls`` is this checkout, and ``tools`` and ``fleet`` (below tests/) can be imported."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from ansible.plugins.loader import init_plugin_loader
+
+from tools import paths, trees
+
+trees.link()
+init_plugin_loader([str(paths.COLLECTIONS)])

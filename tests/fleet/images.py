@@ -1,0 +1,150 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Host images: a Debian with systemd, sshd and a web server, made from the machine's own package sources; no registry is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fleet.podman import PodmanError, podman
+
+RELEASES = ("bullseye", "bookworm", "trixie")  # Debian 11, 12, 13
+REPOSITORY = "localhost/fleet-tls"
+LABEL = "fleet-tls.image"
+
+INCLUDE = (
+    # the host itself
+    "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps",
+    # what the collection may expect of a managed host, and the server it cares for
+    "python3", "openssl", "ca-certificates", "nginx-light",
+    # for tests of a wrong clock
+    "faketime",
+)  # fmt: skip
+
+# Both keys come from a folder that the fleet mounts, so that an image holds no key and ssh knows each host from the start.
+SSHD = """HostKey /etc/fleet-ssh/host_ed25519
+AuthorizedKeysFile /etc/fleet-ssh/authorized_keys
+PasswordAuthentication no
+UsePAM no
+UseDNS no
+"""
+
+FILES = {
+    "/etc/ssh/sshd_config.d/fleet.conf": SSHD,
+    "/etc/sudoers.d/ops": "ops ALL=(ALL) NOPASSWD: ALL\n",
+    # Debian starts what it installs at the next boot; here a role has to do it.
+    "/etc/systemd/system-preset/00-fleet.preset": "disable nginx.service\n",
+}
+
+CUSTOMIZE = (
+    'chroot "$1" useradd --create-home --shell /bin/bash ops',
+    # sshd without PAM refuses an account whose password is locked with "!".
+    'chroot "$1" usermod --password "*" ops',
+    'chroot "$1" chmod 0440 /etc/sudoers.d/ops',
+    'chroot "$1" systemctl disable nginx.service',
+    'chroot "$1" systemctl mask getty.target console-getty.service systemd-logind.service systemd-udevd.service'
+    " systemd-resolved.service systemd-timesyncd.service systemd-networkd.service apt-daily.timer apt-daily-upgrade.timer"
+    " e2scrub_all.timer fstrim.timer dpkg-db-backup.timer",
+    'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id && : > "$1"/etc/machine-id',
+)
+
+
+class ImageError(Exception):
+    """The image of a release could not be built; the text names the release and the last words of the build."""
+
+
+def tag(release: str) -> str:
+    """The image's name; it changes with the recipe, so an image made by an older recipe is never taken."""
+    recipe = json.dumps([INCLUDE, FILES, CUSTOMIZE, release], sort_keys=True)
+    return "{0}/{1}:{2}".format(REPOSITORY, release, hashlib.sha256(recipe.encode()).hexdigest()[:12])
+
+
+def ensure(release: str) -> str:
+    """The tag of a release's image, built first where it is not there yet."""
+    if release not in RELEASES:
+        raise ImageError("unknown release {0}; known: {1}".format(release, ", ".join(RELEASES)))
+    name = tag(release)
+    if not _exists(name):
+        with _lock(release):
+            if not _exists(name):
+                print("building {0}".format(name), file=sys.stderr, flush=True)
+                _build(release, name)
+                _remove_stale(release, name)
+    return name
+
+
+def _exists(name: str) -> bool:
+    return bool(podman("images", "--quiet", "--filter", "reference=" + name).strip())
+
+
+def _build(release: str, name: str) -> None:
+    # /var/tmp: an archive is 250 MB, and /tmp may be memory.
+    with tempfile.TemporaryDirectory(prefix="fleet-tls-image-", dir="/var/tmp") as folder:
+        hooks = ["--customize-hook=" + line for line in CUSTOMIZE]
+        for number, (path, text) in enumerate(FILES.items()):
+            source = Path(folder) / str(number)
+            source.write_text(text, encoding="ascii")
+            hooks.insert(0, '--customize-hook=mkdir -p "$1{0}"'.format(Path(path).parent))
+            hooks.insert(1, "--customize-hook=upload {0} {1}".format(source, path))
+        archive = Path(folder) / "image.tar"
+        command = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join(INCLUDE), *hooks, release, str(archive)]
+        last = ""
+        for sources in _sources(release):
+            done = subprocess.run([*command, *sources], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                break
+            last = done.stderr.strip()
+        else:
+            words = [line for line in last.splitlines() if line.startswith(("E:", "W:", "Err:"))] or last.splitlines()
+            raise ImageError("no image of {0}: {1}".format(release, " ".join(words[-4:])))
+        changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "LABEL {0}={1}".format(LABEL, release)]
+        options = [option for change in changes for option in ("--change", change)]
+        podman("import", "--quiet", *options, str(archive), name, timeout=300)
+
+
+def _sources(release: str) -> Iterator[list[str]]:
+    """What to tell mmdebstrap of mirrors: on a Debian those that apt uses here, else (or when they fail) its own default."""
+    ask = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
+    found = {}
+    with contextlib.suppress(OSError):
+        for line in subprocess.run(ask, capture_output=True, text=True, check=False).stdout.splitlines():
+            label, _, uri = line.partition("|")
+            found.setdefault(label, uri)
+    if "Debian" in found and "Debian-Security" in found:
+        main, security = found["Debian"], found["Debian-Security"]
+        suites = ((main, release), (main, release + "-updates"), (security, release + "-security"))
+        yield ["deb {0} {1} main".format(uri, suite) for uri, suite in suites]
+    yield []
+
+
+def _remove_stale(release: str, current: str) -> None:
+    """Our own images of older recipes, a day old and not in use; other checkouts may be at a younger one."""
+    listing = podman(
+        "images",
+        "--filter",
+        "label={0}={1}".format(LABEL, release),
+        "--filter",
+        "until=24h",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    )
+    for name in listing.split():
+        if name != current and name.startswith(REPOSITORY + "/"):
+            with contextlib.suppress(PodmanError):  # in use
+                podman("rmi", name)
+
+
+@contextlib.contextmanager
+def _lock(release: str) -> Iterator[None]:
+    """Two checkouts that want the same image build it once."""
+    with open("/run/lock/fleet-tls-image-{0}.lock".format(release), "w", encoding="ascii") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,88 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The system packages the tools need, in one place, and how they are installed where we may."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+# use -> what shows that it is there (a program, or an absolute path) -> Debian's package
+PACKAGES: dict[str, dict[str, str]] = {
+    "nginx": {"nginx": "nginx-light", "openssl": "openssl"},
+    "lint": {"shellcheck": "shellcheck"},
+    "fleet": {
+        "podman": "podman",
+        "runc": "runc",
+        "/usr/lib/podman/netavark": "netavark",
+        "iptables": "iptables",  # netavark calls it
+        "mmdebstrap": "mmdebstrap",
+        "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+        "ssh": "openssh-client",
+        "openssl": "openssl",
+    },
+}
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+class SetupError(Exception):
+    """The machine lacks something that we may not, or could not, install; the text says what to run."""
+
+
+def find(program: str) -> str | None:
+    """Like shutil.which, and in /usr/sbin too, which an ordinary user's PATH leaves out."""
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+
+
+def missing(use: str) -> list[str]:
+    """Packages of ``use`` that are not there."""
+    wanted = PACKAGES[use].items()
+    return sorted({name for probe, name in wanted if not (find(probe) or (probe[0] == "/" and Path(probe).exists()))})
+
+
+def ensure(*uses: str) -> None:
+    """Install what the uses still need, or raise SetupError with the one command that does."""
+    names = sorted({name for use in uses for name in missing(use)})
+    if names:
+        install(names)
+
+
+def install(names: list[str]) -> None:
+    """apt-get install, quietly and without starting any service."""
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *names]
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SetupError("missing: {0}; as root run: {1}".format(", ".join(names), " ".join(command)))
+    print("installing " + " ".join(names), file=sys.stderr)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with services_left_alone():
+        if subprocess.run(command, env=env, capture_output=True, check=False).returncode != 0:
+            # Old package lists are the usual reason; a fresh container image has none at all.
+            subprocess.run(["apt-get", "update"], env=env, capture_output=True, check=False)
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise SetupError(
+                    "{0} failed:\n{1}".format(" ".join(command), done.stderr.strip() or done.stdout[-2000:])
+                )
+    if "nginx-light" in names and shutil.which("systemctl"):
+        # The tests start an nginx of their own; the package's must not take port 80 at the next boot.
+        subprocess.run(["systemctl", "disable", "nginx"], capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def services_left_alone() -> Iterator[None]:
+    """Debian's policy-rc.d: 101 forbids package scripts to start or restart anything."""
+    ours = not POLICY.exists()
+    if ours:
+        POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+        POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            POLICY.unlink(missing_ok=True)

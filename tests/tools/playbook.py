@@ -1,0 +1,111 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run ansible-playbook as a user would, and give back what it did as values."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tools import paths
+
+
+@dataclass(frozen=True)
+class PlaybookResult:
+    """How a run ended.
+
+    stats: host -> ok, changed, failures, unreachable, skipped, rescued, ignored.
+    task_results: one dict a host and task with host, task, action, status (ok, failed, ignored, skipped, unreachable) and result.
+    """
+
+    rc: int
+    stdout: str
+    stderr: str
+    stats: dict[str, dict[str, int]] = field(default_factory=dict)
+    task_results: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """Changed tasks of all hosts."""
+        return sum(each["changed"] for each in self.stats.values())
+
+    def results(
+        self, *, host: str | None = None, task: str | None = None, action: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The bare results of those tasks whose host, name or action are as asked."""
+        wanted = {"host": host, "task": task, "action": action}
+        return [
+            each["result"]
+            for each in self.task_results
+            if all(value is None or each[key] == value for key, value in wanted.items())
+        ]
+
+    def check(self) -> PlaybookResult:
+        """Itself when the run succeeded, else an AssertionError with the run's own words."""
+        if self.rc != 0:
+            raise AssertionError("ansible-playbook ended with {0}\n{1}\n{2}".format(self.rc, self.stdout, self.stderr))
+        return self
+
+
+def ansible_environment(venv: str = "main", extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment, less its own Ansible settings, with the tests' configuration and programs."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    # A locale without UTF-8 makes Ansible refuse to start; C.UTF-8 is everywhere.
+    env.update(ANSIBLE_CONFIG=str(paths.ANSIBLE_CFG), PATH=paths.tool_path(venv), LC_ALL="C.UTF-8", ANSIBLE_NOCOLOR="1")
+    env.pop("PYTHONPATH", None)
+    return {**env, **(extra or {})}
+
+
+def playbook_command(
+    playbook: str | Path,
+    inventory: str | Path,
+    extra_vars: Mapping[str, Any] | None = None,
+    args: Sequence[str] = (),
+    venv: str = "main",
+) -> list[str]:
+    """The command line; for tests that start ansible-playbook themselves in order to kill it."""
+    program = paths.venv(venv) / "bin" / "ansible-playbook"
+    options = ["--extra-vars", json.dumps(extra_vars)] if extra_vars else []
+    return [str(program), "-i", str(inventory), *options, *args, str(playbook)]
+
+
+def run_playbook(
+    playbook: str | Path,
+    inventory: str | Path,
+    extra_vars: Mapping[str, Any] | None = None,
+    args: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    *,
+    venv: str = "main",
+    cwd: str | Path | None = None,
+) -> PlaybookResult:
+    """Run a playbook (a path, or a collection's fleet.tls.name) and wait; subprocess.TimeoutExpired when it takes too long."""
+    with tempfile.TemporaryDirectory(prefix="fleet-tls-run-") as folder:
+        record = Path(folder) / "results.jsonl"
+        environment = ansible_environment(
+            venv, {"ANSIBLE_CALLBACKS_ENABLED": "fleet_tls_results", "FLEET_TLS_RESULTS": str(record), **(env or {})}
+        )
+        done = subprocess.run(
+            playbook_command(playbook, inventory, extra_vars, args, venv),
+            env=environment,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        records = (
+            [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+        )
+    stats = next((each["stats"] for each in records if "stats" in each), {})
+    return PlaybookResult(
+        done.returncode, done.stdout, done.stderr, stats, [each for each in records if "host" in each]
+    )

@@ -1,0 +1,38 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the parts of .dev/ that are named: link, copy, core, test, oldest, bench, nginx, fleet. Run by ./dev; standard library only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tools import packages, trees, venvs  # noqa: E402
+
+PARTS = {
+    "link": trees.link,
+    "copy": trees.copy,
+    "core": lambda: venvs.ensure("main", "core"),
+    "test": lambda: venvs.ensure("main"),
+    "oldest": lambda: venvs.ensure("oldest"),
+    "bench": lambda: venvs.ensure("bench"),
+    "nginx": lambda: packages.ensure("nginx"),
+    "fleet": lambda: packages.ensure("fleet"),
+}
+
+
+def main(names: list[str]) -> int:
+    """Make each part; 2 when the machine lacks something that we may not install."""
+    try:
+        for name in names:
+            PARTS[name]()
+    except packages.SetupError as error:
+        print("dev: {0}".format(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
