@@ -1,0 +1,108 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter ``fleet.tls.sites``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.sites import expand_sites
+
+DOCUMENTATION = r"""
+name: sites
+short_description: Fill in the defaults of tls_sites
+version_added: 0.1.0
+author: Contributors to the fleet.tls project (@fleet-tls)
+description:
+  - Takes C(tls_sites) as users write them and returns them with every field there,
+    and with the endpoints that prove them.
+  - The roles for web servers use it, so that all of them read C(tls_sites) in one way.
+options:
+  _input:
+    description: The list of sites, see the role P(fleet.tls.nginx#role).
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show where the sites are served
+  ansible.builtin.debug:
+    msg: "{{ tls_sites | fleet.tls.sites | map(attribute='endpoints') | flatten }}"
+  vars:
+    tls_sites:
+      - name: www
+        server_names: [www.example.com]
+        certificate: www
+        root: /srv/www
+"""
+
+RETURN = r"""
+_value:
+  description: The same sites in the same order.
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The site's name.
+      type: str
+    server_names:
+      description: The names it answers to.
+      type: list
+      elements: str
+    certificate:
+      description: The name of its certificate.
+      type: str
+    listen:
+      description: Ports, or addresses with ports.
+      type: list
+      elements: str
+    root:
+      description: The directory it serves, or null.
+      type: str
+    upstream:
+      description: The URL it passes requests to, or null.
+      type: str
+    hsts:
+      description: Seconds of C(Strict-Transport-Security); V(0) means that the header is not sent.
+      type: int
+    http2:
+      description: Whether HTTP/2 is offered.
+      type: bool
+    redirect_listen:
+      description: Where plain HTTP is answered with a redirect; empty where it is not.
+      type: list
+      elements: str
+    redirect_port:
+      description: What a redirect puts behind the host name, V(:8443) or nothing.
+      type: str
+    endpoints:
+      description: >-
+        Where the host can see the site's certificate, each with C(host), C(port), C(server_name) and C(certificate).
+      type: list
+      elements: dict
+"""
+
+
+def sites(raw: Any) -> list[dict[str, Any]]:
+    """See RETURN.
+
+    :raises AnsibleFilterError: what :func:`expand_sites` refuses.
+    """
+    try:
+        return expand_sites(raw)
+    except TlsError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters of this file."""
+        return {"sites": sites}

@@ -1,0 +1,145 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trust anchors: which CA certificates a host is to trust, each once, in a stable order. Pure.
+
+What is wrong is refused here, on the controller: a host that takes a truncated bundle trusts nobody any more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+    describe,
+    fingerprint,
+    iso,
+    parse_pem_chain,
+    subject_text,
+    to_pem,
+)
+
+NOT_IN_A_FILE_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One CA certificate and the one who wants it trusted (an issuer's name, or a name under ``anchors``)."""
+
+    source: str
+    certificate: x509.Certificate
+
+    @property
+    def name(self) -> str:
+        """What its file is called: two CAs of one issuer, old and new, live side by side during a rollover."""
+        return f"{NOT_IN_A_FILE_NAME.sub('-', self.source).strip('-') or 'anchor'}-{fingerprint(self.certificate)[:16]}"
+
+    @property
+    def comment(self) -> str:
+        """The line above it in a bundle. Control characters of a subject must not begin a line of their own."""
+        subject = "".join(char if char.isprintable() else "?" for char in subject_text(self.certificate))
+        return f"# {subject}, expires {iso(self.certificate.not_valid_after_utc)}"
+
+    def as_request(self) -> dict[str, str]:
+        """The form the host gets."""
+        return {"name": self.name, "comment": self.comment, "pem": to_pem(self.certificate)}
+
+    def as_result(self, now: dt.datetime) -> dict[str, Any]:
+        """The form that stands in a task's result."""
+        facts = describe(self.certificate, now)
+        return {
+            "source": self.source,
+            **{key: facts[key] for key in ("subject", "issuer", "not_before", "not_after", "fingerprint_sha256")},
+        }
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to trust, sorted by subject and fingerprint; ``expired``: what was left out, in the same order."""
+
+    anchors: tuple[Anchor, ...]
+    expired: tuple[Anchor, ...]
+
+
+def parse_anchors(raw: Any) -> dict[str, tuple[x509.Certificate, ...]]:
+    """``anchors`` of the user: a mapping name → PEM text, or a list of PEM texts (named by their place, from 1).
+
+    :raises SpecError: another type, or a private key in a text.
+    :raises CertificateError: a text that is truncated or holds no certificate.
+    """
+    if isinstance(raw, (list, tuple)):
+        raw = {str(place): text for place, text in enumerate(raw, start=1)}
+    if not isinstance(raw, Mapping):
+        raise SpecError("anchors has to be a list of PEM texts or a mapping of names to PEM texts")
+    return {str(name): parse_anchor_text(str(name), text) for name, text in raw.items()}
+
+
+def parse_anchor_text(name: str, text: Any) -> tuple[x509.Certificate, ...]:
+    """All certificates of one entry of ``anchors``; errors as :func:`parse_anchors`, naming the entry."""
+    if not isinstance(text, str):
+        raise SpecError(f"anchor '{name}' has to be a PEM text")
+    if "PRIVATE KEY-----" in text:
+        raise SpecError(f"anchor '{name}' has a private key in it", remedy="give the certificate alone")
+    try:
+        return parse_pem_chain(text)
+    except CertificateError as error:
+        raise CertificateError(
+            f"anchor '{name}': {error.message}", remedy="give its complete PEM text; nothing was changed"
+        ) from error
+
+
+def select(sources: Mapping[str, Iterable[x509.Certificate]], now: dt.datetime) -> Selection:
+    """Each anchor once (that of the first source in alphabetical order), the expired ones set aside.
+
+    :raises CertificateError: one that is not a CA's.
+    """
+    anchors: dict[str, Anchor] = {}
+    for source in sorted(sources):
+        for certificate in sources[source]:
+            check_is_ca(source, certificate)
+            anchors.setdefault(fingerprint(certificate), Anchor(source, certificate))
+    ordered = sorted(anchors.values(), key=lambda anchor: (anchor.comment, fingerprint(anchor.certificate)))
+    return Selection(
+        anchors=tuple(anchor for anchor in ordered if anchor.certificate.not_valid_after_utc > now),
+        expired=tuple(anchor for anchor in ordered if anchor.certificate.not_valid_after_utc <= now),
+    )
+
+
+def check_is_ca(source: str, certificate: x509.Certificate) -> None:
+    """Refuse what may not sign certificates (RFC 5280, 4.2.1.9 and 4.2.1.3): it is most often a leaf by mistake.
+
+    :raises CertificateError: no basic constraints, ``CA:FALSE``, or a key usage without keyCertSign.
+    """
+    extensions = {extension.oid: extension.value for extension in certificate.extensions}
+    constraints = extensions.get(ExtensionOID.BASIC_CONSTRAINTS)
+    usage = extensions.get(ExtensionOID.KEY_USAGE)
+    if constraints is None or not constraints.ca or (usage is not None and not usage.key_cert_sign):
+        raise CertificateError(
+            f"anchor '{source}': '{subject_text(certificate)}' is not a CA certificate",
+            remedy="give the CA's own certificate, not one that it issued",
+        )
+
+
+def refuse_empty(selection: Selection, asked: Sequence[str]) -> None:
+    """A bundle without a certificate makes every peer a stranger: it is never written.
+
+    :param asked: the names of the issuers and extra anchors that were to give some.
+    :raises TlsError: nothing is left to trust.
+    """
+    if selection.anchors:
+        return
+    if selection.expired:
+        names = ", ".join(subject_text(anchor.certificate) for anchor in selection.expired)
+        raise TlsError(f"every trust anchor has expired ({names})", remedy="give anchors that are valid")
+    raise TlsError(
+        f"there is no trust anchor to install (asked: {', '.join(asked) or 'nobody'})",
+        remedy="create the CA first, with fleet.tls.ca or the role fleet.tls.ca, or give anchors",
+    )
