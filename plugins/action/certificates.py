@@ -1,0 +1,76 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.certificates``: every certificate of a host issued, installed, proven and kept fresh."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+    DIRECTORY_OPTION,
+    PROVE_TIMEOUT_OPTION,
+    STORE_OPTIONS,
+    TlsAction,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run, Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+
+
+class ActionModule(TlsAction):
+    """Options in, one flow, result out."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        **STORE_OPTIONS,
+        **DIRECTORY_OPTION,
+        **PROVE_TIMEOUT_OPTION,
+        "certificates": {"type": "list", "elements": "dict", "required": True},
+        "force": {"type": "raw", "default": False},
+        "defer_proof": {"type": "bool", "default": False},
+    }
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        issuers = load_issuers(options["issuers"], load_store(options["store"]))
+        spec = parse_host(options["certificates"], {name: issuer.lifetime for name, issuer in issuers.items()})
+        settings = Settings(
+            directory=parse_path(options["directory"], "directory"),
+            force=parse_force(options["force"], spec),
+            defer_proof=options["defer_proof"],
+            prove_timeout=options["prove_timeout"],
+            check_mode=bool(self._task.check_mode),
+        )
+        run = Run(
+            host=self.host(variables),
+            spec=spec,
+            issuers=issuers,
+            settings=settings,
+            look=lambda request: self.step("look", request, variables),
+            apply=lambda request, secrets: self.step("apply", request, variables, secrets),
+            now=self.now(),
+        )()
+        result = task_result(run, bool(self._task.diff))
+        error = failure(run)
+        if error:
+            error.result = result  # type: ignore[attr-defined]
+            raise error
+        return result
+
+
+def parse_force(value: Any, spec: HostSpec) -> bool | tuple[str, ...]:
+    """``force``: a boolean, or the names of certificates of this or of other hosts.
+
+    :raises SpecError: neither.
+    """
+    if isinstance(value, (list, tuple)):
+        names = tuple(str(name) for name in value)
+        return tuple(certificate.name for certificate in spec.certificates if certificate.name in names)
+    if str(value).lower() in ("true", "yes", "on", "1"):
+        return True
+    if str(value).lower() in ("false", "no", "off", "0", "none", ""):
+        return False
+    raise SpecError(f"force: '{value}' is neither a boolean nor a list", remedy="write force: [www] or force: true")

@@ -1,0 +1,94 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions of this collection have in common: options, the way to a host, errors in people's words.
+
+Nothing here prints; a worker process must not write to the terminal.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.found import host_error
+
+HOST_STEP = "fleet.tls.host_step"
+STORE_OPTIONS: dict[str, Any] = {
+    # Raw mappings: the providers check their own options, and name the one that is wrong.
+    "store": {"type": "dict", "required": True},
+    "issuers": {"type": "dict", "required": True},
+}
+DIRECTORY_OPTION: dict[str, Any] = {"directory": {"type": "path", "default": "/etc/fleet-tls"}}
+PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "float", "default": 15.0}}
+
+
+class TlsAction(ActionBase):
+    """An action of this collection: ``ARGUMENTS`` and :meth:`act` are all it has to bring."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {}
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Validate, act, and turn our errors into Ansible's; unreachable hosts pass through as such."""
+        super().run(tmp, task_vars)
+        _result, options = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
+        variables = task_vars or {}
+        try:
+            return self.act(options, variables)
+        except TlsError as error:
+            # "from None": the traceback of an inner error could carry what it was working on.
+            raise AnsibleActionFail(
+                f"{self.host(variables)}: {error}", result={"error": error.as_dict(), **getattr(error, "result", {})}
+            ) from None
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """The task itself.
+
+        :raises TlsError: it cannot be done.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    @staticmethod
+    def host(variables: Mapping[str, Any]) -> str:
+        """The inventory's name of the host."""
+        return str(variables.get("inventory_hostname", "localhost"))
+
+    @staticmethod
+    def now() -> dt.datetime:
+        """The controller's clock."""
+        return dt.datetime.now(dt.timezone.utc)
+
+    def step(
+        self,
+        step: str,
+        request: Mapping[str, Any],
+        variables: dict[str, Any],
+        secrets: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """One round trip: the host's answer to one step of docs/host-protocol.md.
+
+        :param secrets: certificate name → private key PEM; they travel as a no_log argument.
+        :raises HostError: the step as a whole failed. Unreachable hosts raise Ansible's own error.
+        """
+        arguments: dict[str, Any] = {"step": step, "request": dict(request)}
+        if secrets:
+            arguments["secrets"] = dict(secrets)
+        result = self._execute_module(module_name=HOST_STEP, module_args=arguments, task_vars=variables)
+        answer = result.get("answer")
+        if result.get("failed") or not isinstance(answer, Mapping):
+            text = str(result.get("msg") or "the host gave no answer").strip()
+            detail = str(result.get("module_stderr") or "").strip()
+            raise HostError(
+                f"step '{step}' failed: {text}" + (f" ({detail[-500:]})" if detail else ""),
+                remedy="run with -vvv to see what Python on the host says",
+            )
+        if answer.get("error"):
+            raise host_error(answer["error"])
+        return {**answer, "changed": bool(result.get("changed"))}

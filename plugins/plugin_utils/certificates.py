@@ -1,0 +1,267 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flow of ``fleet.tls.certificates`` for one host: look → judge → issue → apply. See docs/architecture.md.
+
+The host is reached through two callables, so all of this runs in a test without Ansible.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.found import Found, host_error, parse_found
+from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
+    apply_request,
+    install_entry,
+    look_request,
+    repair_entry,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Verdict, judge
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys import ControllerKey, controller_key, parse_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, key_id
+
+Step = Callable[..., Mapping[str, Any]]
+
+# A new certificate is valid from an hour before it was made; a clock that is further off could not use it.
+CLOCK_TOLERANCE = 3600.0
+CLOCK_WARNING = 300.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a task says besides the certificates; ``prove_timeout`` in seconds."""
+
+    directory: str = "/etc/fleet-tls"
+    force: bool | tuple[str, ...] = False
+    defer_proof: bool = False
+    prove_timeout: float = 15.0
+    check_mode: bool = False
+
+    def forces(self, name: str) -> bool:
+        """Whether a new certificate is asked for whatever the present one is like."""
+        return self.force if isinstance(self.force, bool) else name in self.force
+
+
+@dataclass
+class Progress:
+    """What is known of one certificate so far."""
+
+    spec: CertificateSpec
+    found: Found = field(default_factory=Found)
+    verdict: Verdict = field(default_factory=Verdict)
+    key: ControllerKey | None = None
+    issuer: str | None = None
+    chain: tuple[x509.Certificate, ...] = ()
+    reused: bool = False
+    applied: Mapping[str, Any] | None = None
+    error: TlsError | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """One host's run of the task."""
+
+    host: str
+    spec: HostSpec
+    issuers: Mapping[str, Issuer]
+    settings: Settings
+    look: Step
+    apply: Step
+    now: dt.datetime
+    progress: dict[str, Progress] = field(default_factory=dict)
+    services: Mapping[str, Any] = field(default_factory=dict)
+    skew: float = 0.0
+
+    def __call__(self) -> Run:
+        """Go through it; afterwards ``progress`` and ``services`` tell what was found and done.
+
+        :raises TlsError: the host as a whole could not be looked at or worked on.
+        """
+        self.progress = {spec.name: Progress(spec) for spec in self.spec.certificates}
+        if not self.progress:
+            return self
+        self.see("never" if self.settings.check_mode else "auto")
+        for each in self.progress.values():
+            self.guard(each, self.reach_verdict)
+        if self.settings.check_mode:
+            return self
+        due = [each for each in self.progress.values() if each.verdict.due and not each.error]
+        if due:
+            self.request_keys(due)
+            self.issue([each for each in due if not each.error])
+        self.hand_over()
+        return self
+
+    def see(self, prepare: str | list[str]) -> None:
+        """Look at the host, at all certificates or (with a list of names) at some."""
+        wanted = [each.spec for name, each in self.progress.items() if not isinstance(prepare, list) or name in prepare]
+        answer = self.look(look_request(wanted, self.spec.services, self.settings, self.now, prepare))
+        self.skew = float(answer.get("clock") or self.now.timestamp()) - self.now.timestamp()
+        entries = answer.get("certificates")
+        for spec in wanted:
+            each = self.progress[spec.name]
+            try:
+                each.found = parse_found(entries.get(spec.name) if isinstance(entries, Mapping) else None, spec.name)
+            except TlsError as error:
+                each.error = error
+
+    def guard(self, each: Progress, work: Callable[[Progress], None]) -> None:
+        """Do ``work`` for one certificate; its failure costs no other one."""
+        if each.error is None:
+            try:
+                work(each)
+            except TlsError as error:
+                each.error = error
+
+    def reach_verdict(self, each: Progress) -> None:
+        """Judge by the issuer that the present certificate says it is from."""
+        named = each.found.manifest.get("issuer")
+        issuer = self.issuers[named if named in each.spec.issuers else each.spec.issuers[0]]
+        anchors = issuer.trust()
+        advice = issuer.advice(each.found.leaf, self.now) if each.found.leaf else None
+        each.verdict = judge(
+            each.spec,
+            each.found,
+            now=self.now,
+            anchors=anchors,
+            forced=self.settings.forces(each.spec.name),
+            advice=advice,
+        )
+        if each.found.leaf is not None and not anchors and named == issuer.name:
+            raise CertificateError(
+                f"it was issued by '{named}', but that issuer has no CA in {issuer.store.describe()}",
+                remedy="check tls_store, or restore the store from its backup; the certificate was kept as it is",
+            )
+
+    def request_keys(self, due: Sequence[Progress]) -> None:
+        """See to it that every due certificate has a key and a CSR, with one more look where the host made none."""
+        for each in due:
+            if abs(self.skew) > CLOCK_TOLERANCE:
+                direction = "ahead of" if self.skew > 0 else "behind"
+                each.error = HostError(
+                    f"the host's clock is {abs(self.skew) / 3600:.1f} h {direction} the controller's:"
+                    " a new certificate's dates would be wrong for it",
+                    code="clock",
+                    remedy="set the clock (timedatectl, chronyc makestep) and run again; what is installed was kept",
+                )
+            elif each.spec.private_key.location == "controller":
+                self.guard(each, self.make_controller_key)
+        unprepared = [
+            each.spec.name
+            for each in due
+            if not each.error and each.found.pending is None and each.spec.private_key.location == "host"
+        ]
+        if unprepared:
+            self.see(unprepared)
+
+    def make_controller_key(self, each: Progress) -> None:
+        """A key out of the store, where hosts may not make their own."""
+        store = self.issuers[each.spec.issuers[0]].store
+        each.key = controller_key(store, self.host, each.spec, each.found.leaf)
+
+    def issue(self, due: Sequence[Progress]) -> None:
+        """Ask each certificate's issuers in their order until one gives a good chain."""
+        requests: dict[str, IssueRequest] = {}
+        for each in due:
+            self.guard(each, lambda each: requests.update({each.spec.name: self.request_for(each)}))
+        waiting = {each.spec.name: list(each.spec.issuers) for each in due if not each.error}
+        while waiting:
+            rounds: dict[str, list[str]] = {}
+            for name, issuers in waiting.items():
+                rounds.setdefault(issuers.pop(0), []).append(name)
+            for issuer, names in rounds.items():
+                answers = self.answers(self.issuers[issuer], [requests[name] for name in names])
+                for name, answer in zip(names, answers):
+                    if self.accept(self.progress[name], self.issuers[issuer], answer) or not waiting[name]:
+                        del waiting[name]
+
+    def answers(self, issuer: Issuer, requests: Sequence[IssueRequest]) -> Sequence[Issued | TlsError]:
+        """The issuer's answers; one error for all of them where it failed as a whole."""
+        try:
+            return issuer.issue(requests, self.now)
+        except TlsError as error:
+            return [error] * len(requests)
+
+    def accept(self, each: Progress, issuer: Issuer, answer: Issued | TlsError) -> bool:
+        """Take a chain only when it is what was asked for."""
+        try:
+            if isinstance(answer, TlsError):
+                raise answer
+            request_key = each.key.key_id if each.key else key_id(self.csr_of(each).public_key())
+            check_issued(
+                answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=self.now
+            )
+            check_chain(answer.chain, issuer.trust(), self.now)
+        except TlsError as error:
+            each.notes.append(f"issuer '{issuer.name}': {error}")
+            each.error = type(error)(error.message, remedy=error.remedy, certificate=each.spec.name)
+            return False
+        each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
+        return True
+
+    def request_for(self, each: Progress) -> IssueRequest:
+        """What an issuer gets to see."""
+        request_id = each.key.request_id if each.key else each.found.pending.request_id if each.found.pending else ""
+        return IssueRequest(
+            request_id=request_id,
+            host=self.host,
+            certificate=each.spec.name,
+            csr=self.csr_of(each),
+            names=each.spec.names,
+            usages=each.spec.usages,
+            duration=each.spec.duration,
+            reason=", ".join(reason.code for reason in each.verdict.reasons),
+        )
+
+    def csr_of(self, each: Progress) -> x509.CertificateSigningRequest:
+        """The request's CSR, checked against the wish: what a host asks for must not go beyond it."""
+        if each.key:
+            return each.key.csr
+        if each.found.pending is None:
+            raise HostError("the host made no key for it", certificate=each.spec.name)
+        return parse_csr(each.found.pending.csr, each.spec)
+
+    def hand_over(self) -> None:
+        """Install what was issued and put right what has drifted, in one round trip; none where there is neither."""
+        entries, secrets = [], {}
+        for name, each in self.progress.items():
+            if each.chain:
+                entries.append(install_entry(each.spec, each.chain, str(each.issuer), self.request_for(each).request_id))
+                if each.key:
+                    secrets[name] = each.key.pem
+            elif each.verdict.repairs and not each.verdict.due and not each.error:
+                entries.append(repair_entry(each.spec, each.found.manifest))
+        if not entries:
+            return
+        answer = self.apply(apply_request(entries, self.spec.services, self.settings, self.now), secrets)
+        services = answer.get("services")
+        self.services = services if isinstance(services, Mapping) else {}
+        outcomes = answer.get("certificates")
+        for entry in entries:
+            each = self.progress[entry["name"]]
+            outcome = outcomes.get(entry["name"]) if isinstance(outcomes, Mapping) else None
+            if not isinstance(outcome, Mapping):
+                each.error = HostError("the host does not say what became of it", certificate=each.spec.name)
+                continue
+            each.applied = outcome
+            if outcome.get("error"):
+                each.error = host_error(outcome["error"], each.spec.name)
+
+    def warnings(self) -> list[str]:
+        """What deserves a look though nothing failed."""
+        found = []
+        if abs(self.skew) > CLOCK_WARNING:
+            found.append(f"{self.host}: the clock is {self.skew:+.0f} s off the controller's")
+        for name, each in self.progress.items():
+            found += [f"{self.host}: certificate '{name}': {note}" for note in each.notes if not each.error]
+        return found

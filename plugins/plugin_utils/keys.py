@@ -1,0 +1,100 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys that are made on the controller, for hosts that may not make their own, and CSRs from anywhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key, name_of, signature_hash
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+    general_names,
+    key_algorithm,
+    key_id,
+    names_of,
+    serial_text,
+)
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True)
+class ControllerKey:
+    """A private key on its way to a host; ``pem`` is PKCS#8 in the clear and never part of a repr."""
+
+    key_id: str
+    request_id: str
+    csr: x509.CertificateSigningRequest
+    pem: str = field(repr=False)
+
+
+def controller_key(
+    store: Store, host: str, spec: CertificateSpec, live: x509.Certificate | None
+) -> ControllerKey:
+    """The key for a host's next certificate, kept in the store under ``keys/<host>/<certificate>.key``.
+
+    A kept key that the live certificate does not use was made by a run that did not come to its end: it is used now.
+    With ``rotation_policy: never`` the kept key stays as long as its algorithm is the wanted one.
+
+    :raises StoreError, PassphraseError: the store does not give or take it.
+    """
+    entry_name = f"keys/{safe(host)}/{safe(spec.name)}.key"
+    with store.lock(f"keys/{safe(host)}"):
+        entry = store.get(entry_name)
+        key = get_key(store, entry_name) if entry else None
+        in_use = key is not None and live is not None and key_id(key.public_key()) == key_id(live.public_key())
+        fits = key is not None and key_algorithm(key.public_key()) == spec.private_key.algorithm
+        if not fits or (in_use and spec.private_key.rotation_policy == "always"):
+            key = generate_key(spec.private_key.algorithm)
+            put_key(store, entry_name, key, expect=entry.version if entry else None)
+    identity = key_id(key.public_key())
+    # A kept key may get several certificates: the one it follows makes the request unique.
+    follows = serial_text(live.serial_number)[:20] if live else "first"
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return ControllerKey(identity, f"{identity[:40]}-{follows}", make_csr(key, spec), pem)
+
+
+def make_csr(private_key: object, spec: CertificateSpec) -> x509.CertificateSigningRequest:
+    """A CSR (RFC 2986) for the wish's names."""
+    subject = name_of(spec.names.common_name) if spec.names.common_name else x509.Name([])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    builder = builder.add_extension(x509.SubjectAlternativeName(general_names(spec.names)), critical=False)
+    return builder.sign(private_key, signature_hash(private_key))  # type: ignore[arg-type]
+
+
+def parse_csr(pem: str, spec: CertificateSpec) -> x509.CertificateSigningRequest:
+    """A host's CSR, when it proves its key and asks for the wish's names and key algorithm and no others.
+
+    :raises CertificateError: it does not.
+    """
+    try:
+        csr = x509.load_pem_x509_csr(pem.encode())
+        signed = csr.is_signature_valid
+        names, algorithm = names_of(csr), key_algorithm(csr.public_key())
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CertificateError(f"the host's CSR cannot be read: {error}", certificate=spec.name) from error
+    if not signed:
+        raise CertificateError("the host's CSR is not signed by its own key", certificate=spec.name)
+    if names.sans() != spec.names.sans():
+        raise CertificateError("the host's CSR asks for other names than the inventory", certificate=spec.name)
+    if algorithm != spec.private_key.algorithm:
+        raise CertificateError(f"the host's key is {algorithm}, not {spec.private_key.algorithm}", certificate=spec.name)
+    return csr
+
+
+def safe(name: str) -> str:
+    """A name as a path component of the store."""
+    text = UNSAFE.sub("-", name)
+    return text if text[:1].isalnum() else f"x{text}"

@@ -1,0 +1,178 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The result of ``fleet.tls.certificates``: what a run found and did, and its diff. No secret is known here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cryptography import x509
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Progress, Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.found import parse_served
+from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Reason
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso
+
+LEAF_FIELDS = (
+    "dns_names", "ip_addresses", "uris", "email_addresses", "usages", "key_algorithm",
+    "not_before", "not_after", "days_left", "serial", "fingerprint_sha256",
+)  # fmt: skip
+
+
+def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
+    """The whole result; ``failed`` is left to the caller, see :func:`failure`."""
+    entries = [certificate_result(each, run) for each in run.progress.values()]
+    result: dict[str, Any] = {
+        "changed": any(entry["changed"] for entry in entries),
+        "certificates": entries,
+        "services": {name: dict(outcome) for name, outcome in run.services.items() if isinstance(outcome, Mapping)},
+        "unproven": [entry["name"] for entry in entries if entry["installed"] and not entry["settled"]],
+    }
+    warnings = run.warnings()
+    if warnings:
+        result["warnings"] = warnings
+    if diff_wanted:
+        result["diff"] = [
+            diff(each, run) for each, entry in zip(run.progress.values(), entries) if entry["changed"]
+        ]
+    return result
+
+
+def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
+    """One certificate, as documented under RETURN."""
+    applied = each.applied or {}
+    rolled_back = bool(applied.get("rolled_back"))
+    installed_new = bool(each.chain and applied.get("installed") and not rolled_back)
+    leaf = each.chain[0] if installed_new else each.found.leaf
+    planned = run.settings.check_mode and (each.verdict.due or bool(each.verdict.repairs)) and not each.error
+    served = parse_served(applied.get("proof")) if applied else each.found.served
+    settled = not applied.get("unproven") if applied else bool(each.found.manifest.get("settled"))
+    return {
+        "name": each.spec.name,
+        "changed": bool(planned or applied.get("changed")),
+        "action": action_word(each, run.settings.check_mode, installed_new),
+        "due": each.verdict.due,
+        "reasons": [asdict(reason) for reason in each.verdict.reasons],
+        "repairs": [asdict(reason) for reason in each.verdict.repairs],
+        "issuer": each.issuer if installed_new else each.found.manifest.get("issuer"),
+        "generation": applied.get("generation", each.found.generation),
+        "path": f"{run.settings.directory}/live/{each.spec.name}",
+        "installed": leaf is not None,
+        "settled": settled and leaf is not None,
+        "rolled_back": rolled_back,
+        "served": [asdict(one) for one in served],
+        "error": each.error.as_dict() if each.error else None,
+        **leaf_result(leaf, run.now),
+    }
+
+
+def action_word(each: Progress, check_mode: bool, installed_new: bool) -> str:
+    """``issue``, ``repair`` or ``none``: what was done, or in check mode what would be done."""
+    if installed_new or (check_mode and each.verdict.due):
+        return "issue"
+    repaired = (each.applied or {}).get("changed") and not (each.applied or {}).get("rolled_back")
+    return "repair" if repaired or (check_mode and each.verdict.repairs) else "none"
+
+
+def leaf_result(leaf: x509.Certificate | None, now: dt.datetime) -> dict[str, Any]:
+    """The leaf's own fields, all None where there is none."""
+    described = describe(leaf, now) if leaf else {}
+    return {field: described.get(field) for field in LEAF_FIELDS}
+
+
+def diff(each: Progress, run: Run) -> dict[str, str]:
+    """Before and after of one certificate, in lines that people compare."""
+    path = f"{run.settings.directory}/live/{each.spec.name}"
+    before = lines(each.found.leaf, each.found.manifest.get("issuer"), each.found.generation, run.now)
+    applied = each.applied or {}
+    if each.chain and applied.get("installed") and not applied.get("rolled_back"):
+        after = lines(each.chain[0], each.issuer, applied.get("generation"), run.now)
+    elif run.settings.check_mode and each.verdict.due:
+        after = planned_lines(each, run)
+    else:
+        after = list(before)
+    why = [*each.verdict.reasons, *each.verdict.repairs]
+    after += [f"because: {reason}" for reason in why]
+    return {
+        "before_header": path,
+        "after_header": path,
+        "before": text(before),
+        "after": text(after),
+    }
+
+
+def lines(leaf: x509.Certificate | None, issuer: Any, generation: Any, now: dt.datetime) -> list[str]:
+    """A certificate in lines; none for none."""
+    if leaf is None:
+        return []
+    known = describe(leaf, now)
+    names = [*known["dns_names"], *known["ip_addresses"], *known["uris"], *known["email_addresses"]]
+    return [
+        f"names: {', '.join(names)}",
+        f"usages: {', '.join(known['usages'])}",
+        f"key_algorithm: {known['key_algorithm']}",
+        f"issuer: {issuer}",
+        f"not_before: {known['not_before']}",
+        f"not_after: {known['not_after']}",
+        f"serial: {known['serial']}",
+        f"fingerprint_sha256: {known['fingerprint_sha256']}",
+        f"generation: {generation}",
+    ]
+
+
+def planned_lines(each: Progress, run: Run) -> list[str]:
+    """What would be issued; dates, serial and fingerprint are not known before it is."""
+    spec = each.spec
+    lifetime = spec.duration or run.issuers[spec.issuers[0]].lifetime
+    return [
+        f"names: {', '.join(value for _kind, value in spec.names.sans())}",
+        f"usages: {', '.join(spec.usages)}",
+        f"key_algorithm: {spec.private_key.algorithm}",
+        f"issuer: {spec.issuers[0]}",
+        *([f"lifetime: {duration_text(lifetime)}"] if lifetime else []),
+        f"generation: {(each.found.generation or 0) + 1}",
+    ]
+
+
+def text(content: Sequence[str]) -> str:
+    """Lines as a text that ends with a newline; nothing stays nothing."""
+    return "".join(f"{line}\n" for line in content)
+
+
+def failure(run: Run) -> TlsError | None:
+    """All that went wrong on this host as one error, None when nothing did. What each certificate has kept is said."""
+    failed = [each for each in run.progress.values() if each.error]
+    if not failed:
+        return None
+    parts = []
+    for each in failed:
+        error = each.error
+        if error is None:
+            continue
+        named = type(error)(error.message, remedy=error.remedy, certificate=each.spec.name)
+        parts.append(f"{named}{kept(each, run)}")
+    return CombinedError(parts)
+
+
+def kept(each: Progress, run: Run) -> str:
+    """What is in place after a failure."""
+    applied = each.applied or {}
+    leaf = each.found.leaf
+    if applied.get("installed") and not applied.get("rolled_back"):
+        return f" Generation {applied.get('generation')} stays installed"
+    if leaf is None or leaf.not_valid_after_utc <= run.now:
+        return ""
+    return f" Kept: generation {each.found.generation}, valid until {iso(leaf.not_valid_after_utc)}"
+
+
+class CombinedError(CertificateError):
+    """Several certificates' errors in one message."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        super().__init__("; ".join(part.rstrip(" .") for part in parts))

@@ -1,0 +1,308 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Issuer ``ca``: the internal CA, a root and an issuing CA below it, both in the store.
+
+The root signs issuing CAs only, so its key is needed about once a year and may be kept elsewhere in between. The issuing
+CA is replaced in time without any change of trust: clients know the root.
+
+In the store, for an issuer named ``internal``::
+
+    ca/internal/ca.json           {"version": 1, "root": "root-1", "issuing": "issuing-1", "trusted": ["root-1"]}
+    ca/internal/root-1.pem        certificates, PEM
+    ca/internal/root-1.key        keys, sealed under the passphrase
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cryptography import x509
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+    CertificateError,
+    IssuerError,
+    SpecError,
+    StoreError,
+    TlsError,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, KEY_ALGORITHMS
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+    check_chain,
+    check_issued,
+    fingerprint,
+    iso,
+    key_id,
+    parse_pem_chain,
+    seconds,
+    serial_text,
+    to_pem,
+)
+
+
+@dataclass(frozen=True)
+class CaState:
+    """Which authorities there are, by their ids (``root-1``), and which of the roots are trusted."""
+
+    root: str
+    issuing: str
+    trusted: tuple[str, ...]
+
+    @classmethod
+    def load(cls, text: bytes) -> CaState:
+        """:raises ValueError, KeyError, TypeError: not what :meth:`dump` writes."""
+        raw = json.loads(text)
+        return cls(str(raw["root"]), str(raw["issuing"]), tuple(str(each) for each in raw["trusted"]))
+
+    def dump(self) -> bytes:
+        """JSON."""
+        state = {"version": 1, "root": self.root, "issuing": self.issuing, "trusted": list(self.trusted)}
+        return json.dumps(state, indent=1).encode()
+
+
+class CaIssuer(Issuer):
+    """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``."""
+
+    def __init__(self, name: str, options: Any, store: Any) -> None:
+        super().__init__(name, options, store)
+        if not CERTIFICATE_NAME.fullmatch(name):
+            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+        self.duration = parse_duration(self.fields.get("duration", "90d"), f"issuer '{name}': duration")
+        self.issuing_duration = parse_duration(
+            self.fields.get("issuing_duration", "2y"), f"issuer '{name}': issuing_duration"
+        )
+        self.root_duration = parse_duration(self.fields.get("root_duration", "10y"), f"issuer '{name}': root_duration")
+        if not self.duration < self.issuing_duration < self.root_duration:
+            raise SpecError(
+                f"issuer '{name}': a leaf ({duration_text(self.duration)}) has to live shorter than the issuing CA"
+                f" ({duration_text(self.issuing_duration)}), and that shorter than the root"
+                f" ({duration_text(self.root_duration)})",
+                remedy="set duration < issuing_duration < root_duration",
+            )
+        self.key_algorithm = one_of(
+            self.fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"issuer '{name}': key_algorithm"
+        )
+        self.common_name = str(self.fields.get("common_name", f"{name} CA"))
+        if not 0 < len(self.common_name) <= 50 or not self.common_name.isprintable():
+            raise SpecError(f"issuer '{name}': common_name is empty, longer than 50 characters or not printable")
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return ("duration", "root_duration", "issuing_duration", "key_algorithm", "common_name")
+
+    @property
+    def lifetime(self) -> int:
+        return self.duration
+
+    def trust(self) -> tuple[x509.Certificate, ...]:
+        state = self.state()
+        return tuple(self.certificate(each) for each in state.trusted) if state else ()
+
+    def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
+        longest = max(request.duration or self.duration for request in requests)
+        state, _changed = self.ensure(now, dt.timedelta(seconds=longest))
+        issuing = self.authority(state.issuing)
+        with self.store.ledger() as ledger:
+            return tuple(self.issue_once(request, issuing, ledger, now) for request in requests)
+
+    def issue_once(
+        self, request: IssueRequest, issuing: Authority, ledger: Ledger, now: dt.datetime
+    ) -> Issued | TlsError:
+        """Sign, or hand out again what was signed for this very request and can still be used."""
+        public_key = request.csr.public_key()
+        earlier = ledger.find(self.name, request.request_id)
+        if earlier and earlier.key_id == key_id(public_key):
+            chain = parse_pem_chain(earlier.chain)
+            if self.still_good(chain, request, now):
+                return Issued(chain, reused=True)
+        lifetime = dt.timedelta(seconds=request.duration or self.duration)
+        if now + lifetime > issuing.certificate.not_valid_after_utc:
+            return IssuerError(
+                f"the issuing CA of '{self.name}' expires on {iso(issuing.certificate.not_valid_after_utc)}, before the"
+                f" certificate would ({duration_text(int(lifetime.total_seconds()))} from now)",
+                remedy="shorten the certificate's duration or lengthen issuing_duration",
+            )
+        leaf = make_leaf(public_key, request.names, request.usages, issuing, now, lifetime)
+        chain = (leaf, issuing.certificate)
+        ledger.add(issuance(self.name, request, chain, now))
+        return Issued(chain)
+
+    def still_good(self, chain: Sequence[x509.Certificate], request: IssueRequest, now: dt.datetime) -> bool:
+        """Whether an earlier answer to a request serves it still: what is wanted, trusted, and not half used up."""
+        leaf = chain[0]
+        try:
+            check_issued(chain, names=request.names, usages=request.usages, key=key_id(leaf.public_key()), now=now)
+            check_chain(chain, self.trust(), now)
+        except CertificateError:
+            return False
+        return leaf.not_valid_after_utc - now > (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / 2
+
+    def ensure(self, now: dt.datetime, leaf_lifetime: dt.timedelta | None = None) -> tuple[CaState, bool]:
+        """Make what is missing: both CAs, or an issuing CA that lives long enough. Second value: whether it did.
+
+        :raises IssuerError: the CA is gone though the ledger knows it, or the root's end is too near.
+        :raises StoreError, PassphraseError: a key or the passphrase is missing or wrong.
+        """
+        leaf_lifetime = leaf_lifetime or dt.timedelta(seconds=self.duration)
+        state = self.state()
+        if state and self.issuing_serves(state, now, leaf_lifetime):
+            return state, False
+        with self.store.lock(f"ca/{self.name}"):
+            state = self.state()
+            if state is None:
+                return self.create(now), True
+            if self.issuing_serves(state, now, leaf_lifetime):
+                return state, False
+            return self.renew_issuing(state, now, leaf_lifetime), True
+
+    def issuing_serves(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
+        """Whether the issuing CA outlives a leaf made now, with a third of its own life in hand for calm renewals."""
+        issuing = self.certificate(state.issuing)
+        end = issuing.not_valid_after_utc
+        reserve = (end - issuing.not_valid_before_utc) / 3
+        root_end = self.certificate(state.root).not_valid_after_utc
+        return now + leaf_lifetime <= end and (now + reserve <= end or end == root_end)
+
+    def create(self, now: dt.datetime) -> CaState:
+        """A new root and its first issuing CA; ``ca.json`` last: without it the rest does not count."""
+        if any(row.issuer == self.name for row in self.store.issuances()):
+            raise IssuerError(
+                f"{self.store.describe()} has issued with the CA '{self.name}', but the CA itself is missing",
+                remedy=f"restore ca/{self.name}/ from the store's backup; for a new CA choose a new issuer name",
+            )
+        lifetime = dt.timedelta(seconds=self.root_duration)
+        root = make_root(f"{self.common_name} Root", self.key_algorithm, now, lifetime)
+        self.keep("root-1", root)
+        self.keep("issuing-1", self.new_issuing(root, now))
+        state = CaState(root="root-1", issuing="issuing-1", trusted=("root-1",))
+        self.store.put(self.entry("ca.json"), state.dump(), expect=None)
+        return state
+
+    def renew_issuing(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> CaState:
+        """The next issuing CA under the same root.
+
+        :raises IssuerError: the root would not outlive the leaf either.
+        """
+        root_end = self.certificate(state.root).not_valid_after_utc
+        if now + leaf_lifetime > root_end:
+            ended = "has expired on" if root_end <= now else "expires on"
+            raise IssuerError(
+                f"the root of the CA '{self.name}' {ended} {iso(root_end)}, before a certificate of"
+                f" {duration_text(int(leaf_lifetime.total_seconds()))} would",
+                remedy="shorten the issuer's duration for the time being and set up a new CA under another issuer name",
+            )
+        try:
+            root = self.authority(state.root)
+        except StoreError:
+            # A root key kept elsewhere is good practice: go on while the issuing CA still covers the leaf.
+            if now + leaf_lifetime <= self.certificate(state.issuing).not_valid_after_utc:
+                return state
+            raise
+        number = int(state.issuing.rpartition("-")[2]) + 1
+        renewed = replace(state, issuing=f"issuing-{number}")
+        self.keep(renewed.issuing, self.new_issuing(root, now))
+        present = self.store.get(self.entry("ca.json"))
+        self.store.put(self.entry("ca.json"), renewed.dump(), expect=present.version if present else None)
+        return renewed
+
+    def new_issuing(self, root: Authority, now: dt.datetime) -> Authority:
+        """An issuing CA; the year and month in its name tell generations apart in a list."""
+        lifetime = dt.timedelta(seconds=self.issuing_duration)
+        name = f"{self.common_name} Issuing {now:%Y-%m}"
+        return make_issuing(name, self.key_algorithm, root, now, lifetime)
+
+    def keep(self, authority_id: str, authority: Authority) -> None:
+        """Key first, then certificate. A leftover of a killed creation is overwritten: ``ca.json`` never named it."""
+        key, pem = self.entry(f"{authority_id}.key"), self.entry(f"{authority_id}.pem")
+        put_key(self.store, key, authority.private_key, expect=version(self.store, key))
+        self.store.put(pem, to_pem(authority.certificate).encode(), expect=version(self.store, pem))
+
+    def state(self) -> CaState | None:
+        """What ``ca.json`` says.
+
+        :raises StoreError: it is damaged.
+        """
+        entry = self.store.get(self.entry("ca.json"))
+        if entry is None:
+            return None
+        try:
+            return CaState.load(entry.value)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.damaged("ca.json") from error
+
+    def certificate(self, authority_id: str) -> x509.Certificate:
+        """An authority's certificate.
+
+        :raises StoreError: it is missing or damaged.
+        """
+        entry = self.store.get(self.entry(f"{authority_id}.pem"))
+        try:
+            return parse_pem_chain(entry.value.decode() if entry else "")[0]
+        except (CertificateError, UnicodeDecodeError) as error:
+            raise self.damaged(f"{authority_id}.pem") from error
+
+    def authority(self, authority_id: str) -> Authority:
+        """An authority with its key.
+
+        :raises StoreError, PassphraseError: it cannot be opened; :raises IssuerError: key and certificate differ.
+        """
+        certificate = self.certificate(authority_id)
+        private_key = get_key(self.store, self.entry(f"{authority_id}.key"))
+        if key_id(private_key.public_key()) != key_id(certificate.public_key()):
+            raise IssuerError(
+                f"key and certificate of '{authority_id}' of the CA '{self.name}' do not belong together",
+                remedy="restore both from the store's backup",
+            )
+        return Authority(certificate, private_key)
+
+    def entry(self, name: str) -> str:
+        """A key of the store."""
+        return f"ca/{self.name}/{name}"
+
+    def damaged(self, name: str) -> StoreError:
+        """An entry that cannot be read."""
+        return StoreError(
+            f"'{self.entry(name)}' in {self.store.describe()} is missing or damaged",
+            remedy="restore it from the store's backup",
+        )
+
+
+def version(store: Any, key: str) -> str | None:
+    """The present version of an entry."""
+    entry = store.get(key)
+    return entry.version if entry else None
+
+
+def issuance(
+    issuer: str, request: IssueRequest, chain: tuple[x509.Certificate, ...], now: dt.datetime
+) -> Issuance:
+    """The ledger's row for a new certificate."""
+    leaf = chain[0]
+    return Issuance(
+        request_id=request.request_id,
+        issuer=issuer,
+        host=request.host,
+        certificate=request.certificate,
+        serial=serial_text(leaf.serial_number),
+        fingerprint=fingerprint(leaf),
+        key_id=key_id(leaf.public_key()),
+        names=tuple(value for _kind, value in request.names.sans()),
+        not_before=seconds(leaf.not_valid_before_utc),
+        not_after=seconds(leaf.not_valid_after_utc),
+        issued_at=seconds(now),
+        reason=request.reason,
+        chain="".join(to_pem(certificate) for certificate in chain),
+    )
+
+
+PROVIDER = CaIssuer

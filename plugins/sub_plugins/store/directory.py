@@ -1,0 +1,242 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The embedded store: a directory of the controller's.
+
+Files for what people want to read (PEM, JSON), SQLite for the ledger. A file is replaced by rename(2) after fsync(2), so
+a kill leaves the old one or the new one; SQLite keeps the same promise for the ledger. Locks are flock(2): the kernel
+ends them with their holder. All of it is 0700/0600.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+    SpecError,
+    StoreBusy,
+    StoreConflict,
+    StoreError,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Store
+
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
+COLUMNS = tuple(field.name for field in fields(Issuance))
+SCHEMA = (
+    f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
+    "CREATE INDEX IF NOT EXISTS issuance_request ON issuance (issuer, request_id)",
+)
+BUSY_SECONDS = 60.0
+
+
+class DirectoryStore(Store):
+    """``path``: the directory, made when first written to (a run in check mode makes nothing)."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        path = self.fields.text("path")
+        if not path:
+            raise SpecError("store: path is missing", remedy="name a directory on the controller that you back up")
+        self.root = Path(os.path.abspath(os.path.expanduser(path)))
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return ("path",)
+
+    def describe(self) -> str:
+        return f"the store {self.root}"
+
+    def get(self, key: str) -> Entry | None:
+        try:
+            value = self.path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{self.describe()}: cannot read '{key}': {error.strerror}") from error
+        return Entry(value, version_of(value))
+
+    def put(self, key: str, value: bytes, *, expect: str | None) -> str:
+        with self.lock("entries"):
+            present = self.get(key)
+            if (present.version if present else None) != expect:
+                raise StoreConflict(
+                    f"{self.describe()}: '{key}' was changed by another run", remedy="run again: nothing was lost"
+                )
+            try:
+                self.write(self.path(key), value)
+            except OSError as error:
+                raise StoreError(f"{self.describe()}: cannot write '{key}': {error.strerror}") from error
+        return version_of(value)
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, wait: float = BUSY_SECONDS) -> Iterator[None]:
+        descriptor = self.open_lock(name)
+        try:
+            acquire(descriptor, name, wait, self.describe())
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        self.make_directory(self.root)
+        with self.translated(), contextlib.closing(self.connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in SCHEMA:
+                    connection.execute(statement)
+                yield SqliteLedger(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def issuances(self) -> Iterator[Issuance]:
+        if not self.ledger_path.exists():
+            return
+        with self.translated(), contextlib.closing(self.connect()) as connection:
+            yield from (issuance(row) for row in connection.execute(f"{SELECT} ORDER BY id"))
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite file."""
+        return self.root / "ledger.sqlite3"
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection in autocommit mode, waiting for other writers, durable at commit."""
+        # SQLite would create the file with the umask's mode.
+        os.close(os.open(self.ledger_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(self.ledger_path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """SQLite's errors in our words."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise StoreBusy(f"{self.describe()}: the ledger is in use", remedy="run again later") from error
+            raise StoreError(f"{self.describe()}: the ledger cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"{self.describe()}: the ledger is damaged: {error}", remedy="restore it from the store's backup"
+            ) from error
+
+    def path(self, key: str) -> Path:
+        """Where an entry lies.
+
+        :raises StoreError: the key could lead out of the store.
+        """
+        if not KEY.fullmatch(key) or ".." in key:
+            raise StoreError(f"'{key}' is no key for a store")
+        return self.root / key
+
+    def open_lock(self, name: str) -> int:
+        """The lock file's descriptor."""
+        directory = self.root / "locks"
+        try:
+            self.make_directory(directory)
+            path = directory / f"{name.replace('/', '-')}.lock"
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(f"{self.describe()} cannot be written: {error.strerror}") from error
+
+    def make_directory(self, directory: Path) -> None:
+        """Make it and what is above it up to the store's root, each 0700 whatever the umask."""
+        missing = [directory, *directory.parents]
+        for path in reversed(missing[: missing.index(self.root) + 1]):
+            try:
+                path.mkdir(mode=0o700, parents=path == self.root)
+            except FileExistsError:
+                if path == self.root and path.stat().st_mode & 0o077:
+                    path.chmod(0o700)
+            except OSError as error:
+                raise StoreError(f"{self.describe()} cannot be made: {error.strerror}") from error
+
+    def write(self, path: Path, value: bytes) -> None:
+        """Replace a file as a whole, durably; mkstemp makes it 0600 before there is content."""
+        self.make_directory(path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(value)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM issuance"
+
+
+class SqliteLedger(Ledger):
+    """A session inside one SQLite transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def find(self, issuer: str, request_id: str) -> Issuance | None:
+        query = f"{SELECT} WHERE issuer = ? AND request_id = ? ORDER BY id DESC LIMIT 1"
+        row = self.connection.execute(query, (issuer, request_id)).fetchone()
+        return issuance(row) if row else None
+
+    def add(self, issuance: Issuance) -> None:
+        values = [json.dumps(value) if isinstance(value, tuple) else value for value in astuple(issuance)]
+        marks = ", ".join("?" * len(COLUMNS))
+        self.connection.execute(f"INSERT INTO issuance ({', '.join(COLUMNS)}) VALUES ({marks})", values)
+
+
+def issuance(row: tuple[Any, ...]) -> Issuance:
+    """A row as a value."""
+    values = dict(zip(COLUMNS, row))
+    values["names"] = tuple(json.loads(values["names"]))
+    return Issuance(**values)
+
+
+def version_of(value: bytes) -> str:
+    """What a value's version is here: its digest."""
+    return hashlib.sha256(value).hexdigest()
+
+
+def acquire(descriptor: int, name: str, wait: float, store: str) -> None:
+    """Take the flock within ``wait`` seconds.
+
+    :raises StoreBusy: not in that time.
+    """
+    end = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise StoreBusy(
+                    f"{store}: the lock '{name}' was held for {wait:g} s by another run",
+                    remedy="wait for that run to end, then run again",
+                ) from None
+            time.sleep(0.02)
+
+
+PROVIDER = DirectoryStore
