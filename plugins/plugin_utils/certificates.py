@@ -204,7 +204,7 @@ class Run:
             check_chain(answer.chain, issuer.trust(), self.now)
         except TlsError as error:
             each.notes.append(f"issuer '{issuer.name}': {error}")
-            each.error = type(error)(error.message, remedy=error.remedy, certificate=each.spec.name)
+            each.error = error.about(each.spec.name)
             return False
         each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
         return True

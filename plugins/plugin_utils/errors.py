@@ -9,6 +9,8 @@ the host, and fails the task with ``str(error)``: nothing else of the exception 
 
 from __future__ import annotations
 
+import copy
+
 
 class TlsError(Exception):
     """Base of all errors that are meant for people.
@@ -30,6 +32,12 @@ class TlsError(Exception):
         subject = f"certificate '{self.certificate}': " if self.certificate else ""
         remedy = f". {self.remedy[:1].upper()}{self.remedy[1:]}." if self.remedy else ""
         return f"{subject}{self.message}{remedy}"
+
+    def about(self, certificate: str) -> TlsError:
+        """The same error, told of a certificate."""
+        told = copy.copy(self)
+        told.certificate = certificate
+        return told
 
     def as_dict(self) -> dict[str, str | None]:
         """JSON-ready form, as it stands in a task's result."""

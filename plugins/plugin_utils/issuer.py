@@ -21,7 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError,
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import load_provider
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, fingerprint
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,20 @@ class Issuer(ABC):
 
         :raises TlsError: none of them can be issued.
         """
+
+    def unprepared(self, now: dt.datetime) -> str | None:
+        """What has to be made before anything can be issued (a CA, an account), in words; None: nothing. No secret."""
+        return None
+
+    def prepare(self, now: dt.datetime) -> None:
+        """Make it. Issuing does so too; to do it ahead lets trust be distributed before the first certificate.
+
+        :raises TlsError: it cannot be made.
+        """
+
+    def authorities(self) -> dict[str, x509.Certificate]:
+        """The CA certificates the controller knows, by their ids; anchors among them. No secret."""
+        return {fingerprint(anchor): anchor for anchor in self.trust()}
 
     def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
         """When the issuer wants ``leaf`` renewed (ARI, RFC 9773). Most issuers have no opinion: None."""

@@ -147,17 +147,10 @@ def text(content: Sequence[str]) -> str:
 
 def failure(run: Run) -> TlsError | None:
     """All that went wrong on this host as one error, None when nothing did. What each certificate has kept is said."""
-    failed = [each for each in run.progress.values() if each.error]
-    if not failed:
-        return None
-    parts = []
-    for each in failed:
-        error = each.error
-        if error is None:
-            continue
-        named = type(error)(error.message, remedy=error.remedy, certificate=each.spec.name)
-        parts.append(f"{named}{kept(each, run)}")
-    return CombinedError(parts)
+    parts = [
+        f"{each.error.about(each.spec.name)}{kept(each, run)}" for each in run.progress.values() if each.error is not None
+    ]
+    return CombinedError(parts) if parts else None
 
 
 def kept(each: Progress, run: Run) -> str:

@@ -132,7 +132,7 @@ def first_server_name(server_names: list[str]) -> str | None:
 
     ``~…`` are regular expressions and ``_`` is a name that nobody has (nginx, server_names).
     """
-    names = [name for name in server_names if not name.startswith("~") and "." in name and name != "_"]
+    names = [name for name in server_names if not name.startswith("~") and name != "_"]
     plain = [name for name in names if "*" not in name]
     if plain:
         return plain[0].lstrip(".")

@@ -108,9 +108,26 @@ class CaIssuer(Issuer):
         state = self.state()
         return tuple(self.certificate(each) for each in state.trusted) if state else ()
 
+    def authorities(self) -> dict[str, x509.Certificate]:
+        state = self.state()
+        ids = sorted({state.root, state.issuing, *state.trusted}) if state else ()
+        return {each: self.certificate(each) for each in ids}
+
+    def unprepared(self, now: dt.datetime) -> str | None:
+        state = self.state()
+        if state is None:
+            return f"the CA '{self.name}' does not exist yet: a root and an issuing CA are made"
+        if not self.issuing_serves(state, now, dt.timedelta(seconds=self.duration)):
+            end = iso(self.certificate(state.issuing).not_valid_after_utc)
+            return f"the issuing CA of '{self.name}' expires on {end}: the next one is made"
+        return None
+
+    def prepare(self, now: dt.datetime) -> None:
+        self.ensure(now, dt.timedelta(seconds=self.duration))
+
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
         longest = max(request.duration or self.duration for request in requests)
-        state, _changed = self.ensure(now, dt.timedelta(seconds=longest))
+        state = self.ensure(now, dt.timedelta(seconds=longest))
         issuing = self.authority(state.issuing)
         with self.store.ledger() as ledger:
             return tuple(self.issue_once(request, issuing, ledger, now) for request in requests)
@@ -147,23 +164,22 @@ class CaIssuer(Issuer):
             return False
         return leaf.not_valid_after_utc - now > (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / 2
 
-    def ensure(self, now: dt.datetime, leaf_lifetime: dt.timedelta | None = None) -> tuple[CaState, bool]:
-        """Make what is missing: both CAs, or an issuing CA that lives long enough. Second value: whether it did.
+    def ensure(self, now: dt.datetime, leaf_lifetime: dt.timedelta) -> CaState:
+        """Make what is missing: both CAs, or an issuing CA that lives long enough.
 
         :raises IssuerError: the CA is gone though the ledger knows it, or the root's end is too near.
         :raises StoreError, PassphraseError: a key or the passphrase is missing or wrong.
         """
-        leaf_lifetime = leaf_lifetime or dt.timedelta(seconds=self.duration)
         state = self.state()
         if state and self.issuing_serves(state, now, leaf_lifetime):
-            return state, False
+            return state
         with self.store.lock(f"ca/{self.name}"):
             state = self.state()
             if state is None:
-                return self.create(now), True
+                return self.create(now)
             if self.issuing_serves(state, now, leaf_lifetime):
-                return state, False
-            return self.renew_issuing(state, now, leaf_lifetime), True
+                return state
+            return self.renew_issuing(state, now, leaf_lifetime)
 
     def issuing_serves(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
         """Whether the issuing CA outlives a leaf made now, with a third of its own life in hand for calm renewals."""

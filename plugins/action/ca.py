@@ -1,0 +1,49 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.ca``: the internal CA made ahead of the first certificate, and shown. Runs on the controller alone."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, to_pem
+
+
+class ActionModule(TlsAction):
+    """Prepare every chosen issuer, then say what it is made of."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {**STORE_OPTIONS, "issuer": {"type": "str"}}
+    _requires_connection = False
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        issuers = load_issuers(options["issuers"], load_store(options["store"]))
+        if options.get("issuer"):
+            name = one_of(options["issuer"], issuers, "issuer")
+            issuers = {name: issuers[name]}
+        needed = {name: text for name, issuer in issuers.items() if (text := issuer.unprepared(self.now()))}
+        if not self._task.check_mode:
+            for name in needed:
+                issuers[name].prepare(self.now())
+        result: dict[str, Any] = {
+            "changed": bool(needed),
+            "prepared": needed,
+            "issuers": {name: self.shown(issuer) for name, issuer in issuers.items()},
+        }
+        if self._task.diff and needed:
+            result["diff"] = [{"before": "", "after": f"{text}\n", "after_header": name} for name, text in needed.items()]
+        return result
+
+    def shown(self, issuer: Issuer) -> dict[str, Any]:
+        """An issuer's public side."""
+        return {
+            "anchors": "".join(to_pem(anchor) for anchor in issuer.trust()),
+            "authorities": {
+                name: {**describe(certificate, self.now()), "pem": to_pem(certificate)}
+                for name, certificate in issuer.authorities().items()
+            },
+        }

@@ -1,0 +1,318 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificates
+short_description: Issue, install, prove and renew all certificates of a host
+version_added: 0.1.0
+description:
+  - Gives a host every certificate it wants, keeps them fresh, and proves by handshake that they are the ones served. First issue,
+    renewal and repair are the same run.
+  - Private keys are made on the host and never leave it, unless RV(certificates) says otherwise with C(private_key.location).
+  - Key and certificate change together, in one rename. The host's services are then checked, reloaded and asked for the new certificate. Where
+    that fails, the pair before is put back and the host fails with the service's own words.
+  - All certificates of a host are looked at in one round trip. A second one follows only when something is due.
+notes:
+  - The controller's clock decides what is due. A host whose clock is more than an hour off gets no new certificate.
+  - A certificate that is no longer in the list stays on the host.
+author:
+  - fleet.tls contributors (@fleet-tls)
+requirements:
+  - cryptography (on the controller)
+  - openssl (the program, on the host)
+extends_documentation_fragment:
+  - fleet.tls.attributes
+  - fleet.tls.attributes.changes
+  - fleet.tls.store
+options:
+  certificates:
+    description: The certificates this host wants.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - What you call it. It becomes a directory below O(directory).
+        type: str
+        required: true
+      issuer:
+        description: One of O(issuers), or a list of them of which the next one is tried when the first fails.
+        type: raw
+        required: true
+      dns_names:
+        description: DNS names. A wildcard is the whole first label.
+        type: list
+        elements: str
+        default: []
+      ip_addresses:
+        description: IPv4 and IPv6 addresses.
+        type: list
+        elements: str
+        default: []
+      uris:
+        description: URIs, such as SPIFFE IDs.
+        type: list
+        elements: str
+        default: []
+      email_addresses:
+        description: Mail addresses.
+        type: list
+        elements: str
+        default: []
+      common_name:
+        description: The subject's common name. Without it, the issuer chooses.
+        type: str
+      usages:
+        description: What it is for.
+        type: list
+        elements: str
+        choices: [server_auth, client_auth]
+        default: [server_auth]
+      private_key:
+        description: How its key is made.
+        type: dict
+        suboptions:
+          algorithm:
+            description: The kind of key. A change makes a new key and certificate.
+            type: str
+            choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519]
+            default: ecdsa-p256
+          rotation_policy:
+            description: Whether each new certificate gets a new key, or the present one as long as it is sound.
+            type: str
+            choices: [always, never]
+            default: always
+          location:
+            description:
+              - Where it is made. V(host) keeps it there.
+              - V(controller) is for hosts that may not make keys. It is kept in the store, sealed, and sent to the host.
+            type: str
+            choices: [host, controller]
+            default: host
+      renew_before:
+        description: How long before its end it is renewed, as a part of its lifetime or as a duration such as V(30d).
+        type: str
+        default: 33%
+      duration:
+        description: How long it lives, where the issuer lets one choose. Without it, the issuer's own.
+        type: str
+      owner:
+        description: Owner of the private key file. Without it, the user the task runs as.
+        type: str
+      group:
+        description: Group of the private key file.
+        type: str
+      mode:
+        description: Mode of the private key file. One that lets others at it is refused.
+        type: raw
+        default: "0600"
+      outputs:
+        description: More files, for services that want another form.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: Where it has to be.
+            type: path
+            required: true
+          format:
+            description:
+              - V(cert) is the certificate, V(chain) what is above it, V(fullchain) both, V(privkey) the key, V(combined) certificate, chain
+                and key in one file, V(pkcs12) all of them as PKCS#12 without a password.
+            type: str
+            choices: [cert, chain, fullchain, privkey, combined, pkcs12]
+            default: fullchain
+          method:
+            description:
+              - V(link) makes the path a link into O(directory), so that it changes in the same instant as everything else.
+              - V(copy) is for services that cannot follow links.
+            type: str
+            choices: [link, copy]
+            default: link
+          owner:
+            description: Owner. Without it, the certificate's.
+            type: str
+          group:
+            description: Group. Without it, the certificate's.
+            type: str
+          mode:
+            description: Mode. Without it, V(0600) where there is a key in it, else V(0644).
+            type: raw
+      services:
+        description:
+          - Who uses it. A name of a preset (V(nginx)), or a mapping with C(name), C(validate), C(reload), C(check) (commands, as lists of
+            words; what is left out comes from the preset of that name) and C(endpoints).
+          - An endpoint is V(host:port) or a mapping with C(host), C(port) and C(server_name) (SNI), seen from the host. One that you name has to
+            serve the certificate; those of a preset (V(127.0.0.1:443) for nginx) count once they served it.
+        type: list
+        elements: raw
+        default: []
+  directory:
+    description: Where keys and certificates are kept on the host.
+    type: path
+    default: /etc/fleet-tls
+  force:
+    description: Issue anew whatever the present certificates are like. A boolean, or a list of certificates' names.
+    type: raw
+    default: false
+  defer_proof:
+    description:
+      - A certificate that is installed for the first time and that its endpoints do not serve yet is left unproven instead of failing the
+        host. For plays that configure the service afterwards. Run the task again to prove it.
+    type: bool
+    default: false
+  prove_timeout:
+    description: Seconds a service has to come to serve the new certificate.
+    type: float
+    default: 15.0
+"""
+
+EXAMPLES = r"""
+- name: A certificate for nginx, renewed at two thirds of its life
+  fleet.tls.certificates:
+    store:
+      path: "{{ inventory_dir }}/tls-store"
+      passphrase: "{{ vault_tls_passphrase }}"
+    issuers:
+      internal:
+        type: ca
+        duration: 90d
+    certificates:
+      - name: www
+        issuer: internal
+        dns_names: [www.example.com, example.com]
+        services: [nginx]
+
+- name: A client certificate as PKCS#12 for an application
+  fleet.tls.certificates:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    certificates:
+      - name: billing
+        issuer: internal
+        uris: ["spiffe://example.com/billing"]
+        usages: [client_auth]
+        outputs:
+          - path: /srv/billing/client.p12
+            format: pkcs12
+            owner: billing
+        services:
+          - name: billing
+            reload: [systemctl, reload, billing]
+
+- name: New keys and certificates now
+  fleet.tls.certificates:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    certificates: "{{ tls_certificates }}"
+    force: [www]
+"""
+
+RETURN = r"""
+certificates:
+  description: The certificates, in the order of the option, also when the task fails.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+    changed:
+      description: Whether anything changed for it.
+      type: bool
+    action:
+      description: What was done, or in check mode would be done. V(issue), V(repair) or V(none).
+      type: str
+    due:
+      description: Whether a new certificate was due.
+      type: bool
+    reasons:
+      description: Why, each with C(code) and C(detail).
+      type: list
+      elements: dict
+      sample: [{code: expiring, detail: "expires on 2027-01-01T00:00:00Z, to be renewed from 2026-12-01T00:00:00Z on"}]
+    repairs:
+      description: What had to be put right around a certificate that is good, each with C(code) and C(detail).
+      type: list
+      elements: dict
+    issuer:
+      description: The name of the issuer it is from.
+      type: str
+    generation:
+      description: The number of the pair on the host.
+      type: int
+    path:
+      description: The directory with C(privkey.pem), C(cert.pem), C(chain.pem) and C(fullchain.pem).
+      type: str
+      sample: /etc/fleet-tls/live/www
+    installed:
+      description: Whether there is one on the host.
+      type: bool
+    settled:
+      description: Whether its services have taken it.
+      type: bool
+    rolled_back:
+      description: Whether the pair before was put back.
+      type: bool
+    served:
+      description: What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint) and C(error).
+      type: list
+      elements: dict
+    error:
+      description: What went wrong with it, with C(code), C(message) and C(remedy).
+      type: dict
+    dns_names:
+      description: Its DNS names.
+      type: list
+      elements: str
+    ip_addresses:
+      description: Its IP addresses.
+      type: list
+      elements: str
+    uris:
+      description: Its URIs.
+      type: list
+      elements: str
+    email_addresses:
+      description: Its mail addresses.
+      type: list
+      elements: str
+    usages:
+      description: What it is for.
+      type: list
+      elements: str
+    key_algorithm:
+      description: The kind of its key.
+      type: str
+    not_before:
+      description: Valid from, UTC.
+      type: str
+    not_after:
+      description: Valid until, UTC.
+      type: str
+    days_left:
+      description: Days until then.
+      type: float
+    serial:
+      description: Serial number, hexadecimal.
+      type: str
+    fingerprint_sha256:
+      description: SHA-256 of the certificate, hexadecimal.
+      type: str
+services:
+  description: What became of each service, with C(state) and C(error). Empty when none was touched.
+  returned: always
+  type: dict
+  sample: {nginx: {state: reloaded, error: null}}
+unproven:
+  description: Names of certificates that are installed but not proven yet.
+  returned: always
+  type: list
+  elements: str
+"""
