@@ -9,7 +9,9 @@ served is proven by comparing the leaf, and who is trusted is judged on the cont
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import os.path
 import socket
 import ssl
 import time
@@ -232,17 +234,14 @@ class _Wire:
     def _flush(self, limit: float) -> None:
         if self._outgoing.pending:
             self._sock.settimeout(_remaining(limit))
-            try:
+            # Whoever hung up may have said why, and that is still there to be read; if not, reading fails too.
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 self._sock.sendall(self._outgoing.read())
-            except (ConnectionResetError, BrokenPipeError):
-                pass  # it may have said why, and that is still there to be read; if not, reading fails too
 
     def _say_goodbye(self, limit: float) -> None:
         """Send our own alert, so that the server's log says why; the error that is on its way counts for more than this."""
-        try:
+        with contextlib.suppress(OSError):
             self._flush(limit)
-        except OSError:
-            pass
 
 
 def _shake(wire: _Wire, heard: tls_messages.Heard) -> Exception | None:
@@ -305,22 +304,21 @@ def _reason(error: ssl.SSLError) -> str:
 
 
 def _printable(data: bytes) -> str:
-    line = data.splitlines()[0] if data.splitlines() else data
-    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line[:60])
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data.strip().split(b"\r\n")[0][:60])
 
 
 def _connect(endpoint: Endpoint, deadline: float) -> socket.socket:
-    """A TCP connection to the first address that takes one; each has its share of the time, so that one dead address family
-    does not use it up.
+    """A TCP connection to the first address that takes one; each has its share of the time: a dead family must not use it up.
 
     :raises HandshakeError: none did.
     """
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, getattr(error, "strerror", None) or error))
+        why = getattr(error, "strerror", None) or error
+        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
     problem = "no address"
-    for count, (family, kind, protocol, unused_name, address) in enumerate(found):
+    for count, (family, kind, protocol, _name, address) in enumerate(found):
         sock = None
         try:
             share = _remaining(deadline) / (len(found) - count)
@@ -329,9 +327,9 @@ def _connect(endpoint: Endpoint, deadline: float) -> socket.socket:
             sock.connect(address)
             return sock
         except OSError as error:
+            problem = _connect_problem(error, endpoint)
             if sock is not None:
                 sock.close()
-            problem = _connect_problem(error, endpoint)
     raise HandshakeError(problem)
 
 
@@ -355,9 +353,9 @@ def _server_name(endpoint: Endpoint) -> str | None:
     name = (endpoint.server_name or "").rstrip(".")
     try:
         ipaddress.ip_address(name)
+        return None
     except ValueError:
         return name or None
-    return None
 
 
 def _context(endpoint: Endpoint, heard: tls_messages.Heard) -> ssl.SSLContext:
@@ -378,7 +376,9 @@ def _context(endpoint: Endpoint, heard: tls_messages.Heard) -> ssl.SSLContext:
     if hasattr(context, "_msg_callback"):
         context._msg_callback = heard.note  # pylint: disable=protected-access
     if endpoint.client_certificate:
-        _load_client(context, endpoint.client_certificate, endpoint.client_key)
+        paths = (endpoint.client_certificate, endpoint.client_key)
+        # "~" is expanded here, on the machine whose files they are.
+        _load_client(context, *(path and os.path.expanduser(path) for path in paths))
     return context
 
 
@@ -390,7 +390,9 @@ def _load_client(context: ssl.SSLContext, certificate: str, key: str | None) -> 
     try:
         context.load_cert_chain(certificate, key, password=no_passphrase)
     except ssl.SSLError as error:
-        raise HandshakeError("the client certificate {0} and its key cannot be used: {1}".format(certificate, _reason(error)))
+        why = _reason(error)
+        raise HandshakeError("the client certificate {0} and its key cannot be used: {1}".format(certificate, why)) from None
     except OSError as error:
         name = " or ".join(path for path in (certificate, key) if path)
-        raise HandshakeError("the client certificate cannot be read ({0}): {1}".format(name, error.strerror or error))
+        why = error.strerror or error
+        raise HandshakeError("the client certificate cannot be read ({0}): {1}".format(name, why)) from None

@@ -94,7 +94,7 @@ class Heard:
         self.ticket = False
         self.alert: int | None = None
 
-    def note(self, unused_connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
+    def note(self, _connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
         """The callback; ``data`` is one whole message in clear, header included, whatever the version encrypts."""
         if direction != "read":
             return
