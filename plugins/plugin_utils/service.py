@@ -74,6 +74,14 @@ def parse_service(raw: Any, certificate: str, names: Names) -> Service:
     )
 
 
+def parse_bare_services(raw: Iterable[Any]) -> tuple[Service, ...]:
+    """Services that a task reloads for another reason than a certificate, so without endpoints.
+
+    :raises SpecError: see :func:`parse_service` and :func:`merge_services`.
+    """
+    return merge_services(dataclasses.replace(parse_service(entry, "", Names()), endpoints=()) for entry in raw)
+
+
 def parse_command(fields: Fields, field: str) -> tuple[str, ...] | None:
     """A command as argument list; a text is split as a shell would, but no shell runs it.
 

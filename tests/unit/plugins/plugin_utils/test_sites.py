@@ -56,7 +56,7 @@ def test_listen(listen: Any, texts: list[str], endpoints: list[Any], redirect: l
         (["*.example.com"], "www.example.com"),
         ([".example.com"], "example.com"),
         (["_"], None),
-        (["localhost"], None),
+        (["_", "web1"], "web1"),
     ],
 )
 def test_the_proof_asks_for_a_name_that_reaches_the_site(server_names: list[str], server_name: str | None) -> None:

@@ -1,0 +1,106 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.service_config``: a service's configuration files as one batch, checked, reloaded and proven once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+    DIRECTORY_OPTION,
+    PROVE_TIMEOUT_OPTION,
+    TlsAction,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import Endpoint, parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import refuse_twice
+from ansible_collections.fleet.tls.plugins.plugin_utils.templates import render_template
+
+SOURCES = ("template", "content", "link")
+
+
+class ActionModule(TlsAction):
+    """Render here, write and prove there."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        **DIRECTORY_OPTION,
+        **PROVE_TIMEOUT_OPTION,
+        "files": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "mutually_exclusive": [SOURCES],
+            "options": {
+                "path": {"type": "path", "required": True},
+                **{source: {"type": "str"} for source in SOURCES},
+                "vars": {"type": "dict", "default": {}},
+                "owner": {"type": "str"},
+                "group": {"type": "str"},
+                "mode": {"type": "raw", "default": "0644"},
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            },
+        },
+        "service": {"type": "raw", "required": True},
+        "started": {"type": "bool", "default": False},
+        "missing": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+        "endpoints": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "host": {"type": "str", "default": "127.0.0.1"},
+                "port": {"type": "int", "required": True},
+                "server_name": {"type": "str"},
+                "certificate": {"type": "str", "required": True},
+            },
+        },
+    }
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        (service,) = parse_bare_services([options["service"]])
+        endpoints = tuple(Endpoint(**each, explicit=True) for each in options["endpoints"])
+        files = [self.file_request(each, variables) for each in options["files"]]
+        refuse_twice((each["path"] for each in files), "files: two entries have the path")
+        answer = self.step(
+            "configure",
+            {
+                "directory": parse_path(options["directory"], "directory"),
+                "files": files,
+                "services": [dataclasses.replace(service, endpoints=endpoints).as_request()],
+                "started": options["started"],
+                "missing": options["missing"],
+                "prove_timeout": options["prove_timeout"],
+                "check": bool(self._task.check_mode),
+            },
+            variables,
+        )
+        result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
+        if self._task.diff:
+            result["diff"] = answer["diff"]
+        return result
+
+    def file_request(self, raw: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """One of ``files`` in the form the host gets.
+
+        :raises SpecError: a relative path, what is no mode, a present file without a source, a template that is not there.
+        """
+        path = parse_path(raw["path"], "files: path")
+        if raw["state"] == "absent":
+            return {"path": path, "state": "absent"}
+        if raw["link"] is not None:
+            return {"path": path, "link": raw["link"]}
+        content = raw["content"]
+        if raw["template"] is not None:
+            content = render_template(self, raw["template"], variables, raw["vars"])
+        if content is None:
+            raise SpecError(f"files: {path} has no source", remedy=f"give one of {', '.join(SOURCES)}")
+        return {
+            "path": path,
+            "content": content,
+            "owner": raw["owner"],
+            "group": raw["group"],
+            "mode": parse_mode(raw["mode"], secret=False),
+        }

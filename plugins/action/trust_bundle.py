@@ -1,0 +1,115 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.trust_bundle``: the issuers' anchors in a host's system trust store and in bundle files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from cryptography import x509
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import Selection, parse_anchors, refuse_empty, select
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+
+
+class ActionModule(TlsAction):
+    """Choose the anchors here, install them there."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        **DIRECTORY_OPTION,
+        "store": {"type": "dict"},
+        "issuers": {"type": "dict", "default": {}},
+        "from_issuers": {"type": "list", "elements": "str"},
+        "anchors": {"type": "raw", "default": {}},
+        "system": {"type": "bool", "default": False},
+        "bundles": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "path": {"type": "path", "required": True},
+                "owner": {"type": "str"},
+                "group": {"type": "str"},
+                "mode": {"type": "raw", "default": "0644"},
+            },
+        },
+        "services": {"type": "list", "elements": "raw", "default": []},
+    }
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        sources = trusted_by(options)
+        chosen = select(sources, self.now())
+        bundles = [parse_bundle(each) for each in options["bundles"]]
+        services = parse_bare_services(options["services"])
+        result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
+        result.update(changed_paths=[], services={})
+        if not options["system"] and not bundles:
+            return result
+        if self._task.check_mode and not chosen.anchors and not chosen.expired:
+            # On a fresh controller the CA would have been made by now, and its root would be installed.
+            return {**result, "changed": True}
+        refuse_empty(chosen, list(sources))
+        answer = self.step(
+            "trust",
+            {
+                "directory": parse_path(options["directory"], "directory"),
+                "anchors": [anchor.as_request() for anchor in chosen.anchors],
+                "system": options["system"],
+                "bundles": bundles,
+                "services": [service.as_request() for service in services],
+                "check": bool(self._task.check_mode),
+            },
+            variables,
+        )
+        result.update(changed=answer["changed"], system_store=answer["family"])
+        result.update({key: answer[key] for key in ("changed_paths", "services")})
+        if self._task.diff:
+            result["diff"] = answer["diff"]
+        return result
+
+    def described(self, chosen: Selection) -> dict[str, Any]:
+        """What is chosen and what was left out, for people."""
+        result: dict[str, Any] = {
+            name: [anchor.as_result(self.now()) for anchor in anchors]
+            for name, anchors in (("anchors", chosen.anchors), ("expired", chosen.expired))
+        }
+        if chosen.expired:
+            result["warnings"] = [
+                f"the trust anchor '{each['subject']}' of '{each['source']}' expired on {each['not_after']} and is left out"
+                for each in result["expired"]
+            ]
+        return result
+
+
+def trusted_by(options: dict[str, Any]) -> dict[str, Iterable[x509.Certificate]]:
+    """Anchors by who gives them, issuers and extra ones.
+
+    :raises TlsError: an unknown issuer, an anchor that cannot be read, an anchor that is named like an issuer.
+    """
+    issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
+    names = [one_of(name, issuers, "from_issuers") for name in options.get("from_issuers") or issuers]
+    extra = parse_anchors(options["anchors"])
+    for name in extra:
+        if name in names:
+            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
+    return {**{name: issuers[name].trust() for name in names}, **extra}
+
+
+def parse_bundle(raw: dict[str, Any]) -> dict[str, Any]:
+    """One of ``bundles`` in the form the host gets.
+
+    :raises SpecError: a relative path, or what is no mode.
+    """
+    return {
+        "path": parse_path(raw["path"], "bundles: path"),
+        "owner": raw["owner"],
+        "group": raw["group"],
+        "mode": parse_mode(raw["mode"], secret=False),
+    }

@@ -1,0 +1,170 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_config
+short_description: Change a service's configuration files as one
+version_added: 0.1.0
+description:
+  - Writes a set of configuration files in one round trip, then has the service check its configuration, reloads it once and proves with
+    handshakes that it serves the certificates it should.
+  - Where the check, the reload or the proof fails, all files are put back as they were, the service is reloaded again, and the task fails
+    with the service's own words. A service that found fault with its configuration before this task came is reported as such.
+  - Templates are rendered on the controller, with the search path of M(ansible.builtin.template).
+notes:
+  - In check mode the files are compared, but the service cannot check files that are not there. So RV(validated) is false then.
+  - A run that was interrupted between writing and reloading is made good by the next one.
+author:
+  - fleet.tls contributors (@fleet-tls)
+requirements:
+  - cryptography (on the controller)
+extends_documentation_fragment:
+  - fleet.tls.attributes
+  - fleet.tls.attributes.changes
+options:
+  files:
+    description: The files. One of C(template), C(content) and C(link) is needed for each that has to be there.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Where it has to be. Its directory is made where it is missing.
+        type: path
+        required: true
+      template:
+        description: A template on the controller, found like that of M(ansible.builtin.template).
+        type: str
+      content:
+        description: The content itself.
+        type: str
+      link:
+        description: Makes the path a symbolic link to this.
+        type: str
+      vars:
+        description: Variables for this template alone.
+        type: dict
+        default: {}
+      owner:
+        description: Owner. Without it, the user the task runs as.
+        type: str
+      group:
+        description: Group.
+        type: str
+      mode:
+        description: Mode.
+        type: raw
+        default: "0644"
+      state:
+        description: Whether it has to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  service:
+    description:
+      - Whose files they are. A name of a preset (V(nginx)), or a mapping with C(name), C(validate), C(reload), C(check) and C(start)
+        (commands, as lists of words; what is left out comes from the preset of that name).
+    type: raw
+    required: true
+  started:
+    description:
+      - Start the service, now and at every boot, where it does not run. This happens after it has found its configuration good.
+      - Without it, a service that does not run is left as it is.
+    type: bool
+    default: false
+  missing:
+    description:
+      - What to do where the service's program is not on the host. V(fail) fails. V(report) changes nothing and says so in RV(missing),
+        for plays that install it then.
+    type: str
+    choices: [fail, report]
+    default: fail
+  endpoints:
+    description: Where the service has to serve which certificate afterwards, seen from the host.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: Name or address.
+        type: str
+        default: 127.0.0.1
+      port:
+        description: Port.
+        type: int
+        required: true
+      server_name:
+        description: The name to ask for (SNI). Without it, none is sent.
+        type: str
+      certificate:
+        description: The name of a certificate that M(fleet.tls.certificates) has put on the host.
+        type: str
+        required: true
+  directory:
+    description: Where keys and certificates are kept on the host.
+    type: path
+    default: /etc/fleet-tls
+  prove_timeout:
+    description: Seconds the service has to come to serve the certificates.
+    type: float
+    default: 15.0
+"""
+
+EXAMPLES = r"""
+- name: A site for nginx
+  fleet.tls.service_config:
+    service: nginx
+    started: true
+    files:
+      - path: /etc/nginx/conf.d/shop.conf
+        template: shop.conf.j2
+      - path: /etc/nginx/conf.d/old-shop.conf
+        state: absent
+    endpoints:
+      - port: 443
+        server_name: shop.example.com
+        certificate: shop
+
+- name: A service without a preset
+  fleet.tls.service_config:
+    service:
+      name: billing
+      validate: [billing, --check-config]
+      reload: [systemctl, reload, billing]
+    files:
+      - path: /etc/billing/tls.conf
+        content: |
+          certificate = /etc/fleet-tls/live/billing/fullchain.pem
+        owner: root
+        group: billing
+        mode: "0640"
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Files that were written, linked or removed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+missing:
+  description: Whether the service's program is not on the host, so that nothing was done.
+  returned: success
+  type: bool
+validated:
+  description: Whether the service has checked the files as they are now and found them good.
+  returned: success
+  type: bool
+services:
+  description: What became of the service, with C(state) and C(error). Empty when it was not touched.
+  returned: success
+  type: dict
+  sample: {nginx: {state: reloaded, error: null}}
+proof:
+  description: What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint) and C(error).
+  returned: success
+  type: list
+  elements: dict
+"""
