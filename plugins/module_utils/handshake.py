@@ -376,9 +376,9 @@ def _context(endpoint: Endpoint, heard: tls_messages.Heard) -> ssl.SSLContext:
     if hasattr(context, "_msg_callback"):
         context._msg_callback = heard.note  # pylint: disable=protected-access
     if endpoint.client_certificate:
-        paths = (endpoint.client_certificate, endpoint.client_key)
         # "~" is expanded here, on the machine whose files they are.
-        _load_client(context, *(path and os.path.expanduser(path) for path in paths))
+        key = os.path.expanduser(endpoint.client_key) if endpoint.client_key else None
+        _load_client(context, os.path.expanduser(endpoint.client_certificate), key)
     return context
 
 
@@ -391,8 +391,10 @@ def _load_client(context: ssl.SSLContext, certificate: str, key: str | None) -> 
         context.load_cert_chain(certificate, key, password=no_passphrase)
     except ssl.SSLError as error:
         why = _reason(error)
-        raise HandshakeError("the client certificate {0} and its key cannot be used: {1}".format(certificate, why)) from None
+        raise HandshakeError(
+            "the client certificate {0} and its key cannot be used: {1}".format(certificate, why)
+        ) from None
     except OSError as error:
         name = " or ".join(path for path in (certificate, key) if path)
-        why = error.strerror or error
-        raise HandshakeError("the client certificate cannot be read ({0}): {1}".format(name, why)) from None
+        problem = "the client certificate cannot be read ({0}): {1}".format(name, error.strerror or error)
+        raise HandshakeError(problem) from None

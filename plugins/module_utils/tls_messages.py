@@ -63,7 +63,7 @@ def certificates_in(message: bytes, tls13: bool) -> tuple[bytes, ...]:
     """
     body = message[4:]
     if tls13:
-        body = body[1 + body[0]:] if body else b""
+        body = body[1 + body[0] :] if body else b""
     end = min(len(body), 3 + int.from_bytes(body[:3], "big"))
     position = 3
     found = []
@@ -74,7 +74,7 @@ def certificates_in(message: bytes, tls13: bool) -> tuple[bytes, ...]:
             break
         found.append(body[start:position])
         if tls13:
-            position += 2 + int.from_bytes(body[position:position + 2], "big")
+            position += 2 + int.from_bytes(body[position : position + 2], "big")
     return tuple(found)
 
 

@@ -55,14 +55,24 @@ class Authority:
     ) -> Pair:
         certificate, key, chain = (self.directory / f"{name}{suffix}" for suffix in (".pem", ".key", ".chain.pem"))
         extensions = self.directory / f"{name}.ext"
-        lines = [f"basicConstraints=critical,CA:{'TRUE' if ca else 'FALSE'}", *([f"subjectAltName={san}"] if san else [])]
+        lines = [
+            f"basicConstraints=critical,CA:{'TRUE' if ca else 'FALSE'}",
+            *([f"subjectAltName={san}"] if san else []),
+        ]
         extensions.write_text("\n".join(lines) + "\n")
         request = self.directory / f"{name}.csr"
         run_openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(key))
         run_openssl("req", "-new", "-key", str(key), "-subj", subject, "-out", str(request))
         signing = ["-signkey", str(key)]
         if signer is not None:
-            signing = ["-CA", str(signer.certificate), "-CAkey", str(signer.key), "-set_serial", str(next(self._serials))]
+            signing = [
+                "-CA",
+                str(signer.certificate),
+                "-CAkey",
+                str(signer.key),
+                "-set_serial",
+                str(next(self._serials)),
+            ]
         run_openssl(
             "x509", "-req", "-sha256", "-in", str(request), *signing, "-days", str(days), "-extfile", str(extensions),
             "-out", str(certificate),

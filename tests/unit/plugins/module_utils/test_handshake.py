@@ -58,7 +58,9 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 def pems(path: Path) -> list[str]:
-    return [part + "-----END CERTIFICATE-----\n" for part in path.read_text().split("-----END CERTIFICATE-----\n") if part]
+    return [
+        part + "-----END CERTIFICATE-----\n" for part in path.read_text().split("-----END CERTIFICATE-----\n") if part
+    ]
 
 
 def to(address: Address, **more: object) -> Endpoint:
@@ -156,7 +158,9 @@ def test_ip_addresses_are_never_sent_as_server_name(www: Pair) -> None:
 
 def test_a_name_that_cannot_be_sent(www: Pair) -> None:
     with tls_server(www) as address:
-        assert handshake(to(address, server_name="." + "a" * 70)).error == f"'.{'a' * 70}' cannot be sent as a server name"
+        assert (
+            handshake(to(address, server_name="." + "a" * 70)).error == f"'.{'a' * 70}' cannot be sent as a server name"
+        )
 
 
 def test_ipv6(www: Pair) -> None:
@@ -223,7 +227,11 @@ SICK: list[tuple[str, Callable[[socket.socket], None], str]] = [
         lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n"),
         "not TLS: the server said 'HTTP/1.1 400 Bad Request'",
     ),
-    ("ssh", lambda connection: connection.sendall(b"SSH-2.0-x\x1b[31m\r\n"), "not TLS: the server said 'SSH-2.0-x.[31m'"),
+    (
+        "ssh",
+        lambda connection: connection.sendall(b"SSH-2.0-x\x1b[31m\r\n"),
+        "not TLS: the server said 'SSH-2.0-x.[31m'",
+    ),
     (
         "alert",
         lambda connection: connection.sendall(b"\x15\x03\x03\x00\x02\x02\x70"),
@@ -244,7 +252,9 @@ def test_sick_servers(answer: Callable[[socket.socket], None], error: str) -> No
     assert took < 1.0
 
 
-def test_one_deadline_over_the_wait_for_a_verdict_too(ca: Authority, www: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_deadline_over_the_wait_for_a_verdict_too(
+    ca: Authority, www: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_SHORTEST_LISTEN", 60)
     with tls_server(www, version=TLS13, client_ca=ca.root.certificate, require_client=False, tickets=0) as address:
         assert 0.4 < handshake(to(address, timeout=0.5)).seconds < 1.0
@@ -287,8 +297,16 @@ def test_client_files_that_cannot_be_used(www: Pair, client: Pair, tmp_path: Pat
     empty.write_text("")
     certificate = str(client.chain)
     cases = [
-        ("/nonexistent.pem", None, "the client certificate cannot be read (/nonexistent.pem): No such file or directory"),
-        (certificate, str(www.key), f"the client certificate {certificate} and its key cannot be used: key values mismatch"),
+        (
+            "/nonexistent.pem",
+            None,
+            "the client certificate cannot be read (/nonexistent.pem): No such file or directory",
+        ),
+        (
+            certificate,
+            str(www.key),
+            f"the client certificate {certificate} and its key cannot be used: key values mismatch",
+        ),
         (certificate, str(encrypted), f"the client key {encrypted} is encrypted: give one that is not"),
         (str(empty), None, f"the client certificate {empty} and its key cannot be used: "),
     ]
@@ -308,7 +326,9 @@ def test_without_the_callback_the_public_interface_serves(www: Pair, monkeypatch
     monkeypatch.setattr(module.tls_messages.Heard, "note", lambda *args: None)
     with tls_server(www) as address:
         result = handshake(to(address))
-    assert list(result.chain) == (pems(www.chain) if hasattr(ssl.SSLObject, "get_unverified_chain") else pems(www.chain)[:1])
+    assert list(result.chain) == (
+        pems(www.chain) if hasattr(ssl.SSLObject, "get_unverified_chain") else pems(www.chain)[:1]
+    )
 
 
 def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
@@ -324,7 +344,14 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
                         "client": {"certificate": str(client.chain), "key": str(client.key)},
                         "alpn": ["h2"],
                     },
-                    {"host": "127.0.0.1", "port": closed_port, "server_name": None, "timeout": 3, "client": None, "alpn": []},
+                    {
+                        "host": "127.0.0.1",
+                        "port": closed_port,
+                        "server_name": None,
+                        "timeout": 3,
+                        "client": None,
+                        "alpn": [],
+                    },
                 ]
             }
         )

@@ -1,0 +1,71 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.probe``: shake hands with endpoints, from the controller or from a host, and tell what they showed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
+    Defaults,
+    as_request,
+    parse_anchors,
+    parse_endpoints,
+    read_answer,
+    require,
+)
+
+
+class ActionModule(TlsAction):
+    """Options in, one round of handshakes, result out."""
+
+    # Ansible reads this for persistent connections (network devices) only: they are not opened to probe from the controller.
+    # All others are opened by the first step on the host, so there is none where the controller probes.
+    _requires_connection = False
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        "endpoints": {"type": "list", "elements": "raw", "required": True},
+        "origin": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
+        "timeout": {"type": "float", "default": 5.0},
+        "server_name": {"type": "str"},
+        # Not "path": that would expand "~" here, and the file may be on the host.
+        "client_certificate": {"type": "str"},
+        "client_key": {"type": "str"},
+        "anchors": {"type": "raw"},
+        "required": {"type": "bool", "default": False},
+    }
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        defaults = Defaults(**{name: options[name] for name in Defaults.__dataclass_fields__})
+        endpoints = parse_endpoints(options["endpoints"], defaults)
+        anchors = parse_anchors(options["anchors"])
+        request = as_request(endpoints)
+        if options["origin"] == "host":
+            self._refuse_stand_in()
+            answer = self.step("handshake", request, variables)
+        else:
+            _changed, answer = handshake_step(request)
+        entries = read_answer(endpoints, answer, anchors=anchors, now=self.now())
+        result = {"changed": False, "endpoints": entries}
+        if options["required"]:
+            try:
+                require(entries)
+            except HostError as error:
+                error.result = result  # type: ignore[attr-defined]
+                raise
+        return result
+
+    def _refuse_stand_in(self) -> None:
+        """A device with a persistent connection got a local one in its place, which would probe from the wrong machine.
+
+        :raises SpecError: that is the case.
+        """
+        if self._task.connection and self._task.connection != self._connection.ansible_name:
+            raise SpecError(
+                f"origin: a host reached by {self._task.connection} cannot run the probe",
+                remedy="use origin: controller",
+            )

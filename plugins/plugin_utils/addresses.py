@@ -1,0 +1,51 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Host and port as people write them. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+
+# A name, an IPv4 address, or an IPv6 address, with a zone or without; what a URL or a typing mistake adds is none of these.
+HOST = re.compile(r"[A-Za-z0-9_*]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
+REMEDY = "write example.com:443, 192.0.2.1:443 or [2001:db8::1]:443"
+
+
+def split_address(text: str, what: str = "endpoints") -> tuple[str, int]:
+    """``host:port`` or ``[IPv6]:port`` → host (without brackets) and port.
+
+    :raises SpecError: no host, no port between 1 and 65535, a URL, or an IPv6 address without brackets, where nobody can tell
+        which colon is the port's.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or (":" in host and not bracketed):
+        raise SpecError(f"{what}: '{text}' is not host and port", remedy=REMEDY)
+    return parse_host_name(host, what), parse_port(port, what)
+
+
+def parse_host_name(value: Any, what: str = "endpoints") -> str:
+    """A name or an address as it stands in front of a port; brackets of an IPv6 address are taken off.
+
+    :raises SpecError: empty, or with characters that no host has.
+    """
+    text = str(value).strip()
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not HOST.fullmatch(host):
+        raise SpecError(f"{what}: '{text}' is no name or address of a host", remedy=REMEDY)
+    return host
+
+
+def parse_port(value: Any, what: str = "endpoints") -> int:
+    """A TCP port.
+
+    :raises SpecError: not a whole number from 1 to 65535.
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise SpecError(f"{what}: '{text}' is not a port", remedy="a port is a whole number from 1 to 65535")
+    return int(text)
