@@ -1,0 +1,277 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files on a host: modes before content, whole or not at all, and a transaction that can be undone.
+
+A file is never written in place. New content goes to a file beside it that is created 0600, gets its owner and mode while it is
+still empty, and then takes the old one's place by rename(2). The names beside it are fixed, so that the leftovers of a killed
+run are found and replaced by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from typing import Callable, Optional
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+
+Name = Optional[str]
+
+
+def user_id(owner: Name) -> int:
+    """A user's number; -1 for None: as it is.
+
+    :raises StepError: unknown_user.
+    """
+    if owner is None:
+        return -1
+    try:
+        return int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        raise StepError("unknown_user", "there is no user '{0}' on the host".format(owner), "create it first") from None
+
+
+def group_id(group: Name) -> int:
+    """A group's number; -1 for None: as it is.
+
+    :raises StepError: unknown_user.
+    """
+    if group is None:
+        return -1
+    try:
+        return int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise StepError("unknown_user", "there is no group '{0}' on the host".format(group), "create it first") from None
+
+
+def write_new(path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:
+    """Create a file durably; owner and mode are right before there is content.
+
+    :param mode: octal text.
+    :raises FileExistsError: there is something at ``path``; other OSErrors as they come.
+    """
+    uid, gid = user_id(owner), group_id(group)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            apply_metadata(stream.fileno(), uid, gid, int(mode, 8))
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def apply_metadata(target: int | str, uid: int, gid: int, bits: int) -> None:
+    """Owner, then mode (a change of owner may clear bits); only what differs, so an ordinary user may keep its own."""
+    present = os.stat(target)
+    if (uid not in (-1, present.st_uid)) or (gid not in (-1, present.st_gid)):
+        if bits & 0o077 and stat.S_IMODE(present.st_mode) != 0o600:
+            # Not for an instant readable by a group that is no longer the wanted one.
+            os.chmod(target, 0o600)
+        os.chown(target, uid, gid)
+    if stat.S_IMODE(os.stat(target).st_mode) != bits:
+        os.chmod(target, bits)
+
+
+def replace_file(path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:
+    """Write a file as a whole in the place of what is there; errors as :func:`write_new`."""
+    temporary = beside(path, "new")
+    remove_if_there(temporary)
+    write_new(temporary, data, owner, group, mode)
+    os.rename(temporary, path)
+    sync_directory(os.path.dirname(path))
+
+
+def metadata_drift(path: str, owner: Name, group: Name, mode: str) -> list[str]:
+    """How owner, group and mode of a file differ from the wanted, for people; empty: not at all.
+
+    :raises StepError: unknown_user.
+    """
+    present = os.lstat(path)
+    found = []
+    bits = stat.S_IMODE(present.st_mode)
+    if bits != int(mode, 8):
+        found.append("{0}: mode {1:04o}, wanted {2}".format(path, bits, mode))
+    if user_id(owner) not in (-1, present.st_uid):
+        found.append("{0}: owner {1}, wanted {2}".format(path, user_name(present.st_uid), owner))
+    if group_id(group) not in (-1, present.st_gid):
+        found.append("{0}: group {1}, wanted {2}".format(path, group_name(present.st_gid), group))
+    return found
+
+
+def fix_metadata(path: str, owner: Name, group: Name, mode: str) -> list[str]:
+    """Put owner, group and mode right; returns what differed."""
+    drift = metadata_drift(path, owner, group, mode)
+    if drift:
+        apply_metadata(path, user_id(owner), group_id(group), int(mode, 8))
+    return drift
+
+
+def user_name(uid: int) -> str:
+    """A user's name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """A group's name, or the number where it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def make_directory(path: str, mode: int) -> None:
+    """Make a directory and those above it, whatever the umask; what exists keeps its mode."""
+    if not os.path.isdir(path):
+        parent = os.path.dirname(path)
+        if parent and not os.path.isdir(parent):
+            make_directory(parent, 0o755)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, mode)
+            os.chmod(path, mode)
+
+
+def sync_directory(path: str) -> None:
+    """Make renames in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def beside(path: str, what: str) -> str:
+    """A hidden name in the same directory; servers that read whole directories pass over hidden files."""
+    return os.path.join(os.path.dirname(path), ".{0}.fleet-tls-{1}".format(os.path.basename(path), what))
+
+
+def leftovers(path: str) -> list[str]:
+    """What a killed run left beside a file."""
+    return [name for name in (beside(path, "new"), beside(path, "old")) if os.path.lexists(name)]
+
+
+def remove_if_there(path: str) -> None:
+    """Remove a file or link."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def link_target(path: str) -> str | None:
+    """Where a symbolic link points; None: there is none."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+class Transaction:
+    """Changes that are staged first, made together, and can be undone until they are kept.
+
+    Staging (``replace_file``, ``relink``, ``remove``) writes new content beside the old and may fail (full disk, no rights)
+    with nothing changed. ``swap`` only renames. ``rollback`` renames back what was there: same inode, so same content,
+    owner and mode. ``commit`` removes the old ones.
+    """
+
+    def __init__(self) -> None:
+        self.staged: list[tuple[str, bool]] = []
+        self.done: list[str] = []
+        self.replaced: set[str] = set()
+
+    def replace_file(self, path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:
+        """Stage new content for ``path``.
+
+        :raises StepError: disk_full, not_permitted, unknown_user, io.
+        """
+        self.stage(path, lambda temporary: write_new(temporary, data, owner, group, mode))
+
+    def relink(self, path: str, target: str) -> None:
+        """Stage a symbolic link at ``path``; errors as :meth:`replace_file`."""
+        self.stage(path, lambda temporary: os.symlink(target, temporary))
+
+    def remove(self, path: str) -> None:
+        """Stage the removal of ``path``."""
+        self.staged.append((path, False))
+
+    def stage(self, path: str, make: Callable[[str], None]) -> None:
+        """Let ``make`` create what shall take the place of ``path``."""
+        with self.translated(path):
+            if os.path.isdir(path) and not os.path.islink(path):
+                raise StepError("io", "{0} is a directory".format(path), "name a file, or remove the directory")
+            make_directory(os.path.dirname(path), 0o755)
+            temporary = beside(path, "new")
+            remove_if_there(temporary)
+            make(temporary)
+        self.staged.append((path, True))
+
+    def swap(self) -> None:
+        """Make all staged changes; when one fails, those made are undone.
+
+        :raises StepError: as staging.
+        """
+        try:
+            for path, present in self.staged:
+                with self.translated(path):
+                    self.keep_old(path)
+                    self.done.append(path)
+                    if present:
+                        os.rename(beside(path, "new"), path)
+                    else:
+                        remove_if_there(path)
+            for directory in {os.path.dirname(path) for path in self.done}:
+                sync_directory(directory)
+        except BaseException:
+            self.rollback()
+            raise
+        self.staged = []
+
+    def keep_old(self, path: str) -> None:
+        """A second name for what is there now."""
+        old = beside(path, "old")
+        remove_if_there(old)
+        with contextlib.suppress(FileNotFoundError):
+            os.link(path, old, follow_symlinks=False)
+            self.replaced.add(path)
+
+    def rollback(self) -> None:
+        """Undo everything that was made, and what was only staged."""
+        for path in reversed(self.done):
+            if path in self.replaced:
+                # rename(2) does nothing between two names of one inode, so the name has to go in any case.
+                os.rename(beside(path, "old"), path)
+                remove_if_there(beside(path, "old"))
+            else:
+                remove_if_there(path)
+        for path, _present in self.staged:
+            remove_if_there(beside(path, "new"))
+        self.staged, self.done, self.replaced = [], [], set()
+
+    def commit(self) -> None:
+        """Keep everything; the old ones go."""
+        for path in self.replaced:
+            remove_if_there(beside(path, "old"))
+        self.staged, self.done, self.replaced = [], [], set()
+
+    @property
+    def changed_paths(self) -> list[str]:
+        """What was changed and is not yet kept, in order."""
+        return list(self.done)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def translated(path: str) -> Iterator[None]:
+        """The operating system's errors in our words."""
+        try:
+            yield
+        except OSError as error:
+            raise from_os_error(error, "writing {0}".format(path)) from error

@@ -1,0 +1,349 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services on a host: presets as data; validate, reload, prove, and the way back when one of them fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, Callable, Optional
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+
+Command = Optional[tuple[str, ...]]
+
+COMMAND_SECONDS = 60.0
+# An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
+BRIEFLY = 0.5
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
+WORDS_KEPT = 1500
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a service is treated, as far as it is always the same.
+
+    :param unit: its systemd unit; where systemd runs, it is reloaded and asked through it.
+    :param reload, check, start: commands where systemd does not run.
+    :param endpoints: where it usually serves TLS, ``host:port``.
+    """
+
+    unit: str
+    validate: Command
+    reload: Command
+    check: Command
+    start: Command
+    endpoints: tuple[str, ...] = ()
+
+
+PRESETS: dict[str, Preset] = {
+    "nginx": Preset(
+        unit="nginx",
+        validate=("nginx", "-t", "-q"),
+        reload=("nginx", "-s", "reload"),
+        check=("test", "-s", "/run/nginx.pid"),
+        start=("nginx",),
+        endpoints=("127.0.0.1:443",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of this host, its commands decided; None: there is nothing to run."""
+
+    name: str
+    validate: Command = None
+    reload: Command = None
+    check: Command = None
+    start: Command = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint and what it is to serve.
+
+    :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
+    :param required: whether it fails the step when it does not.
+    :param before: the fingerprint it presented before anything was changed, None: none.
+    """
+
+    host: str
+    port: int
+    server_name: str | None
+    certificate: str
+    expected: str
+    required: bool = True
+    explicit: bool = True
+    before: str | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port``, IPv6 in brackets."""
+        return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell."""
+
+    endpoint: str
+    server_name: str | None
+    certificate: str
+    fingerprint: str | None
+    error: str | None
+    explicit: bool
+    ours: str | None = None
+
+    def as_answer(self) -> dict[str, Any]:
+        """JSON-ready, see docs/host-protocol.md."""
+        return asdict(self)
+
+
+@dataclass
+class Settled:
+    """What became of the services: name → ``{"state", "error"}``; ``unproven``: required targets that do not serve."""
+
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    served: list[Served] = field(default_factory=list)
+    unproven: list[Target] = field(default_factory=list)
+    error: StepError | None = None
+    rolled_back: bool = False
+
+
+def resolve(raw: dict[str, Any]) -> Service:
+    """A service of a request for this host: what the user did not say comes from the preset."""
+    preset = PRESETS.get(raw.get("preset") or "")
+    known: dict[str, Command] = {}
+    if preset:
+        known = {"validate": preset.validate, "reload": preset.reload, "check": preset.check, "start": preset.start}
+        # A user's own reload means that systemd does not have this one: its unit would be another process.
+        if systemd_runs() and not raw.get("reload"):
+            known["reload"] = ("systemctl", "reload", preset.unit)
+            known["check"] = ("systemctl", "is-active", "--quiet", preset.unit)
+            known["start"] = ("systemctl", "enable", "--now", preset.unit)
+    commands = {
+        each: tuple(raw[each]) if raw.get(each) else known.get(each) for each in ("validate", "reload", "check", "start")
+    }
+    return Service(name=str(raw["name"]), **commands)
+
+
+def systemd_runs() -> bool:
+    """As sd_booted(3) tells."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def run(command: Sequence[str], what: str) -> None:
+    """Run a command of a service, no shell, no input.
+
+    :raises StepError: ``<what>_failed`` with the command's own last words.
+    """
+    environment = dict(os.environ, LC_ALL="C")
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), *SYSTEM_PATH])
+    program = shutil.which(command[0], path=environment["PATH"])
+    shown = " ".join(command)
+    if program is None:
+        raise StepError(
+            what + "_failed", "'{0}': there is no program '{1}'".format(shown, command[0]), "install it or correct the command"
+        )
+    try:
+        ended = subprocess.run(
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StepError(
+            what + "_failed", "'{0}' did not end within {1:g} s".format(shown, COMMAND_SECONDS), "look at the service"
+        ) from None
+    except OSError as error:
+        raise StepError(what + "_failed", "'{0}': {1}".format(shown, error.strerror), "correct the command") from error
+    if ended.returncode != 0:
+        words = ended.stdout.decode(errors="replace").strip()[-WORDS_KEPT:]
+        raise StepError(
+            what + "_failed", "'{0}' ended with {1}: {2}".format(shown, ended.returncode, words or "(it said nothing)")
+        )
+
+
+def is_running(service: Service) -> bool:
+    """Whether a service runs; one that cannot be asked is taken to."""
+    if service.check is None:
+        return True
+    try:
+        run(service.check, "check")
+    except StepError:
+        return False
+    return True
+
+
+def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
+    """One handshake with each target, several at once.
+
+    :param timeout: seconds for one.
+    """
+    return in_parallel(lambda target: handshake_with(target, timeout), targets)
+
+
+def prove(targets: Sequence[Target], timeout: float) -> list[Served]:
+    """Handshakes until each target serves what it is to serve, or its time is up.
+
+    :param timeout: seconds for required targets; the others are tried briefly.
+    """
+    return in_parallel(lambda target: wait_for(target, timeout if target.required else min(BRIEFLY, timeout)), targets)
+
+
+def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> list[Served]:
+    """The results in the order of the targets."""
+    if len(targets) < 2:
+        return [work(target) for target in targets]
+    with ThreadPoolExecutor(max_workers=min(8, len(targets))) as pool:
+        return list(pool.map(work, targets))
+
+
+def wait_for(target: Target, timeout: float) -> Served:
+    """Poll one target with growing pauses: reloads return before the new workers serve."""
+    end = time.monotonic() + timeout
+    pause = FIRST_PAUSE
+    while True:
+        served = handshake_with(target, max(0.2, end - time.monotonic()))
+        if served.fingerprint == target.expected or time.monotonic() + pause > end:
+            return served
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def handshake_with(target: Target, timeout: float) -> Served:
+    """What a target presents now."""
+    # Late, because a run with no endpoints should not pay for ssl.
+    from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, served_leaf
+
+    fingerprint, problem = None, None
+    try:
+        leaf = served_leaf(target.host, target.port, target.server_name, timeout)
+        fingerprint = hashlib.sha256(leaf).hexdigest()
+    except HandshakeError as error:
+        problem = str(error)
+    ours = "live" if fingerprint == target.expected else None
+    return Served(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
+
+
+def settle(
+    services: Sequence[Service],
+    targets: Sequence[Target],
+    timeout: float,
+    rollback: Callable[[], None] | None = None,
+    roll_back_unproven: bool = True,
+) -> Settled:
+    """Let services take what was changed: validate all, reload each once, prove every target.
+
+    :param timeout: seconds until the targets have to serve what they are to.
+    :param rollback: puts everything back as it was; None: there is nothing to go back to, so nothing is undone.
+    :param roll_back_unproven: whether a target that does not come to serve is a reason to go back. It is none where the
+        old state did not work either.
+    """
+    result = Settled()
+    running = []
+    for service in services:
+        if is_running(service):
+            running.append(service)
+        result.states[service.name] = {"state": "unchanged" if service in running else "not_running", "error": None}
+    reloaded: list[Service] = []
+    try:
+        for service in running:
+            attempt(result, service, service.validate, "validate")
+        for service in running:
+            attempt(result, service, service.reload, "reload")
+            reloaded.append(service)
+            result.states[service.name]["state"] = "reloaded"
+    except StepError as error:
+        result.error = error
+        if rollback:
+            go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
+        return result
+    result.served = prove(targets, timeout)
+    result.unproven = [
+        target
+        for target, served in zip(targets, result.served)
+        if target.required and served.fingerprint != target.expected
+    ]
+    if result.unproven:
+        result.error = not_served(result, targets, timeout)
+        if rollback and roll_back_unproven:
+            go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
+    return result
+
+
+def attempt(result: Settled, service: Service, command: Command, what: str) -> None:
+    """Run one command of a service, when it has one."""
+    if command is None:
+        return
+    try:
+        run(command, what)
+    except StepError as error:
+        result.states[service.name] = {"state": "failed", "error": error.as_answer()}
+        error.message = "service '{0}': {1}".format(service.name, error.message)
+        raise
+
+
+def not_served(result: Settled, targets: Sequence[Target], timeout: float) -> StepError:
+    """The error for targets that do not serve what they are to."""
+    said = []
+    for target, served in zip(targets, result.served):
+        if target in result.unproven:
+            seen = served.error or "it serves another certificate ({0})".format((served.fingerprint or "")[:16])
+            said.append("{0} (SNI {1}): {2}".format(target.address, target.server_name or "none", seen))
+    stopped = [name for name, state in result.states.items() if state["state"] == "not_running"]
+    also = "; not running: {0}".format(", ".join(stopped)) if stopped else ""
+    return StepError(
+        "not_served",
+        "not served after {0:g} s at {1}{2}".format(timeout, "; ".join(said), also),
+        "check that the service runs and uses this certificate for that address and name",
+    )
+
+
+def go_back(
+    result: Settled,
+    *,
+    services: Sequence[Service],
+    tried: Sequence[Service],
+    targets: Sequence[Target],
+    rollback: Callable[[], None],
+    timeout: float,
+) -> None:
+    """Put the old state back, let the services take it, and see that what was served before is served again."""
+    rollback()
+    result.rolled_back = True
+    notes = []
+    for service in tried:
+        try:
+            if service.validate:
+                run(service.validate, "validate")
+            if service in services and service.reload:
+                run(service.reload, "reload")
+        except StepError as error:
+            if result.error and error.message in result.error.message:
+                notes.append("it was failing already before this change")
+            else:
+                notes.append("with the old state: {0}".format(error.message))
+    old = [
+        Target(each.host, each.port, each.server_name, each.certificate, each.before, explicit=each.explicit)
+        for each in targets
+        if each.before is not None
+    ]
+    for target, served in zip(old, prove(old, timeout)):
+        if served.fingerprint != target.expected:
+            notes.append("{0} does not serve the old certificate again: {1}".format(target.address, served.error or "another one"))
+    if result.error and notes:
+        result.error.message = "{0}; {1}".format(result.error.message, "; ".join(dict.fromkeys(notes)))
