@@ -64,9 +64,10 @@ class FleetError(Exception):
 class Fleet:
     """Hosts under one name. Names on the machine carry a hash of the checkout's path, so that two checkouts never meet."""
 
-    def __init__(self, name: str = "default", hosts: Sequence[Host] = DEFAULT) -> None:
+    def __init__(self, name: str = "default", hosts: Sequence[Host] = DEFAULT, packages: Sequence[str] = ()) -> None:
         self.name = name
         self.hosts = tuple(hosts)
+        self.packages = tuple(packages)  # on top of those every host has
         self.addresses: dict[str, str] = {}
         self.folder = paths.DEV / "fleet" / name
         self.inventory = self.folder / "inventory.yml"
@@ -89,7 +90,7 @@ class Fleet:
         if reason:
             raise FleetError(reason)
         self.down()
-        built = _built({host.release for host in self.hosts})
+        built = _built({host.release for host in self.hosts}, self.packages)
         self.hosts = tuple(host for host in self.hosts if host.release in built)
         if not self.hosts:
             raise FleetError("no release has an image")
@@ -116,7 +117,7 @@ class Fleet:
             "ps", "--all", "--format", "{{.Names}}", "--filter", "label=fleet-tls.fleet=" + self.prefix
         ).split()
         if found:
-            podman("rm", "--force", "--time", "1", *found)
+            remove(found)
         if self.prefix in podman("network", "ls", "--format", "{{.Name}}").split():
             podman("network", "rm", "--force", self.prefix)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -203,16 +204,28 @@ class Fleet:
             time.sleep(0.2)
 
 
-def _built(releases: set[str]) -> dict[str, str]:
+def _built(releases: set[str], extra: Sequence[str] = ()) -> dict[str, str]:
     """release -> image, for those that could be had; the others are named on standard error."""
     found = {}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for release, future in {each: pool.submit(images.ensure, each) for each in sorted(releases)}.items():
+        for release, future in {each: pool.submit(images.ensure, each, extra) for each in sorted(releases)}.items():
             try:
                 found[release] = future.result()
             except (images.ImageError, PodmanError) as error:
                 print("fleet: {0}; its hosts are left out".format(error), file=sys.stderr)
     return found
+
+
+def remove(containers: Sequence[str]) -> None:
+    """Remove containers at once; again when podman loses the race with a container that ends by itself meanwhile."""
+    for attempt in range(3):
+        try:
+            podman("rm", "--force", "--ignore", "--time", "0", *containers)
+            return
+        except PodmanError:
+            if attempt == 2:
+                raise
+            time.sleep(1)
 
 
 def keys() -> None:
@@ -238,8 +251,8 @@ def parse_hosts(text: str) -> tuple[Host, ...]:
     """name:release[:user],..."""
     found = []
     for word in text.split(","):
-        name, _, rest = word.partition(":")
-        release, _, user = rest.partition(":")
+        name, unused, rest = word.partition(":")
+        release, unused, user = rest.partition(":")
         if not name or release not in images.RELEASES:
             raise argparse.ArgumentTypeError(
                 "{0!r} is not name:release with a release of {1}".format(word, ", ".join(images.RELEASES))
@@ -275,25 +288,25 @@ def _up(fleet: Fleet, options: argparse.Namespace) -> int:
     return 0
 
 
-def _down(fleet: Fleet, _options: argparse.Namespace) -> int:
+def _down(fleet: Fleet, unused_options: argparse.Namespace) -> int:
     fleet.down()
     return 0
 
 
-def _list(fleet: Fleet, _options: argparse.Namespace) -> int:
+def _list(fleet: Fleet, unused_options: argparse.Namespace) -> int:
     print(
         podman("ps", "--filter", "label=fleet-tls.fleet=" + fleet.prefix, "--format", "{{.Names}} {{.Status}}"), end=""
     )
     return 0
 
 
-def _images(fleet: Fleet, _options: argparse.Namespace) -> int:
+def _images(fleet: Fleet, unused_options: argparse.Namespace) -> int:
     """Build what is not there yet; 1 when a release could not be had."""
     wanted = {host.release for host in fleet.hosts}
     return 0 if set(_built(wanted)) == wanted else 1
 
 
-def _possible(_fleet: Fleet, _options: argparse.Namespace) -> int:
+def _possible(unused_fleet: Fleet, unused_options: argparse.Namespace) -> int:
     """1, and the reason, when containers cannot run here."""
     reason = why_not()
     if reason:

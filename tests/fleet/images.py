@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fleet.podman import PodmanError, podman
@@ -61,23 +61,26 @@ class ImageError(Exception):
     """The image of a release could not be built; the text names the release and the last words of the build."""
 
 
-def tag(release: str) -> str:
+def tag(release: str, extra: Sequence[str] = ()) -> str:
     """The image's name; it changes with the recipe, so an image made by an older recipe is never taken."""
-    recipe = json.dumps([INCLUDE, FILES, CUSTOMIZE, release], sort_keys=True)
+    recipe = json.dumps([[*INCLUDE, *extra], FILES, CUSTOMIZE, release], sort_keys=True)
     return "{0}/{1}:{2}".format(REPOSITORY, release, hashlib.sha256(recipe.encode()).hexdigest()[:12])
 
 
-def ensure(release: str) -> str:
-    """The tag of a release's image, built first where it is not there yet."""
+def ensure(release: str, extra: Sequence[str] = ()) -> str:
+    """The tag of a release's image, built first where it is not there yet.
+
+    :param extra: packages that only some user of the fleet needs on its hosts; they make an image of their own.
+    """
     if release not in RELEASES:
         raise ImageError("unknown release {0}; known: {1}".format(release, ", ".join(RELEASES)))
-    name = tag(release)
+    name = tag(release, extra)
     if not _exists(name):
         with _lock(release):
             if not _exists(name):
                 print("building {0}".format(name), file=sys.stderr, flush=True)
-                _build(release, name)
-                _remove_stale(release, name)
+                _build(release, name, extra)
+                _remove_stale(_variant(release, extra), name)
     return name
 
 
@@ -85,7 +88,12 @@ def _exists(name: str) -> bool:
     return bool(podman("images", "--quiet", "--filter", "reference=" + name).strip())
 
 
-def _build(release: str, name: str) -> None:
+def _variant(release: str, extra: Sequence[str]) -> str:
+    """The label that images of one purpose share."""
+    return "+".join([release, *extra])
+
+
+def _build(release: str, name: str, extra: Sequence[str]) -> None:
     # /var/tmp: an archive is 250 MB, and /tmp may be memory.
     with tempfile.TemporaryDirectory(prefix="fleet-tls-image-", dir="/var/tmp") as folder:
         hooks = ["--customize-hook=" + line for line in CUSTOMIZE]
@@ -95,7 +103,7 @@ def _build(release: str, name: str) -> None:
             hooks.insert(0, '--customize-hook=mkdir -p "$1{0}"'.format(Path(path).parent))
             hooks.insert(1, "--customize-hook=upload {0} {1}".format(source, path))
         archive = Path(folder) / "image.tar"
-        command = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join(INCLUDE), *hooks, release, str(archive)]
+        command = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join([*INCLUDE, *extra]), *hooks, release, str(archive)]
         last = ""
         for sources in _sources(release):
             done = subprocess.run([*command, *sources], capture_output=True, text=True, check=False)
@@ -105,9 +113,7 @@ def _build(release: str, name: str) -> None:
         else:
             words = [line for line in last.splitlines() if line.startswith(("E:", "W:", "Err:"))] or last.splitlines()
             raise ImageError("no image of {0}: {1}".format(release, " ".join(words[-4:])))
-        changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "LABEL {0}={1}".format(LABEL, release)]
-        options = [option for change in changes for option in ("--change", change)]
-        podman("import", "--quiet", *options, str(archive), name, timeout=300)
+        podman("import", "--quiet", "--change", "LABEL {0}={1}".format(LABEL, release), str(archive), name, timeout=300)
 
 
 def _sources(release: str) -> Iterator[list[str]]:
@@ -116,7 +122,7 @@ def _sources(release: str) -> Iterator[list[str]]:
     found = {}
     with contextlib.suppress(OSError):
         for line in subprocess.run(ask, capture_output=True, text=True, check=False).stdout.splitlines():
-            label, _, uri = line.partition("|")
+            label, unused, uri = line.partition("|")
             found.setdefault(label, uri)
     if "Debian" in found and "Debian-Security" in found:
         main, security = found["Debian"], found["Debian-Security"]
@@ -125,12 +131,12 @@ def _sources(release: str) -> Iterator[list[str]]:
     yield []
 
 
-def _remove_stale(release: str, current: str) -> None:
+def _remove_stale(variant: str, current: str) -> None:
     """Our own images of older recipes, a day old and not in use; other checkouts may be at a younger one."""
     listing = podman(
         "images",
         "--filter",
-        "label={0}={1}".format(LABEL, release),
+        "label={0}={1}".format(LABEL, variant),
         "--filter",
         "until=24h",
         "--format",

@@ -30,7 +30,12 @@ def copy() -> Path:
         if not _same(source, target):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    # A repository of its own, or else ansible-test and ansible-lint find the checkout's, in which .dev/ is ignored.
+    if shutil.which("git") and not (paths.COPY / ".git").exists():
+        subprocess.run(["git", "init", "--quiet", str(paths.COPY)], check=True)
     for found in sorted(paths.COPY.rglob("*"), reverse=True):
+        if ".git" in found.relative_to(paths.COPY).parts:
+            continue
         if found.is_dir() and not found.is_symlink():
             if not any(found.iterdir()):
                 found.rmdir()

@@ -37,8 +37,13 @@ class Interpreter:
 def _folders() -> list[str]:
     """Where interpreters live; pyenv's own folders because its shims answer only for the chosen versions."""
     home = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
-    found = os.environ.get("PATH", os.defpath).split(os.pathsep) + ["/usr/bin", "/usr/local/bin"]
+    found = [*without_shims(os.environ.get("PATH", os.defpath)).split(os.pathsep), "/usr/bin", "/usr/local/bin"]
     return found + sorted(glob.glob(home + "/versions/*/bin")) + sorted(glob.glob("/opt/python*/bin"))
+
+
+def without_shims(path: str) -> str:
+    """A PATH less pyenv's shims: one stands there for each version, and most answer "command not found"."""
+    return os.pathsep.join(each for each in path.split(os.pathsep) if not each.rstrip("/").endswith("/shims"))
 
 
 def _ask(path: str) -> Interpreter | None:
@@ -60,6 +65,23 @@ def candidates(minors: tuple[int, ...]) -> Iterator[Interpreter]:
                 found = _ask(path)
                 if found and found.minor == minor:
                     yield found
+
+
+def targets() -> Path:
+    """A folder with the interpreters that only managed hosts have (3.9 to 3.11), for ansible-test to compile and import with.
+
+    Versions that could be a controller stay away: ansible-test would set up each of them as one.
+    """
+    folder = paths.DEV / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    for minor in (9, 10, 11):
+        link = folder / "python3.{0}".format(minor)
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            found = next((each for each in candidates((minor,)) if each.has_pip), None)
+            if found:
+                link.symlink_to(found.path)
+    return folder
 
 
 def choose(name: str) -> Interpreter:

@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machinery itself: what the other tests of this folder take for granted."""
+
+from __future__ import annotations
+
+import ssl
+import time
+
+import pytest
+
+from fleet.fleet import DEFAULT, Fleet
+from tools.playbook import run_playbook
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Who
+      ansible.builtin.command: id -un
+      changed_when: false
+    - name: Write
+      ansible.builtin.copy: {dest: /root/test_hosts, content: "{{ word }}", mode: "0600"}
+"""
+
+
+def test_a_playbook_reports_what_it_did(fleet: Fleet, tmp_path) -> None:
+    (tmp_path / "play.yml").write_text(PLAY, encoding="utf-8")
+    first = run_playbook(tmp_path / "play.yml", fleet.inventory, {"word": "one"}).check()
+    second = run_playbook(tmp_path / "play.yml", fleet.inventory, {"word": "one"}).check()
+
+    assert sorted(first.stats) == sorted(host.name for host in fleet.hosts)
+    assert [each["stdout"] for each in first.results(task="Who")] == ["root"] * len(fleet.hosts)
+    assert (first.changed, second.changed) == (len(fleet.hosts), 0)
+    assert fleet.exec("deb12u", ["cat", "/root/test_hosts"]).stdout == "one"
+
+
+def test_a_missing_inventory_is_no_success(tmp_path) -> None:
+    (tmp_path / "play.yml").write_text(PLAY, encoding="utf-8")
+    assert run_playbook(tmp_path / "play.yml", tmp_path / "none.yml", {"word": "one"}).rc != 0
+
+
+@pytest.mark.parametrize("name", [host.name for host in DEFAULT])
+def test_the_controller_reaches_any_port(fleet: Fleet, name: str) -> None:
+    """A handshake from here with a server there, which is how certificates are proven."""
+    if name not in fleet.addresses:
+        pytest.skip("its release has no image here")
+    request = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout /run/k.pem -out /run/c.pem -subj /CN={0} -days 2".format(
+            name
+        )
+    )
+    fleet.exec(name, request.split())
+    fleet.exec(name, "systemd-run openssl s_server -accept 9443 -cert /run/c.pem -key /run/k.pem -www".split())
+    end = time.monotonic() + 10
+    while True:
+        try:
+            served = ssl.get_server_certificate((fleet.addresses[name], 9443))
+            break
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+    assert served.split() == fleet.exec(name, ["cat", "/run/c.pem"]).stdout.split()
