@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -199,9 +200,10 @@ def molecule(suite: Suite) -> None:
     """Every Molecule scenario, on four hosts."""
     need_containers(suite)
     MAIN_READY.result()
-    env = environment(
-        ANSIBLE_COLLECTIONS_PATH=str(paths.COPY_TREE), MOLECULE_EPHEMERAL_DIRECTORY=str(paths.DEV / "molecule")
-    )
+    state = paths.DEV / "molecule"
+    # A run that was killed leaves "created" behind, and the next one would look for its hosts.
+    shutil.rmtree(state, ignore_errors=True)
+    env = environment(ANSIBLE_COLLECTIONS_PATH=str(paths.COPY_TREE), MOLECULE_EPHEMERAL_DIRECTORY=str(state))
     # Molecule writes a configuration of its own, from extensions/molecule/config.yml.
     del env["ANSIBLE_CONFIG"]
     suite.run([program("molecule"), "test", "--all"], cwd=paths.COPY, env=env)
