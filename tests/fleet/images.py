@@ -103,7 +103,8 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
             hooks.insert(0, '--customize-hook=mkdir -p "$1{0}"'.format(Path(path).parent))
             hooks.insert(1, "--customize-hook=upload {0} {1}".format(source, path))
         archive = Path(folder) / "image.tar"
-        command = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join([*INCLUDE, *extra]), *hooks, release, str(archive)]
+        packages = ",".join([*INCLUDE, *extra])
+        command = ["mmdebstrap", "--variant=minbase", "--include=" + packages, *hooks, release, str(archive)]
         last = ""
         for sources in _sources(release):
             done = subprocess.run([*command, *sources], capture_output=True, text=True, check=False)
@@ -113,7 +114,8 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
         else:
             words = [line for line in last.splitlines() if line.startswith(("E:", "W:", "Err:"))] or last.splitlines()
             raise ImageError("no image of {0}: {1}".format(release, " ".join(words[-4:])))
-        podman("import", "--quiet", "--change", "LABEL {0}={1}".format(LABEL, release), str(archive), name, timeout=300)
+        label = "LABEL {0}={1}".format(LABEL, _variant(release, extra))
+        podman("import", "--quiet", "--change", label, str(archive), name, timeout=300)
 
 
 def _sources(release: str) -> Iterator[list[str]]:
