@@ -49,17 +49,18 @@ def parse_duration(text: object, what: str = "duration") -> int:
     return int(match[1]) * UNIT_SECONDS[match[2]]
 
 
-def parse_renew_before(text: object) -> RenewBefore:
+def parse_renew_before(text: object, what: str = "renew_before") -> RenewBefore:
     """``33%`` or ``30d`` → RenewBefore.
 
+    :param what: the option's name, for errors.
     :raises SpecError: neither, or a percentage outside 1 to 99.
     """
     match = PERCENT.fullmatch(str(text).strip())
     if not match:
-        return RenewBefore(seconds=parse_duration(text, "renew_before"))
+        return RenewBefore(seconds=parse_duration(text, what))
     percent = float(match[1])
     if not 1 <= percent <= 99:
-        raise SpecError(f"renew_before: {text} is outside 1% to 99%", remedy="33% renews at two thirds of the lifetime")
+        raise SpecError(f"{what}: {text} is outside 1% to 99%", remedy="33% renews at two thirds of the lifetime")
     return RenewBefore(fraction=percent / 100)
 
 

@@ -186,6 +186,13 @@ def test_malformed_certificates_are_findings(www: Pair, ca: Authority, how: str)
     assert entry["certificates"][1]["subject"] == "CN=Test issuing"
 
 
+def test_a_malformed_issuer_is_the_only_complaint(www: Pair, ca: Authority) -> None:
+    leaf, issuing = pems(www.chain)
+    entry = read([leaf, broken(issuing), ca.root.pem], ca.root.pem)
+    assert len(entry["problems"]) == 1
+    assert entry["problems"][0].startswith("certificate 2 of the chain cannot be read: ")
+
+
 def test_an_extension_that_cannot_be_read(ca: Authority) -> None:
     # The certificate parses; only its names do not: a SAN that is an INTEGER.
     entry = read([ca.issue("odd", "DER:02:01:05").pem], ca.root.pem)
