@@ -141,14 +141,23 @@ def systemd_runs() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
+def search_path() -> str:
+    """PATH with the directories of root's programs, which sudo and ssh often leave out."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_PATH])
+
+
+def find_program(name: str) -> str | None:
+    """Path of a program of this host, None: there is none."""
+    return shutil.which(name, path=search_path())
+
+
 def run(command: Sequence[str], what: str) -> None:
     """Run a command of a service, no shell, no input.
 
     :raises StepError: ``<what>_failed`` with the command's own last words.
     """
-    environment = dict(os.environ, LC_ALL="C")
-    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), *SYSTEM_PATH])
-    program = shutil.which(command[0], path=environment["PATH"])
+    environment = dict(os.environ, LC_ALL="C", PATH=search_path())
+    program = find_program(command[0])
     shown = " ".join(command)
     if program is None:
         raise StepError(
@@ -264,8 +273,9 @@ def settle(
         for service in running:
             attempt(result, service, service.validate, "validate")
         for service in running:
-            attempt(result, service, service.reload, "reload")
+            # First, because one whose reload failed has to be reloaded on the way back as well.
             reloaded.append(service)
+            attempt(result, service, service.reload, "reload")
             result.states[service.name]["state"] = "reloaded"
     except StepError as error:
         result.error = error

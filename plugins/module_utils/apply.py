@@ -1,0 +1,206 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step ``apply``: stage → swap → validate → reload → prove → keep, or roll back. See docs/architecture.md."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.generations import MANIFEST, Layout, host_lock, write_json
+from ansible_collections.fleet.tls.plugins.module_utils.look import older, targets_of
+from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, pending_request
+from ansible_collections.fleet.tls.plugins.module_utils.services import (
+    Served,
+    Service,
+    Settled,
+    Target,
+    look_at,
+    resolve,
+    settle,
+)
+from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged, stage
+
+
+@dataclass
+class Group:
+    """Certificates and services that hang together: when one service refuses, all its certificates go back."""
+
+    staged: list[Staged] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+
+
+def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """The step; ``changed`` tells whether any certificate's files or services were touched with lasting effect."""
+    outcomes: dict[str, dict[str, Any]] = {}
+    states: dict[str, dict[str, Any]] = {}
+    with host_lock(request["directory"]):
+        staged = []
+        for entry in request["certificates"]:
+            try:
+                staged.append(stage(request["directory"], entry, secrets.get(entry["name"])))
+            except StepError as error:
+                outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=error)
+            except OSError as error:
+                found = from_os_error(error, "staging '{0}'".format(entry["name"]))
+                outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=found)
+        for group in groups(staged, request["services"]):
+            outcomes.update(apply_group(group, request, states))
+    changed = any(each["changed"] for each in outcomes.values())
+    return changed, {"certificates": outcomes, "services": states}
+
+
+def outcome(generation: int | None, **known: Any) -> dict[str, Any]:
+    """One certificate's answer."""
+    error = known.pop("error", None)
+    answer = {
+        "generation": generation, "changed": False, "installed": False, "rolled_back": False, "unproven": False,
+        "repaired": [], "proof": [], "error": error.as_answer() if error else None,
+    }  # fmt: skip
+    return {**answer, **known}
+
+
+def groups(staged: Sequence[Staged], services: Sequence[dict[str, Any]]) -> list[Group]:
+    """Certificates joined by the services they share."""
+    found: list[Group] = []
+    by_name = {service["name"]: resolve(service) for service in services}
+    for each in staged:
+        wanted = [by_name[name] for name in each.entry["services"]]
+        joined = Group([each], wanted)
+        for group in [group for group in found if any(service in wanted for service in group.services)]:
+            found.remove(group)
+            joined.staged = group.staged + joined.staged
+            joined.services = group.services + [service for service in joined.services if service not in group.services]
+        found.append(joined)
+    return found
+
+
+def apply_group(
+    group: Group, request: dict[str, Any], states: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Swap and settle certificates that hang together; the services' states go into ``states``."""
+    targets = group_targets(group, request)
+    # A first pair has nothing before it: it stays, whatever the services say, and the next run goes on from there.
+    restorable = [each for each in group.staged if each.previous is not None and each.transaction.staged]
+    try:
+        for each in group.staged:
+            each.transaction.swap()
+            if not each.installs:
+                write_json(os.path.join(each.layout.generation(each.number), MANIFEST), each.manifest)
+    except (StepError, OSError) as error:
+        undo(group.staged)
+        found = error if isinstance(error, StepError) else from_os_error(error, "changing the certificate")
+        return {each.name: outcome(each.previous, error=found) for each in group.staged}
+    settled = Settled()
+    if needs_services(group, targets):
+        was_live = old_fingerprints(group)
+        settled = settle(
+            group.services,
+            targets,
+            request["prove_timeout"],
+            rollback=(lambda: undo(restorable)) if restorable else None,
+            # Going back helps only where the old pair was being served.
+            roll_back_unproven=any(target.before in was_live.get(target.certificate, ()) for target in targets),
+        )
+        states.update(settled.states)
+    else:
+        settled.served = look_at(targets)
+    return {
+        each.name: conclude(each, settled, targets, request, gone_back=settled.rolled_back and each in restorable)
+        for each in group.staged
+    }
+
+
+def undo(staged: Sequence[Staged]) -> None:
+    """Everything back as it was; the pending keys stay, for the next run."""
+    for each in reversed(staged):
+        each.discard()
+
+
+def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
+    """The group's endpoints: what they present now, what they are to present, and which of them have to."""
+    by_name = {each.name: each for each in group.staged}
+    bare = targets_of(request["services"], by_name)
+    targets = []
+    for target, served in zip(bare, look_at(bare)):
+        each = by_name[target.certificate]
+        # An endpoint that only came with a preset may be somebody else's: it has to serve us when it did so before. The
+        # same goes for all of them while a later task is still to configure the service.
+        required = served.fingerprint in known_fingerprints(each) or (target.explicit and not request["defer_proof"])
+        targets.append(
+            replace(target, expected=str(each.manifest["fingerprint"]), required=required, before=served.fingerprint)
+        )
+    return targets
+
+
+def known_fingerprints(each: Staged) -> set[str]:
+    """The fingerprints of all generations, less that of a pair just staged."""
+    found = older(each.layout)
+    live = each.layout.manifest(each.previous) if each.previous is not None else None
+    if live:
+        found.add(str(live.get("fingerprint")))
+    return found - ({str(each.manifest["fingerprint"])} if each.installs else set())
+
+
+def old_fingerprints(group: Group) -> dict[str, set[str]]:
+    """What each new pair takes the place of."""
+    return {each.name: known_fingerprints(each) for each in group.staged if each.installs}
+
+
+def needs_services(group: Group, targets: Sequence[Target]) -> bool:
+    """Whether there is anything for the services to take: not after a mere change of mode."""
+    moved = any(each.installs or each.transaction.done or not each.manifest.get("settled") for each in group.staged)
+    return moved or any(target.required and target.before != target.expected for target in targets)
+
+
+def conclude(
+    each: Staged, settled: Settled, targets: Sequence[Target], request: dict[str, Any], *, gone_back: bool
+) -> dict[str, Any]:
+    """Keep or give up one certificate, and say what became of it."""
+    mine = [
+        (target, served) for target, served in zip(targets, settled.served) if target.certificate == each.name
+    ]
+    proof = [as_proof(served, target) for target, served in mine]
+    unproven = any(target.explicit and served.fingerprint != target.expected for target, served in mine)
+    if gone_back:
+        return outcome(each.previous, rolled_back=True, proof=proof, unproven=unproven, error=settled.error)
+    was_settled = bool(each.manifest.get("settled"))
+    if settled.error is None and not unproven and not was_settled:
+        each.manifest["settled"] = request["now"]
+        write_json(os.path.join(each.layout.generation(each.number), MANIFEST), each.manifest)
+    changed = each.installs or bool(each.repaired) or bool(each.transaction.done) or bool(settled.states)
+    each.transaction.commit()
+    tidy(each, request["keep"])
+    return outcome(
+        each.number,
+        changed=changed,
+        installed=each.installs,
+        repaired=each.repaired,
+        proof=proof,
+        unproven=unproven or settled.error is not None,
+        error=settled.error,
+    )
+
+
+def tidy(each: Staged, keep: int) -> None:
+    """Remove what an installed pair no longer needs: its pending key, and old generations."""
+    pending = pending_request(each.layout)
+    if pending is None or pending["request_id"] == each.manifest.get("request_id"):
+        drop_pending(each.layout)
+    if each.installs:
+        each.layout.prune(keep)
+    else:
+        # What a killed staging left.
+        for number in each.layout.numbers():
+            if each.layout.manifest(number) is None and number != each.number:
+                shutil.rmtree(each.layout.generation(number), ignore_errors=True)
+
+
+def as_proof(served: Served, target: Target) -> dict[str, Any]:
+    """A proof as it stands in the answer."""
+    return replace(served, ours="live" if served.fingerprint == target.expected else None).as_answer()

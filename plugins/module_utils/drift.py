@@ -1,0 +1,58 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has drifted around a pair that is good: owners, modes, outputs, leftovers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.files import leftovers, link_target, metadata_drift
+from ansible_collections.fleet.tls.plugins.module_utils.generations import (
+    PRIVKEY,
+    PUBLIC_FILES,
+    PUBLIC_MODE,
+    Layout,
+    digest,
+    output_file,
+    read,
+)
+
+
+def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
+    """Owners, modes, outputs and leftovers that are not as they have to be, for people."""
+    folder = layout.generation(number)
+    found: list[str] = []
+    for name in (PRIVKEY, *PUBLIC_FILES):
+        path = os.path.join(folder, name)
+        if os.path.lexists(path):
+            mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
+            found += metadata_drift(path, entry["owner"], entry["group"], mode)
+    recorded = manifest.get("outputs", {})
+    for output in entry["outputs"]:
+        found += output_drift(layout, folder, output, recorded.get(output["path"]))
+    wanted = {output["path"] for output in entry["outputs"]}
+    found += ["{0}: no longer wanted".format(path) for path in recorded if path not in wanted]
+    for path in [layout.live, *wanted]:
+        found += ["{0}: left over from an interrupted run".format(name) for name in leftovers(path)]
+    return found
+
+
+def output_drift(
+    layout: Layout, folder: str, output: dict[str, Any], recorded: dict[str, Any] | None
+) -> list[str]:
+    """One output: a link to its file in the generation, or a copy of it."""
+    path = output["path"]
+    if not recorded or (recorded.get("format"), recorded.get("method")) != (output["format"], output["method"]):
+        return ["{0}: not there yet".format(path)]
+    content_path = path
+    if output["method"] == "link":
+        content_path = os.path.join(folder, output_file(path))
+        if link_target(path) != os.path.join(layout.live, output_file(path)):
+            return ["{0}: does not link to the live certificate".format(path)]
+    if os.path.islink(content_path) or not os.path.isfile(content_path):
+        return ["{0}: missing".format(path)]
+    if digest(read(content_path)) != recorded.get("sha256"):
+        return ["{0}: is not made of the live certificate".format(path)]
+    return metadata_drift(content_path, output["owner"], output["group"], output["mode"])

@@ -1,0 +1,161 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys, CSRs and pair checks with the ``openssl`` program, 1.1.1 to 3.5.
+
+A private key goes in and out through pipes or a file of root's, never on a command line.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+
+SECONDS = 120.0
+
+KEY_OPTIONS: dict[str, tuple[str, ...]] = {
+    "ecdsa-p256": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:named_curve"),
+    "ecdsa-p384": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384", "-pkeyopt", "ec_param_enc:named_curve"),
+    "rsa-2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
+    "rsa-3072": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"),
+    "rsa-4096": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"),
+    "ed25519": ("-algorithm", "ED25519"),
+}
+USAGES = {"server_auth": "serverAuth", "client_auth": "clientAuth"}
+
+
+@functools.lru_cache(maxsize=1)
+def program() -> str:
+    """Path of the program.
+
+    :raises StepError: openssl_missing.
+    """
+    path = shutil.which("openssl", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/bin", "/usr/bin"]))
+    if path is None:
+        raise StepError("openssl_missing", "the program 'openssl' is not on the host", "install the package openssl there")
+    return path
+
+
+def call(arguments: Sequence[str], data: bytes = b"") -> bytes:
+    """Run it; its standard output.
+
+    :param data: what it gets on standard input.
+    :raises StepError: openssl_missing, openssl_failed (with its own words, which hold no key).
+    """
+    # The host's openssl.cnf may demand engines or policies that have nothing to do with what is done here.
+    environment = dict(os.environ, LC_ALL="C", OPENSSL_CONF=os.devnull)
+    try:
+        ended = subprocess.run(
+            [program(), *arguments],
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            timeout=SECONDS,
+            check=False,
+        )
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise StepError("openssl_failed", "openssl {0}: {1}".format(arguments[0], error)) from None
+    if ended.returncode != 0:
+        words = ended.stderr.decode(errors="replace").strip()[-400:]
+        raise StepError("openssl_failed", "openssl {0}: {1}".format(arguments[0], words or "failed"))
+    return ended.stdout
+
+
+def generate_key(algorithm: str) -> bytes:
+    """A new private key, PKCS#8 PEM, unencrypted.
+
+    :param algorithm: one of :data:`KEY_OPTIONS`.
+    """
+    return call(["genpkey", *KEY_OPTIONS[algorithm]])
+
+
+def public_key_of_key(key: bytes) -> bytes:
+    """The public half (SubjectPublicKeyInfo, PEM) of a private key (PEM).
+
+    :raises StepError: openssl_failed: it is none.
+    """
+    return call(["pkey", "-pubout"], key)
+
+
+def public_key_of_certificate(certificate: bytes) -> bytes:
+    """The public key (SubjectPublicKeyInfo, PEM) in a certificate (PEM)."""
+    return call(["x509", "-noout", "-pubkey"], certificate)
+
+
+def key_algorithm(key: bytes) -> str | None:
+    """What kind of key it is, None: none of ours."""
+    lines = call(["pkey", "-pubout", "-text"], key).decode(errors="replace")
+    if "ED25519" in lines:
+        return "ed25519"
+    for curve, name in (("P-256", "ecdsa-p256"), ("P-384", "ecdsa-p384")):
+        if "NIST CURVE: {0}".format(curve) in lines:
+            return name
+    for bits in ("2048", "3072", "4096"):
+        if "Modulus:" in lines and "({0} bit".format(bits) in lines:
+            return "rsa-{0}".format(bits)
+    return None
+
+
+def request_configuration(subject: dict[str, Any]) -> str:
+    """The configuration that makes ``openssl req`` ask for exactly these names (config(5), req(1), x509v3_config(5)).
+
+    :param subject: ``{"common_name", "sans": [[type, value]], "usages"}``.
+    """
+    counters: dict[str, int] = {}
+    names = []
+    for kind, value in subject["sans"]:
+        counters[kind] = counters.get(kind, 0) + 1
+        names.append("{0}.{1} = {2}".format(kind, counters[kind], escaped(value)))
+    usages = ", ".join(USAGES[usage] for usage in subject["usages"])
+    common_name = subject.get("common_name")
+    lines = [
+        "[req]",
+        "prompt = no",
+        "utf8 = yes",
+        "string_mask = utf8only",
+        "distinguished_name = subject",
+        "req_extensions = extensions",
+        "[subject]",
+        *(["commonName = {0}".format(escaped(common_name))] if common_name else []),
+        "[extensions]",
+        "subjectAltName = @names",
+        "keyUsage = critical, digitalSignature",
+        "extendedKeyUsage = {0}".format(usages),
+        "[names]",
+        *names,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escaped(value: str) -> str:
+    """A value as config(5) reads it back unchanged.
+
+    :raises StepError: bad_input: a line break, which no value can have.
+    """
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise StepError("bad_input", "a name with a line break")
+    return "".join("\\" + letter if letter in "\\\"'$#;" else letter for letter in value)
+
+
+def make_csr(key_path: str, configuration_path: str, subject: dict[str, Any]) -> bytes:
+    """A CSR (PKCS#10, PEM).
+
+    :param key_path: file of the private key.
+    :param configuration_path: file with :func:`request_configuration` of ``subject``.
+    """
+    arguments = ["req", "-new", "-key", key_path, "-config", configuration_path]
+    if not subject.get("common_name"):
+        arguments += ["-subj", "/"]
+    return call(arguments)
+
+
+def pkcs12(key: bytes, chain: bytes, name: str) -> bytes:
+    """Key and chain as PKCS#12 (RFC 7292) with an empty password, for programs that want that form."""
+    return call(["pkcs12", "-export", "-passout", "pass:", "-name", name], chain + key)

@@ -1,0 +1,75 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A key and a CSR that wait for their certificate, so that an interrupted run orders nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils import openssl
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files import make_directory, write_new
+from ansible_collections.fleet.tls.plugins.module_utils.generations import PRIVKEY, Layout, read
+
+CSR, REQUEST, CONFIGURATION = "request.csr", "request.json", "request.cnf"
+
+
+def pending_request(layout: Layout) -> dict[str, Any] | None:
+    """``{"request_id", "request_digest", "csr"}`` of a complete pending request, else None."""
+    try:
+        found = json.loads(read(os.path.join(layout.pending, REQUEST)))
+        request = {"request_id": str(found["request_id"]), "request_digest": str(found["request_digest"])}
+        request["csr"] = read(os.path.join(layout.pending, CSR)).decode()
+        complete = os.path.exists(os.path.join(layout.pending, PRIVKEY))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return request if complete else None
+
+
+def ensure_pending(layout: Layout, entry: dict[str, Any], live_key: str | None, used: str | None) -> dict[str, Any]:
+    """The pending request for what is wanted now: the present one when it fits, else a new one.
+
+    :param entry: the certificate as in a look's request.
+    :param live_key: path of the live key, where it may be used again; None: a new one is made.
+    :param used: the request id of the live pair: a pending request of that id is a leftover.
+    :raises StepError: openssl_missing, openssl_failed; OSErrors as they come.
+    """
+    present = pending_request(layout)
+    if present and present["request_digest"] == entry["request_digest"] and present["request_id"] != used:
+        return present
+    drop_pending(layout)
+    make_directory(os.path.dirname(layout.pending), 0o700)
+    make_directory(layout.pending, 0o700)
+    key_path = os.path.join(layout.pending, PRIVKEY)
+    write_new(key_path, key_for(entry, live_key))
+    configuration = os.path.join(layout.pending, CONFIGURATION)
+    write_new(configuration, openssl.request_configuration(entry["subject"]).encode())
+    csr = openssl.make_csr(key_path, configuration, entry["subject"])
+    write_new(os.path.join(layout.pending, CSR), csr)
+    # Last: what has no request.json is no request.
+    request = {"request_id": str(uuid.uuid4()), "request_digest": entry["request_digest"]}
+    write_new(os.path.join(layout.pending, REQUEST), json.dumps(request).encode())
+    return {**request, "csr": csr.decode()}
+
+
+def key_for(entry: dict[str, Any], live_key: str | None) -> bytes:
+    """The live key again where the policy says so and it is of the wanted kind, else a new one."""
+    wanted = entry["key"]["algorithm"]
+    if live_key is not None and entry["key"]["rotation_policy"] == "never":
+        try:
+            key = read(live_key)
+            if openssl.key_algorithm(key) == wanted:
+                return key
+        except (OSError, StepError):
+            pass
+    return openssl.generate_key(wanted)
+
+
+def drop_pending(layout: Layout) -> None:
+    """Remove a pending request, complete or not."""
+    shutil.rmtree(layout.pending, ignore_errors=True)

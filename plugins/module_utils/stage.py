@@ -1,0 +1,207 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Staging one certificate: everything that can fail is done before anything that is in use is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils import openssl
+from ansible_collections.fleet.tls.plugins.module_utils.drift import output_drift
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.files import (
+    Transaction,
+    fix_metadata,
+    leftovers,
+    link_target,
+    make_directory,
+    remove_if_there,
+    sync_directory,
+    write_new,
+)
+from ansible_collections.fleet.tls.plugins.module_utils.generations import (
+    CERT,
+    CHAIN,
+    FULLCHAIN,
+    MANIFEST,
+    PRIVKEY,
+    PUBLIC_FILES,
+    PUBLIC_MODE,
+    Layout,
+    digest,
+    output_file,
+    read,
+    write_json,
+)
+from ansible_collections.fleet.tls.plugins.module_utils.pending import pending_request
+
+
+@dataclass
+class Staged:
+    """One certificate on its way.
+
+    :param manifest: of the generation that is, or will be, live.
+    :param previous: number of the generation that was live before.
+    :param repaired: what was put right, for people.
+    """
+
+    entry: dict[str, Any]
+    layout: Layout
+    number: int
+    manifest: dict[str, Any]
+    previous: int | None
+    installs: bool
+    transaction: Transaction = field(default_factory=Transaction)
+    repaired: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The certificate's name."""
+        return str(self.entry["name"])
+
+    def discard(self) -> None:
+        """Undo it all; a generation that was made for this leaves again. The pending key stays."""
+        self.transaction.rollback()
+        if self.installs:
+            shutil.rmtree(self.layout.generation(self.number), ignore_errors=True)
+
+
+def stage(directory: str, entry: dict[str, Any], secret: str | None) -> Staged:
+    """Stage what an apply's entry asks for.
+
+    :param secret: the private key (PEM) where the controller made it.
+    :raises StepError: nothing was changed then.
+    """
+    layout = Layout(directory, entry["name"])
+    live = layout.current()
+    manifest = layout.manifest(live) if live is not None else None
+    wanted = entry["manifest"].get("fingerprint")
+    if entry["action"] == "install" and not (manifest and manifest.get("fingerprint") == wanted and has_key(layout, live)):
+        return stage_generation(layout, entry, live, secret)
+    if live is None or manifest is None:
+        raise StepError("damaged", "there is no certificate to repair", "run again")
+    return stage_repair(layout, entry, live, manifest)
+
+
+def has_key(layout: Layout, number: int | None) -> bool:
+    """Whether the key file of a generation is there."""
+    return number is not None and os.path.exists(os.path.join(layout.generation(number), PRIVKEY))
+
+
+def stage_generation(layout: Layout, entry: dict[str, Any], live: int | None, secret: str | None) -> Staged:
+    """A new generation beside the live one, checked, and the links that will lead to it."""
+    leaf, above = entry["chain"][0].encode(), "".join(entry["chain"][1:]).encode()
+    key = new_key(layout, entry, secret)
+    if openssl.public_key_of_key(key) != openssl.public_key_of_certificate(leaf):
+        raise StepError("pair_mismatch", "the certificate is not for the key that was made for it", "run again")
+    number = max([0, *layout.numbers()]) + 1
+    staged = Staged(entry, layout, number, dict(entry["manifest"]), live, installs=True)
+    folder = layout.generation(number)
+    contents = {PRIVKEY: key, CERT: leaf, CHAIN: above, FULLCHAIN: leaf + above}
+    try:
+        make_directory(folder, 0o755)
+        for name, content in contents.items():
+            mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
+            write_new(os.path.join(folder, name), content, entry["owner"], entry["group"], mode)
+        staged.manifest["files"] = {name: digest(content) for name, content in contents.items()}
+        staged.manifest["outputs"] = {}
+        for output in entry["outputs"]:
+            stage_output(staged, output, contents)
+        write_json(os.path.join(folder, MANIFEST), staged.manifest)
+        sync_directory(layout.generations)
+        staged.transaction.relink(layout.live, layout.target(number))
+    except BaseException as error:
+        staged.discard()
+        if isinstance(error, OSError):
+            raise from_os_error(error, "writing {0}".format(folder)) from error
+        raise
+    return staged
+
+
+def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
+    """The private key the certificate was issued for.
+
+    :raises StepError: pending_lost.
+    """
+    if secret is not None:
+        return secret.encode()
+    pending = pending_request(layout)
+    if pending is None or pending["request_id"] != entry["request_id"]:
+        raise StepError("pending_lost", "the key that waited for this certificate is gone", "run again: a new one is made")
+    return read(os.path.join(layout.pending, PRIVKEY))
+
+
+def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, bytes]) -> None:
+    """Render one output into the generation (link) or for its place (copy), and record it in the manifest."""
+    content = rendered(output["format"], contents, staged.name)
+    path, mode = output["path"], output["mode"]
+    if output["method"] == "link":
+        inside = os.path.join(staged.layout.generation(staged.number), output_file(path))
+        remove_if_there(inside)
+        write_new(inside, content, output["owner"], output["group"], mode)
+        target = os.path.join(staged.layout.live, output_file(path))
+        if link_target(path) != target:
+            staged.transaction.relink(path, target)
+    else:
+        staged.transaction.replace_file(path, content, output["owner"], output["group"], mode)
+    staged.manifest["outputs"][path] = {
+        "format": output["format"], "method": output["method"], "sha256": digest(content)
+    }  # fmt: skip
+
+
+def rendered(form: str, contents: dict[str, bytes], name: str) -> bytes:
+    """A pair in one of the output formats."""
+    if form == "combined":
+        return contents[FULLCHAIN] + contents[PRIVKEY]
+    if form == "pkcs12":
+        return openssl.pkcs12(contents[PRIVKEY], contents[FULLCHAIN], name)
+    return contents[{"cert": CERT, "chain": CHAIN, "fullchain": FULLCHAIN, "privkey": PRIVKEY}[form]]
+
+
+def stage_repair(layout: Layout, entry: dict[str, Any], live: int, manifest: dict[str, Any]) -> Staged:
+    """Put modes, owners, links and outputs of the live generation right."""
+    staged = Staged(entry, layout, live, manifest, live, installs=False)
+    folder = layout.generation(live)
+    try:
+        for name in (PRIVKEY, *PUBLIC_FILES):
+            mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
+            staged.repaired += fix_metadata(os.path.join(folder, name), entry["owner"], entry["group"], mode)
+        for path in [layout.live, *(output["path"] for output in entry["outputs"])]:
+            for name in leftovers(path):
+                remove_if_there(name)
+                staged.repaired.append("{0}: removed".format(name))
+        repair_outputs(staged, {name: read(os.path.join(folder, name)) for name in (PRIVKEY, *PUBLIC_FILES)})
+    except OSError as error:
+        staged.discard()
+        raise from_os_error(error, "repairing {0}".format(folder)) from error
+    except BaseException:
+        staged.discard()
+        raise
+    return staged
+
+
+def repair_outputs(staged: Staged, contents: dict[str, bytes]) -> None:
+    """Render outputs that are missing or differ; unlink those that are no longer wanted, as far as they are ours."""
+    folder, recorded = staged.layout.generation(staged.number), staged.manifest.setdefault("outputs", {})
+    for output in staged.entry["outputs"]:
+        differs = output_drift(staged.layout, folder, output, recorded.get(output["path"]))
+        if differs:
+            stage_output(staged, output, contents)
+            staged.repaired += differs
+    wanted = {output["path"] for output in staged.entry["outputs"]}
+    for path in [each for each in recorded if each not in wanted]:
+        if is_ours(staged, path, recorded[path]):
+            staged.transaction.remove(path)
+        del recorded[path]
+        staged.repaired.append("{0}: no longer wanted".format(path))
+
+
+def is_ours(staged: Staged, path: str, recorded: dict[str, Any]) -> bool:
+    """Whether a path still has what was put there; what somebody else put there is left alone."""
+    if recorded.get("method") == "link":
+        return link_target(path) == os.path.join(staged.layout.live, output_file(path))
+    return os.path.isfile(path) and not os.path.islink(path) and digest(read(path)) == recorded.get("sha256")
