@@ -29,7 +29,9 @@ def render_template(action: ActionBase, name: str, variables: Mapping[str, Any],
     try:
         path = action._find_needle("templates", name)
     except AnsibleError as error:
-        raise SpecError(f"there is no template '{name}'", remedy="put it into the role's templates directory") from error
+        raise SpecError(
+            f"there is no template '{name}'", remedy="put it into the role's templates directory"
+        ) from error
     text = trust_as_template(action._loader.get_text_file_contents(path))
     roots = [*variables.get("ansible_search_path", []), action._loader.get_basedir(), os.path.dirname(path)]
     templar = action._templar.copy_with_new_env(
