@@ -121,7 +121,7 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
 def _sources(release: str) -> Iterator[list[str]]:
     """What to tell mmdebstrap of mirrors: on a Debian those that apt uses here, else (or when they fail) its own default."""
     ask = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
-    found = {}
+    found: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in subprocess.run(ask, capture_output=True, text=True, check=False).stdout.splitlines():
             label, unused, uri = line.partition("|")

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # use -> what shows that it is there (a program, or an absolute path) -> Debian's package
@@ -28,11 +28,19 @@ PACKAGES: dict[str, dict[str, str]] = {
     },
 }
 
+APT_INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 class SetupError(Exception):
-    """The machine lacks something that we may not, or could not, install; the text says what to run."""
+    """The machine lacks something that we may not, or could not, install; the text says what to run.
+
+    packages: names of Debian packages that would do, when it is only that.
+    """
+
+    def __init__(self, text: str, packages: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.packages = tuple(packages)
 
 
 def find(program: str) -> str | None:
@@ -53,11 +61,17 @@ def ensure(*uses: str) -> None:
         install(names)
 
 
+def lacking(names: Sequence[str]) -> SetupError:
+    """The error that names what is missing, and the one command that brings it."""
+    text = "missing: {0}; as root run: {1}".format(", ".join(names), " ".join([*APT_INSTALL, *names]))
+    return SetupError(text, names)
+
+
 def install(names: list[str]) -> None:
     """apt-get install, quietly and without starting any service."""
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *names]
+    command = [*APT_INSTALL, *names]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise SetupError("missing: {0}; as root run: {1}".format(", ".join(names), " ".join(command)))
+        raise lacking(names)
     print("installing " + " ".join(names), file=sys.stderr)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with services_left_alone():

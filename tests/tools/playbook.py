@@ -109,7 +109,7 @@ def run_playbook(
         records = (
             [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
         )
-    stats = next((each["stats"] for each in records if "stats" in each), {})
+    stats: dict[str, dict[str, int]] = next((each["stats"] for each in records if "stats" in each), {})
     return PlaybookResult(
         done.returncode, done.stdout, done.stderr, stats, [each for each in records if "host" in each]
     )

@@ -25,11 +25,18 @@ PARTS = {
 
 def main(names: list[str]) -> int:
     """Make each part; 2 when the machine lacks something that we may not install."""
-    try:
-        for name in names:
+    wanted: list[str] = []
+    for name in names:
+        try:
             PARTS[name]()
-    except packages.SetupError as error:
-        print("dev: {0}".format(error), file=sys.stderr)
+        except packages.SetupError as error:
+            if not error.packages:
+                print("dev: {0}".format(error), file=sys.stderr)
+                return 2
+            # Go on, so that one command names all that is missing.
+            wanted += error.packages
+    if wanted:
+        print("dev: {0}".format(packages.lacking(sorted(set(wanted)))), file=sys.stderr)
         return 2
     return 0
 

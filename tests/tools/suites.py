@@ -173,7 +173,16 @@ def build(suite: Suite) -> None:
         suite.run([program("ansible-galaxy"), "collection", "build", "--output-path", folder], cwd=paths.COPY)
         artifact = str(next(Path(folder).glob("*.tar.gz")))
         suite.run(
-            [program("ansible-galaxy"), "collection", "install", "--offline", "--collections-path", folder, artifact]
+            [
+                program("ansible-galaxy"),
+                "collection",
+                "install",
+                "--offline",
+                "--force",
+                "--collections-path",
+                folder,
+                artifact,
+            ]
         )
 
 

@@ -105,14 +105,14 @@ def choose(name: str) -> Interpreter:
             packages.install([version, version + "-venv"])
             return Interpreter("/usr/bin/" + version, minor, True)
     packages.install(["python3", "python3-venv"])
-    found = next(candidates(VERSIONS[name]), None)
-    if found is None:
+    installed = next(candidates(VERSIONS[name]), None)
+    if installed is None:
         raise packages.SetupError(
             "no Python 3.{0} to 3.{1} here, which this ansible-core needs; install one (e.g. with pyenv) and put it on PATH".format(
                 VERSIONS[name][-1], VERSIONS[name][0]
             )
         )
-    return found
+    return installed
 
 
 def ensure(name: str, layer: str | None = None) -> Path:
