@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names
 
-SERVICE_FIELDS = ("name", "validate", "reload", "check", "endpoints")
+SERVICE_FIELDS = ("name", "validate", "reload", "check", "start", "endpoints")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Service:
     validate: tuple[str, ...] | None = None
     reload: tuple[str, ...] | None = None
     check: tuple[str, ...] | None = None
+    start: tuple[str, ...] | None = None
     endpoints: tuple[Endpoint, ...] = ()
 
     def as_request(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ def parse_service(raw: Any, certificate: str, names: Names) -> Service:
         validate=parse_command(fields, "validate"),
         reload=parse_command(fields, "reload"),
         check=parse_command(fields, "check"),
+        start=parse_command(fields, "start"),
         endpoints=tuple(parse_endpoint(entry, certificate, names, explicit) for entry in endpoints),
     )
 
