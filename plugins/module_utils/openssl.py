@@ -156,6 +156,12 @@ def make_csr(key_path: str, configuration_path: str, subject: dict[str, Any]) ->
     return call(arguments)
 
 
-def pkcs12(key: bytes, chain: bytes, name: str) -> bytes:
-    """Key and chain as PKCS#12 (RFC 7292) with an empty password, for programs that want that form."""
-    return call(["pkcs12", "-export", "-passout", "pass:", "-name", name], chain + key)
+def pkcs12(key: bytes, chain_path: str, name: str) -> bytes:
+    """Key and chain as PKCS#12 (RFC 7292) with an empty password, for programs that want that form.
+
+    :param chain_path: file of the chain (PEM), leaf first; the key comes by standard input.
+    """
+    # What 1.1.1 would choose (RC2, SHA-1) is not read by those that came after it.
+    modern = ["-keypbe", "AES-256-CBC", "-certpbe", "AES-256-CBC", "-macalg", "SHA256"]
+    arguments = ["pkcs12", "-export", "-in", chain_path, "-inkey", "/dev/stdin", "-name", name, *modern]
+    return call([*arguments, "-passout", "pass:"], key)

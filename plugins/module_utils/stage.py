@@ -137,7 +137,7 @@ def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
 
 def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, bytes]) -> None:
     """Render one output into the generation (link) or for its place (copy), and record it in the manifest."""
-    content = rendered(output["format"], contents, staged.name)
+    content = rendered(output["format"], contents, staged)
     path, mode = output["path"], output["mode"]
     if output["method"] == "link":
         inside = os.path.join(staged.layout.generation(staged.number), output_file(path))
@@ -153,12 +153,13 @@ def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, byt
     }  # fmt: skip
 
 
-def rendered(form: str, contents: dict[str, bytes], name: str) -> bytes:
-    """A pair in one of the output formats."""
+def rendered(form: str, contents: dict[str, bytes], staged: Staged) -> bytes:
+    """A pair, whose files are in place, in one of the output formats."""
     if form == "combined":
         return contents[FULLCHAIN] + contents[PRIVKEY]
     if form == "pkcs12":
-        return openssl.pkcs12(contents[PRIVKEY], contents[FULLCHAIN], name)
+        folder = staged.layout.generation(staged.number)
+        return openssl.pkcs12(contents[PRIVKEY], os.path.join(folder, FULLCHAIN), staged.name)
     return contents[{"cert": CERT, "chain": CHAIN, "fullchain": FULLCHAIN, "privkey": PRIVKEY}[form]]
 
 
