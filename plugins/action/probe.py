@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
     Defaults,
     as_request,
@@ -23,8 +23,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
 class ActionModule(TlsAction):
     """Options in, one round of handshakes, result out."""
 
-    # Ansible reads this for persistent connections (network devices) only: they are not opened to probe from the controller.
-    # All others are opened by the first step on the host, so there is none where the controller probes.
+    # Ansible looks at this for persistent connections (network devices) only: they need not be there to probe from the
+    # controller. All others are opened by the first step on the host, so not at all where the controller probes.
     _requires_connection = False
 
     ARGUMENTS: ClassVar[dict[str, Any]] = {
@@ -45,7 +45,6 @@ class ActionModule(TlsAction):
         anchors = parse_anchors(options["anchors"])
         request = as_request(endpoints)
         if options["origin"] == "host":
-            self._refuse_stand_in()
             answer = self.step("handshake", request, variables)
         else:
             _changed, answer = handshake_step(request)
@@ -58,14 +57,3 @@ class ActionModule(TlsAction):
                 error.result = result  # type: ignore[attr-defined]
                 raise
         return result
-
-    def _refuse_stand_in(self) -> None:
-        """A device with a persistent connection got a local one in its place, which would probe from the wrong machine.
-
-        :raises SpecError: that is the case.
-        """
-        if self._task.connection and self._task.connection != self._connection.ansible_name:
-            raise SpecError(
-                f"origin: a host reached by {self._task.connection} cannot run the probe",
-                remedy="use origin: controller",
-            )

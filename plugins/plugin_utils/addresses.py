@@ -23,7 +23,7 @@ def split_address(text: str, what: str = "endpoints") -> tuple[str, int]:
     """
     host, colon, port = text.strip().rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or (":" in host and not bracketed):
+    if not colon or "/" in text or (":" in host and not bracketed):
         raise SpecError(f"{what}: '{text}' is not host and port", remedy=REMEDY)
     return parse_host_name(host, what), parse_port(port, what)
 

@@ -47,7 +47,7 @@ def host_rows(host: str, look: Any, threshold: RenewBefore, now: dt.datetime) ->
     entries = look.get("certificates")
     if look.get("unreachable"):
         return [host_row(host, "unreachable", look.get("msg"))]
-    if not isinstance(entries, (list, tuple)) or (look.get("failed") and not entries):
+    if not isinstance(entries, (list, tuple)):
         return [host_row(host, "failed", look.get("msg") or "it was not looked at")]
     judged = [certificate_row(host, entry, threshold, now) for entry in entries]
     if look.get("failed") and not any(row["verdict"] == "failed" for row in judged):
