@@ -31,7 +31,7 @@ CLIENT = "client1"
 
 NGINX_CONF = """\
 # Written by ./dev demo: the nginx somebody had before.
-pid {folder}/nginx.pid;
+{user}pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{}}
 http {{
@@ -124,7 +124,9 @@ class LocalFleet:
         for sub in ("etc/conf.d", "etc/snippets", "tmp", "www"):
             (host.folder / sub).mkdir(parents=True)
         (host.folder / "www" / "index.html").write_text(f"hello from {host.name}\n")
-        values = {"folder": host.folder, "address": host.address, "http_port": host.http_port, "name": host.name}
+        # Workers of a root's nginx would be somebody who cannot enter the demo's folder; anybody else's take no "user".
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        values = {"folder": host.folder, "address": host.address, "http_port": host.http_port, "name": host.name, "user": user}
         host.configuration.write_text(NGINX_CONF.format(**values))
         subprocess.run(host.nginx(), check=True, env={"PATH": paths.tool_path()}, timeout=20)
 
