@@ -35,7 +35,9 @@ class ActionModule(TlsAction):
             "issuers": {name: self.shown(issuer) for name, issuer in issuers.items()},
         }
         if self._task.diff and needed:
-            result["diff"] = [{"before": "", "after": f"{text}\n", "after_header": name} for name, text in needed.items()]
+            result["diff"] = [
+                {"before": "", "after": f"{text}\n", "after_header": name} for name, text in needed.items()
+            ]
         return result
 
     def shown(self, issuer: Issuer) -> dict[str, Any]:

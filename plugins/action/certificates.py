@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
 
@@ -37,8 +37,10 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options["store"]))
         spec = parse_host(options["certificates"], {name: issuer.lifetime for name, issuer in issuers.items()})
+        directory = parse_path(options["directory"], "directory")
+        refuse_own_directory(spec, directory)
         settings = Settings(
-            directory=parse_path(options["directory"], "directory"),
+            directory=directory,
             force=parse_force(options["force"], spec),
             defer_proof=options["defer_proof"],
             prove_timeout=options["prove_timeout"],

@@ -198,9 +198,7 @@ class Run:
             if isinstance(answer, TlsError):
                 raise answer
             request_key = each.key.key_id if each.key else key_id(self.csr_of(each).public_key())
-            check_issued(
-                answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=self.now
-            )
+            check_issued(answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=self.now)
             check_chain(answer.chain, issuer.trust(), self.now)
         except TlsError as error:
             each.notes.append(f"issuer '{issuer.name}': {error}")
@@ -236,7 +234,9 @@ class Run:
         entries, secrets = [], {}
         for name, each in self.progress.items():
             if each.chain:
-                entries.append(install_entry(each.spec, each.chain, str(each.issuer), self.request_for(each).request_id))
+                entries.append(
+                    install_entry(each.spec, each.chain, str(each.issuer), self.request_for(each).request_id)
+                )
                 if each.key:
                     secrets[name] = each.key.pem
             elif each.verdict.repairs and not each.verdict.due and not each.error:

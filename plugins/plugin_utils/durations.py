@@ -12,8 +12,10 @@ from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_m
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
-DURATION = re.compile(r"(\d+)\s*([smhdwy])")
-PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+DURATION = re.compile(r"([0-9]{1,9})\s*([smhdwy])")
+PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+# X.509 dates end with the year 9999, and nobody means more than this.
+LONGEST_SECONDS = 500 * UNIT_SECONDS["y"]
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,17 @@ class RenewBefore:
 def parse_duration(text: object, what: str = "duration") -> int:
     """``90d`` → seconds. Units: s, m, h, d, w, y (365 days).
 
-    :raises SpecError: anything else, a bare number included: nobody can tell its unit.
+    :raises SpecError: anything else, a bare number included: nobody can tell its unit; more than 500 years.
     """
     match = DURATION.fullmatch(str(text).strip())
     if not match or int(match[1]) == 0:
         raise SpecError(
             f"{what}: '{text}' is not a duration", remedy="write a whole number with a unit, such as 90d, 12h or 30m"
         )
-    return int(match[1]) * UNIT_SECONDS[match[2]]
+    seconds = int(match[1]) * UNIT_SECONDS[match[2]]
+    if seconds > LONGEST_SECONDS:
+        raise SpecError(f"{what}: '{text}' is longer than 500 years", remedy="write a duration that people live to see")
+    return seconds
 
 
 def parse_renew_before(text: object, what: str = "renew_before") -> RenewBefore:

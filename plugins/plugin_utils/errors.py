@@ -30,7 +30,8 @@ class TlsError(Exception):
 
     def __str__(self) -> str:
         subject = f"certificate '{self.certificate}': " if self.certificate else ""
-        remedy = f". {self.remedy[:1].upper()}{self.remedy[1:]}." if self.remedy else ""
+        end = "" if self.remedy and self.remedy[-1] in ".?!" else "."
+        remedy = f". {self.remedy[:1].upper()}{self.remedy[1:]}{end}" if self.remedy else ""
         return f"{subject}{self.message}{remedy}"
 
     def about(self, certificate: str) -> TlsError:

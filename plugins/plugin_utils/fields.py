@@ -21,10 +21,11 @@ class Fields:
 
     def __init__(self, raw: Any, known: Iterable[str], where: str = "") -> None:
         self.prefix = f"{where}: " if where else ""
-        if not isinstance(raw, Mapping):
-            raise SpecError(f"{self.prefix}'{raw}' has to be a mapping")
-        self.raw = raw
         known = tuple(known)
+        if not isinstance(raw, Mapping):
+            # The value is not told: it may be a key or a passphrase in the wrong place.
+            raise SpecError(f"{where or 'an option'} has to be a mapping", remedy=f"its fields: {', '.join(known)}")
+        self.raw = raw
         for field in raw:
             if field not in known:
                 raise SpecError(f"{self.prefix}unknown option '{field}'", remedy=suggestion(str(field), known))
@@ -46,7 +47,7 @@ class Fields:
         """
         value = self.get(field, [])
         if not isinstance(value, (list, tuple)):
-            raise SpecError(f"{self.prefix}{field} has to be a list")
+            raise SpecError(f"{self.prefix}{field} has to be a list", remedy=f"write {field}: [...]")
         return list(value)
 
     def strings(self, field: str) -> list[str]:

@@ -99,7 +99,9 @@ def parse_found(answer: Any, certificate: str) -> Found:
             served=parse_served(answer.get("served")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise HostError(f"the host's answer does not have the agreed form ({error!r})", certificate=certificate) from error
+        raise HostError(
+            f"the host's answer does not have the agreed form ({error!r})", certificate=certificate
+        ) from error
 
 
 def parse_pending(raw: Mapping[str, Any], certificate: str) -> Pending:

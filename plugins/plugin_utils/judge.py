@@ -133,7 +133,9 @@ def repairs(found: Found) -> list[Reason]:
     for served in found.served:
         # An endpoint that only came with a preset may belong to somebody else: it counts when it shows our older pair.
         if served.ours == "older" or (served.explicit and served.ours != "live"):
-            seen = served.error or ("an older generation" if served.ours else f"another certificate ({served.fingerprint})")
+            seen = served.error or (
+                "an older generation" if served.ours else f"another certificate ({served.fingerprint})"
+            )
             result.append(Reason("not_served", f"{served.endpoint}: {seen}"))
     return result
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key, name_of, signature_hash
@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, 
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+    UNREADABLE,
     general_names,
     key_algorithm,
     key_id,
@@ -25,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     serial_text,
 )
 
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -38,9 +40,7 @@ class ControllerKey:
     pem: str = field(repr=False)
 
 
-def controller_key(
-    store: Store, host: str, spec: CertificateSpec, live: x509.Certificate | None
-) -> ControllerKey:
+def controller_key(store: Store, host: str, spec: CertificateSpec, live: x509.Certificate | None) -> ControllerKey:
     """The key for a host's next certificate, kept in the store under ``keys/<host>/<certificate>.key``.
 
     A kept key that the live certificate does not use was made by a run that did not come to its end: it is used now.
@@ -83,18 +83,21 @@ def parse_csr(pem: str, spec: CertificateSpec) -> x509.CertificateSigningRequest
         csr = x509.load_pem_x509_csr(pem.encode())
         signed = csr.is_signature_valid
         names, algorithm = names_of(csr), key_algorithm(csr.public_key())
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"the host's CSR cannot be read: {error}", certificate=spec.name) from error
     if not signed:
         raise CertificateError("the host's CSR is not signed by its own key", certificate=spec.name)
     if names.sans() != spec.names.sans():
         raise CertificateError("the host's CSR asks for other names than the inventory", certificate=spec.name)
     if algorithm != spec.private_key.algorithm:
-        raise CertificateError(f"the host's key is {algorithm}, not {spec.private_key.algorithm}", certificate=spec.name)
+        raise CertificateError(
+            f"the host's key is {algorithm}, not {spec.private_key.algorithm}", certificate=spec.name
+        )
     return csr
 
 
 def safe(name: str) -> str:
-    """A name as a path component of the store."""
-    text = UNSAFE.sub("-", name)
-    return text if text[:1].isalnum() else f"x{text}"
+    """A name as a path component of the store; two names never become one, which would share a key."""
+    if SAFE.fullmatch(name):
+        return name
+    return f"x{UNSAFE.sub('-', name)[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

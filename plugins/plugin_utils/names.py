@@ -25,15 +25,16 @@ def parse_dns_name(text: object) -> str:
     :raises SpecError: empty, over-long, not ASCII letters-digits-hyphens, a wildcard anywhere but as the whole first
         label above two others (no client matches it there), or an IP address.
     """
+    # Checked before it is put in lower case, which turns some other letters into ASCII ones.
+    if not str(text).isascii():
+        raise SpecError(f"dns_names: '{str(text)[:80]}' is not ASCII", remedy="write it in its encoded form (xn--…)")
     name = str(text).strip().lower().removesuffix(".")
     if not name:
-        raise SpecError("dns_names: empty name")
+        raise SpecError("dns_names: empty name", remedy="remove it, or check the variable it comes from")
     if len(name) > 253:
         raise SpecError(f"dns_names: '{name[:40]}…' has {len(name)} characters", remedy="253 is the longest (RFC 1035)")
     if is_ip_address(name):
         raise SpecError(f"dns_names: '{name}' is an IP address", remedy="put it into ip_addresses")
-    if not name.isascii():
-        raise SpecError(f"dns_names: '{name}' is not ASCII", remedy="write it in its encoded form (xn--…)")
     labels = name.split(".")
     if "*" in name:
         if labels[0] != "*" or "*" in "".join(labels[1:]) or len(labels) < 3:
@@ -55,12 +56,17 @@ def parse_dns_name(text: object) -> str:
 def parse_ip_address(text: object) -> str:
     """Canonical text form of an IPv4 or IPv6 address.
 
-    :raises SpecError: not an address (a network or a name, for instance).
+    :raises SpecError: not an address (a network or a name, for instance), or one with a zone, which no certificate has.
     """
     try:
-        return str(ipaddress.ip_address(str(text).strip()))
+        address = str(ipaddress.ip_address(str(text).strip()))
     except ValueError:
-        raise SpecError(f"ip_addresses: '{text}' is not an IP address", remedy="write one address, no network") from None
+        raise SpecError(
+            f"ip_addresses: '{text}' is not an IP address", remedy="write one address, no network"
+        ) from None
+    if "%" in address:
+        raise SpecError(f"ip_addresses: '{text}' has a zone", remedy="write it without the part from % on")
+    return address
 
 
 def parse_uri(text: object) -> str:
@@ -79,10 +85,12 @@ def parse_email_address(text: object) -> str:
     :raises SpecError: not one.
     """
     match = EMAIL.fullmatch(str(text))
-    if not match:
-        raise SpecError(f"email_addresses: '{text}' is not a mailbox", remedy="write user@example.com")
-    parse_dns_name(match[1])
-    return str(text)
+    try:
+        if match and parse_dns_name(match[1]) == match[1].lower():
+            return str(text)
+    except SpecError:
+        pass
+    raise SpecError(f"email_addresses: '{str(text)[:80]}' is not a mailbox", remedy="write user@example.com")
 
 
 PARSERS: dict[str, Callable[[object], str]] = {
@@ -101,8 +109,12 @@ def parse_names(raw: Mapping[str, Any]) -> Names:
     fields: dict[str, tuple[str, ...]] = {}
     for field in NAME_FIELDS:
         values = raw.get(field) or []
-        if isinstance(values, (str, Mapping)):
+        if not isinstance(values, (list, tuple)):
             raise SpecError(f"{field}: has to be a list", remedy=f"write {field}: [{values}]")
+        for value in values:
+            # An undefined or empty variable would become a name such as "none".
+            if not isinstance(value, str):
+                raise SpecError(f"{field}: {value!r} is not a text", remedy="check the variable it comes from")
         parsed = [PARSERS[field](value) for value in values]
         for value in parsed:
             if parsed.count(value) > 1:
@@ -114,16 +126,16 @@ def parse_names(raw: Mapping[str, Any]) -> Names:
 
 
 def parse_common_name(text: object) -> str | None:
-    """The subject's common name, at most 64 characters (RFC 5280 appendix A, ub-common-name).
+    """The subject's common name, at most 64 bytes (RFC 5280 appendix A, ub-common-name, as ``cryptography`` counts it).
 
     :raises SpecError: empty, longer, or with control characters.
     """
     if text is None:
         return None
     name = str(text)
-    if not name.strip() or len(name) > 64 or not name.isprintable():
+    if not name.strip() or not name.isprintable() or len(name.encode()) > 64:
         raise SpecError(
-            f"common_name: '{name[:80]}' is empty, longer than 64 characters or not printable",
+            f"common_name: '{name[:80]}' is empty, longer than 64 bytes or not printable",
             remedy="leave it out: clients look at the alternative names only",
         )
     return name

@@ -32,9 +32,9 @@ def load_provider(kind: str, name: str) -> Any:
         raise SpecError(f"'{name}' is no {kind} type", remedy="write a plain name or namespace.collection.name")
     module = "ansible_collections.{}.{}.plugins.sub_plugins.{}.{}".format(parts[0], parts[1], kind, parts[2])
     try:
-        return importlib.import_module(module).PROVIDER
+        provider = getattr(importlib.import_module(module), "PROVIDER", None)
     except ModuleNotFoundError as error:
-        if error.name and not module.startswith(error.name):
+        if error.name and not f"{module}.".startswith(f"{error.name}."):
             raise SpecError(
                 f"the {kind} type '{name}' needs the Python package '{error.name}' on the controller",
                 remedy=f"pip install {error.name}",
@@ -42,3 +42,6 @@ def load_provider(kind: str, name: str) -> Any:
         raise SpecError(
             f"there is no {kind} type '{name}'", remedy="check its spelling and that its collection is installed"
         ) from error
+    if provider is None:
+        raise SpecError(f"'{name}' is no {kind} type: it provides nothing", remedy="check its spelling")
+    return provider

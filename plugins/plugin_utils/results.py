@@ -16,7 +16,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Prog
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import parse_served
-from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Reason
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso
 
 LEAF_FIELDS = (
@@ -38,9 +37,7 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
     if warnings:
         result["warnings"] = warnings
     if diff_wanted:
-        result["diff"] = [
-            diff(each, run) for each, entry in zip(run.progress.values(), entries) if entry["changed"]
-        ]
+        result["diff"] = [diff(each, run) for each, entry in zip(run.progress.values(), entries) if entry["changed"]]
     return result
 
 
@@ -148,7 +145,9 @@ def text(content: Sequence[str]) -> str:
 def failure(run: Run) -> TlsError | None:
     """All that went wrong on this host as one error, None when nothing did. What each certificate has kept is said."""
     parts = [
-        f"{each.error.about(each.spec.name)}{kept(each, run)}" for each in run.progress.values() if each.error is not None
+        f"{each.error.about(each.spec.name)}{kept(each, run)}"
+        for each in run.progress.values()
+        if each.error is not None
     ]
     return CombinedError(parts) if parts else None
 

@@ -59,7 +59,9 @@ def parse_service(raw: Any, certificate: str, names: Names) -> Service:
     fields = Fields({"name": raw} if isinstance(raw, str) else raw, SERVICE_FIELDS, "services")
     name = str(fields.get("name", ""))
     if not name:
-        raise SpecError("services: a service needs a name")
+        raise SpecError(
+            "services: a service needs a name", remedy=f"write one of {', '.join(PRESETS)}, or a name of yours"
+        )
     if isinstance(raw, str) or (name not in PRESETS and "reload" not in fields.raw):
         one_of(name, PRESETS, "services")
     preset = PRESETS.get(name)
@@ -113,7 +115,7 @@ def parse_endpoint(raw: Any, certificate: str, names: Names, explicit: bool) -> 
     host = str(fields.get("host", "")).strip("[]")
     try:
         port = int(fields.get("port", ""))
-    except ValueError:
+    except (ValueError, TypeError):
         port = 0
     if not host or not 0 < port < 65536:
         raise SpecError(f"endpoints: '{raw}' is not host and port", remedy="write 127.0.0.1:443 or [::1]:443")

@@ -110,10 +110,33 @@ def parse_host(raw: Any, lifetimes: Mapping[str, int | None]) -> HostSpec:
         raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
     certificates = tuple(parse_certificate(entry, lifetimes) for entry in raw)
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
-    paths = (output.path for certificate in certificates for output in certificate.outputs)
-    refuse_twice(paths, "two outputs have the path")
-    services = merge_services(service for certificate in certificates for service in certificate.services)
+    paths: set[str] = set()
+    services: tuple[Service, ...] = ()
+    for certificate in certificates:
+        try:
+            for output in certificate.outputs:
+                refuse_twice((*paths, output.path), "two outputs have the path")
+                paths.add(output.path)
+            services = merge_services((*services, *certificate.services))
+        except TlsError as error:
+            raise error.about(certificate.name) from None
     return HostSpec(certificates, services)
+
+
+def refuse_own_directory(spec: HostSpec, directory: str) -> None:
+    """An output below the directory of the generations would be a link to itself, or overwrite a generation.
+
+    :param directory: as the host has it, normalized.
+    :raises SpecError: there is one.
+    """
+    for certificate in spec.certificates:
+        for output in certificate.outputs:
+            if f"{output.path}/".startswith(f"{directory}/"):
+                raise SpecError(
+                    f"outputs: {output.path} lies in {directory}, where the certificates themselves are kept",
+                    remedy="use the files below live/ as they are, or choose a path outside",
+                    certificate=certificate.name,
+                )
 
 
 def parse_certificate(raw: Any, lifetimes: Mapping[str, int | None]) -> CertificateSpec:
@@ -123,8 +146,8 @@ def parse_certificate(raw: Any, lifetimes: Mapping[str, int | None]) -> Certific
         lifetime; a key that others could read.
     """
     if not isinstance(raw, Mapping):
-        raise SpecError(f"a certificate has to be a mapping, not '{raw}'")
-    name = str(raw.get("name", ""))
+        raise SpecError("a certificate has to be a mapping", remedy="write {name: www, issuer: ..., dns_names: [...]}")
+    name = str(raw.get("name") or "")
     if not CERTIFICATE_NAME.fullmatch(name):
         raise SpecError(
             f"'{name}' is no name for a certificate",
@@ -184,7 +207,9 @@ def parse_key(raw: Any) -> KeySpec:
     fields = Fields(raw, ("algorithm", "rotation_policy", "location"), "private_key")
     return KeySpec(
         algorithm=one_of(fields.get("algorithm", "ecdsa-p256"), KEY_ALGORITHMS, "private_key.algorithm"),
-        rotation_policy=one_of(fields.get("rotation_policy", "always"), ROTATION_POLICIES, "private_key.rotation_policy"),
+        rotation_policy=one_of(
+            fields.get("rotation_policy", "always"), ROTATION_POLICIES, "private_key.rotation_policy"
+        ),
         location=one_of(fields.get("location", "host"), KEY_LOCATIONS, "private_key.location"),
     )
 

@@ -22,6 +22,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Certificat
 
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
+# What ``cryptography`` raises for contents that are no certificate; the last three are no ValueErrors.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 USAGES = {"server_auth": ExtendedKeyUsageOID.SERVER_AUTH, "client_auth": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
@@ -49,15 +59,23 @@ class Names:
 def parse_pem_chain(text: str) -> tuple[x509.Certificate, ...]:
     """All certificates of a PEM text, in its order.
 
-    :raises CertificateError: no certificate in it, or one that cannot be parsed.
+    :raises CertificateError: no certificate in it, or one that cannot be parsed (all of it: names, key, extensions).
     """
     blocks = PEM_CERTIFICATE.findall(text)
     if not blocks or text.count("-----BEGIN CERTIFICATE-----") != len(blocks):
         raise CertificateError("not a complete PEM certificate (truncated or empty)")
     try:
-        return tuple(x509.load_pem_x509_certificate(block.encode()) for block in blocks)
-    except ValueError as error:
+        return tuple(_load(block) for block in blocks)
+    except UNREADABLE as error:
         raise CertificateError(f"a PEM certificate cannot be parsed: {error}") from error
+
+
+def _load(block: str) -> x509.Certificate:
+    """``cryptography`` parses most of a certificate when it is asked for, so ask now, where errors are expected."""
+    certificate = x509.load_pem_x509_certificate(block.encode())
+    names_of(certificate), usages_of(certificate), subject_text(certificate), issuer_text(certificate)
+    key_algorithm(certificate.public_key())
+    return certificate
 
 
 def to_pem(certificate: x509.Certificate) -> str:
@@ -73,9 +91,7 @@ def fingerprint(certificate: x509.Certificate) -> str:
 def key_id(public_key: Any) -> str:
     """SHA-256 of a public key's SubjectPublicKeyInfo (DER), lower-case hex: which key this is."""
     digest = hashes.Hash(hashes.SHA256())
-    digest.update(
-        public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    digest.update(public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
     return digest.finalize().hex()
 
 
@@ -165,7 +181,9 @@ def check_chain(chain: Sequence[x509.Certificate], anchors: Iterable[x509.Certif
     last = chain[-1]
     if fingerprint(last) in known or any(is_issued_by(last, anchor) for anchor in known.values()):
         return
-    raise CertificateError(f"the chain does not lead to a trust anchor of the issuer (it ends at '{issuer_text(last)}')")
+    raise CertificateError(
+        f"the chain does not lead to a trust anchor of the issuer (it ends at '{issuer_text(last)}')"
+    )
 
 
 def check_issued(

@@ -299,9 +299,7 @@ def version(store: Any, key: str) -> str | None:
     return entry.version if entry else None
 
 
-def issuance(
-    issuer: str, request: IssueRequest, chain: tuple[x509.Certificate, ...], now: dt.datetime
-) -> Issuance:
+def issuance(issuer: str, request: IssueRequest, chain: tuple[x509.Certificate, ...], now: dt.datetime) -> Issuance:
     """The ledger's row for a new certificate."""
     leaf = chain[0]
     return Issuance(
