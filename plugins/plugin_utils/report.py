@@ -36,7 +36,8 @@ def rows(looks: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> 
     :param looks: host → what ``fleet.tls.certificates`` returned there in check mode, failed and unreachable ones included.
     :param threshold: less time left than this is ``expiring``.
     :returns: ``host``, ``certificate``, ``issuer``, ``days_left``, ``not_after``, ``disk`` and ``served`` (the first eight
-        digits of fingerprints), ``verdict`` (one of ``BAD``, or ``due``, or ``ok``), ``why`` (text or None), ``ok`` (bool).
+        digits of fingerprints), ``verdict`` (one of ``BAD``, or ``due``, or ``ok``), ``why`` (text or None), ``ok`` (bool), and
+        ``text``: certificate, verdict and reason in one line.
     """
     return [row for host, look in looks.items() for row in host_rows(host, look, threshold, now)]
 
@@ -44,6 +45,8 @@ def rows(looks: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> 
 def host_rows(host: str, look: Any, threshold: RenewBefore, now: dt.datetime) -> list[dict[str, Any]]:
     """The rows of one host."""
     look = look if isinstance(look, Mapping) else {}
+    if look.get("skipped"):
+        return []  # it has no certificates, so nobody looked
     entries = look.get("certificates")
     if look.get("unreachable"):
         return [host_row(host, "unreachable", look.get("msg"))]
@@ -57,13 +60,12 @@ def host_rows(host: str, look: Any, threshold: RenewBefore, now: dt.datetime) ->
 
 def host_row(host: str, verdict: str, why: Any) -> dict[str, Any]:
     """A row for a host as a whole."""
-    return {**dict.fromkeys(COLUMNS), "host": host, "verdict": verdict, "why": why, "ok": verdict not in BAD}
+    return judged_row({"host": host}, verdict, why)
 
 
 def certificate_row(host: str, entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> dict[str, Any]:
     """The row of one certificate."""
-    verdict, why = verdict_of(entry, threshold, now)
-    return {
+    facts = {
         "host": host,
         "certificate": entry.get("name"),
         "issuer": entry.get("issuer"),
@@ -71,10 +73,14 @@ def certificate_row(host: str, entry: Mapping[str, Any], threshold: RenewBefore,
         "not_after": entry.get("not_after"),
         "disk": short(entry.get("fingerprint_sha256")),
         "served": ", ".join(dict.fromkeys(short(one.get("fingerprint")) or "error" for one in counting(entry))) or None,
-        "verdict": verdict,
-        "why": why,
-        "ok": verdict not in BAD,
     }
+    return judged_row(facts, *verdict_of(entry, threshold, now))
+
+
+def judged_row(facts: Mapping[str, Any], verdict: str, why: Any) -> dict[str, Any]:
+    """A whole row; facts that are not known are None."""
+    row = {**dict.fromkeys(COLUMNS), **facts, "verdict": verdict, "why": why, "ok": verdict not in BAD}
+    return {**row, "text": ": ".join(str(part) for part in (row["certificate"], verdict, why) if part)}
 
 
 def verdict_of(entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> tuple[str, str | None]:

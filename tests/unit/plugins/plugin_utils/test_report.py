@@ -100,6 +100,15 @@ def test_verdicts(changes: dict[str, Any], verdict: str, why: str | None) -> Non
     assert row["ok"] is (verdict in ("ok", "due"))
 
 
+def test_text() -> None:
+    looks = {"web1": {"certificates": [entry(), entry(**REFUSED)]}, "web2": {"unreachable": True, "msg": "no route"}}
+    assert [row["text"] for row in rows(looks, parse_renew_before("14d"), NOW)] == [
+        "www: ok",
+        "www: not served: 127.0.0.1:443: connection refused",
+        "unreachable: no route",
+    ]
+
+
 def test_threshold() -> None:
     looks = {"web1": {"certificates": [entry()]}}
     verdicts = [rows(looks, parse_renew_before(text), NOW)[0]["verdict"] for text in ("66d", "67d", "50%", "80%")]
@@ -120,6 +129,7 @@ def test_threshold() -> None:
         ({}, [("failed", "it was not looked at")]),
         (None, [("failed", "it was not looked at")]),
         ({"certificates": []}, []),
+        ({"skipped": True, "changed": False}, []),
     ],
 )
 def test_hosts(look: Any, expected: list[tuple[str, str | None]]) -> None:

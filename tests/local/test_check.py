@@ -1,0 +1,146 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook fleet.tls.check: one table for the inventory, and an exit status that tells whether somebody has to look."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import nginx
+from tools.playbook import PlaybookResult, run_playbook
+
+SERVER = "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {pair}/fullchain.pem; ssl_certificate_key {pair}/privkey.pem; }}"
+STORE = {"type": "directory", "path": "{{ inventory_dir }}/store"}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """An inventory in a directory: web1 has a certificate and an nginx that serves it."""
+
+    folder: Path
+    port: int
+
+    def host(self, name: str, **changes: Any) -> dict[str, Any]:
+        """The variables of a host that does without a connection."""
+        return {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "tls_directory": str(self.folder / name / "fleet-tls"),
+            "tls_certificates": [
+                {
+                    "name": "www",
+                    "issuer": "internal",
+                    "dns_names": [f"{name}.example.com"],
+                    "services": [self.service(name)],
+                }
+            ],
+            **changes,
+        }
+
+    def service(self, name: str) -> dict[str, Any]:
+        """nginx as a service of the host; nobody is to prove web2's, which has none."""
+        reload = nginx.command(self.folder / "nginx", "-s", "reload")
+        endpoints = [f"127.0.0.1:{self.port}"] if name == "web1" else []
+        return {"name": f"nginx-{name}", "reload": reload, "endpoints": endpoints}
+
+    def run(self, playbook: str | Path, hosts: dict[str, Any], *args: str, **extra: Any) -> PlaybookResult:
+        """Run a playbook on an inventory of these hosts."""
+        issuers = {"internal": {"type": "ca", "duration": "30d"}}
+        inventory = self.folder / "inventory.json"
+        common = {"tls_store": STORE, "tls_issuers": issuers}
+        inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
+        return run_playbook(playbook, inventory, extra, args, timeout=120)
+
+    def issue(self, *names: str, **options: Any) -> None:
+        """Give hosts a certificate, without a word to the service."""
+        arguments = {
+            "store": {**STORE, "passphrase": "correct horse battery"},
+            "issuers": "{{ tls_issuers }}",
+            "directory": "{{ tls_directory }}",
+            "certificates": "{{ tls_certificates | map('combine', {'services': []}) }}",
+            **options,
+        }
+        play = {"hosts": "all", "gather_facts": False, "tasks": [{"fleet.tls.certificates": arguments}]}
+        playbook = self.folder / "issue.yml"
+        playbook.write_text(json.dumps([play]))
+        self.run(playbook, {name: self.host(name) for name in names}).check()
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    one = Fleet(folder, nginx.free_port())
+    one.issue("web1")
+    servers = SERVER.format(port=one.port, pair=folder / "web1" / "fleet-tls" / "live" / "www")
+    with nginx.running(folder / "nginx", servers, one.port):
+        yield one
+
+
+def shown(result: PlaybookResult) -> list[list[str]]:
+    """The table's lines in words, without the heading."""
+    tables = result.results(task="Table")
+    assert len(tables) == 1, result.stdout + result.stderr
+    lines = tables[0]["msg"]
+    assert lines[0].split() == "HOST CERTIFICATE ISSUER DAYS LEFT NOT AFTER DISK SERVED VERDICT".split()
+    return [line.split(maxsplit=7) for line in lines[1:]]
+
+
+def test_all_is_well(fleet: Fleet) -> None:
+    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")}).check()
+    ((host, name, issuer, days, _after, disk, served, verdict),) = shown(result)
+    assert (host, name, issuer, verdict) == ("web1", "www", "internal", "ok")
+    assert 29 < float(days) <= 30
+    assert disk == served and len(disk) == 8
+    assert result.changed == 0
+
+
+def test_below_the_threshold(fleet: Fleet) -> None:
+    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")}, tls_check_threshold="31d")
+    assert result.rc == 2
+    assert shown(result)[0][7] == "expiring"
+
+
+def test_a_passphrase_that_is_not_there(fleet: Fleet) -> None:
+    store = {**STORE, "passphrase": "{{ vault_tls_passphrase }}"}
+    fleet.run("fleet.tls.check", {"web1": fleet.host("web1", tls_store=store)}).check()
+
+
+def test_what_is_wrong_is_in_the_table_and_in_the_exit_status(fleet: Fleet) -> None:
+    hosts = {
+        "web1": fleet.host("web1"),
+        "web2": fleet.host("web2"),
+        "web3": {**fleet.host("web3"), "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
+        "web4": fleet.host(
+            "web4", tls_certificates=[{"name": "www", "issuer": "nobody", "dns_names": ["a.example.com"]}]
+        ),
+        "web5": fleet.host("web5", tls_certificates=[]),
+        "web6": {"ansible_connection": "local", "tls_store": None, "tls_issuers": None},
+    }
+    result = fleet.run("fleet.tls.check", hosts)
+    assert result.rc == 2
+    rows = {line[0]: line[7] for line in shown(result)}
+    assert list(rows) == ["web1", "web2", "web3", "web4"]
+    assert rows["web1"] == "ok"
+    assert rows["web2"].startswith("missing: ")
+    assert rows["web3"].startswith("unreachable: ")
+    assert rows["web4"].startswith("failed: ") and "nobody" in rows["web4"]
+    failed = {host for host, stats in result.stats.items() if stats["failures"]}
+    assert failed == {"web2", "web3", "web4"}
+
+
+def test_a_reload_forgotten(fleet: Fleet) -> None:
+    fleet.issue("web1", force=True)
+    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")})
+    assert result.rc == 2
+    ((*_columns, disk, served, verdict),) = shown(result)
+    assert disk != served
+    assert verdict.startswith("not served: ")
+    assert result.changed == 0
