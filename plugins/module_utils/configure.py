@@ -154,9 +154,11 @@ def live_fingerprint(directory: str, name: str) -> str | None:
 
 def look(wanted: Sequence[WantedFile], targets: Sequence[Target], record: TakenFiles) -> Found:
     """Compare files and ask the targets what they present now."""
-    served = services.look_at(targets)
+    changes, taken = compare(wanted), record.covers(digests(wanted))
+    # Where nothing else is to be done a look may last a little: right after a reload the old workers still answer.
+    served = services.look_at(targets) if changes or not taken else services.prove(targets, services.BRIEFLY)
     asked = [replace(target, before=seen.fingerprint) for target, seen in zip(targets, served)]
-    return Found(compare(wanted), asked, served, record.covers(digests(wanted)))
+    return Found(changes, asked, served, taken)
 
 
 def change(service: Service, found: Found, *, running: bool, started: bool, timeout: float) -> services.Settled:
