@@ -9,14 +9,26 @@ The host is reached through two callables, so all of this runs in a test without
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import Found, host_error, parse_found
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+    CertificateError,
+    HostError,
+    IssuerError,
+    TlsError,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.found import (
+    Found,
+    Outcome,
+    parse_clock,
+    parse_found,
+    parse_outcome,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
     apply_request,
     install_entry,
@@ -62,14 +74,14 @@ class Progress:
     issuer: str | None = None
     chain: tuple[x509.Certificate, ...] = ()
     reused: bool = False
-    applied: Mapping[str, Any] | None = None
+    applied: Outcome | None = None
     error: TlsError | None = None
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Run:
-    """One host's run of the task."""
+    """One host's run of the task; ``now`` is the controller's clock at its start."""
 
     host: str
     spec: HostSpec
@@ -81,6 +93,7 @@ class Run:
     progress: dict[str, Progress] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
     skew: float = 0.0
+    started: float = field(default_factory=time.monotonic)
 
     def __call__(self) -> Run:
         """Go through it; afterwards ``progress`` and ``services`` tell what was found and done.
@@ -105,8 +118,12 @@ class Run:
     def see(self, prepare: str | list[str]) -> None:
         """Look at the host, at all certificates or (with a list of names) at some."""
         wanted = [each.spec for name, each in self.progress.items() if not isinstance(prepare, list) or name in prepare]
+        asked = self.clock()
         answer = self.look(look_request(wanted, self.spec.services, self.settings, self.now, prepare))
-        self.skew = float(answer.get("clock") or self.now.timestamp()) - self.now.timestamp()
+        host_clock = parse_clock(answer)
+        if host_clock is not None:
+            # The look may take minutes (RSA keys on small machines): all moments of it are right.
+            self.skew = min(host_clock - asked, 0.0) + max(host_clock - self.clock(), 0.0)
         entries = answer.get("certificates")
         for spec in wanted:
             each = self.progress[spec.name]
@@ -114,6 +131,10 @@ class Run:
                 each.found = parse_found(entries.get(spec.name) if isinstance(entries, Mapping) else None, spec.name)
             except TlsError as error:
                 each.error = error
+
+    def clock(self) -> float:
+        """The controller's clock by now, seconds since the epoch."""
+        return self.now.timestamp() + time.monotonic() - self.started
 
     def guard(self, each: Progress, work: Callable[[Progress], None]) -> None:
         """Do ``work`` for one certificate; its failure costs no other one."""
@@ -140,7 +161,8 @@ class Run:
         if each.found.leaf is not None and not anchors and named == issuer.name:
             raise CertificateError(
                 f"it was issued by '{named}', but that issuer has no CA in {issuer.store.describe()}",
-                remedy="check tls_store, or restore the store from its backup; the certificate was kept as it is",
+                remedy="check tls_store, or restore the store from its backup; where it is lost, set up a CA under another"
+                " issuer name; the certificate was kept as it is",
             )
 
     def request_keys(self, due: Sequence[Progress]) -> None:
@@ -184,6 +206,9 @@ class Run:
                 for name, answer in zip(names, answers):
                     if self.accept(self.progress[name], self.issuers[issuer], answer) or not waiting[name]:
                         del waiting[name]
+        for each in due:
+            if each.error and len(each.notes) > 1:
+                each.error = IssuerError("; ".join(each.notes), certificate=each.spec.name)
 
     def answers(self, issuer: Issuer, requests: Sequence[IssueRequest]) -> Sequence[Issued | TlsError]:
         """The issuer's answers; one error for all of them where it failed as a whole."""
@@ -201,7 +226,7 @@ class Run:
             check_issued(answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=self.now)
             check_chain(answer.chain, issuer.trust(), self.now)
         except TlsError as error:
-            each.notes.append(f"issuer '{issuer.name}': {error}")
+            each.notes.append(f"issuer '{issuer.name}': {error.about('')}".rstrip("."))
             each.error = error.about(each.spec.name)
             return False
         each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
@@ -239,7 +264,7 @@ class Run:
                 )
                 if each.key:
                     secrets[name] = each.key.pem
-            elif each.verdict.repairs and not each.verdict.due and not each.error:
+            elif self.repairable(each):
                 entries.append(repair_entry(each.spec, each.found.manifest))
         if not entries:
             return
@@ -249,13 +274,18 @@ class Run:
         outcomes = answer.get("certificates")
         for entry in entries:
             each = self.progress[entry["name"]]
-            outcome = outcomes.get(entry["name"]) if isinstance(outcomes, Mapping) else None
-            if not isinstance(outcome, Mapping):
-                each.error = HostError("the host does not say what became of it", certificate=each.spec.name)
-                continue
-            each.applied = outcome
-            if outcome.get("error"):
-                each.error = host_error(outcome["error"], each.spec.name)
+            try:
+                each.applied = parse_outcome(
+                    outcomes.get(each.spec.name) if isinstance(outcomes, Mapping) else None, each.spec.name
+                )
+                each.error = each.error or each.applied.error
+            except TlsError as error:
+                each.error = each.error or error
+
+    def repairable(self, each: Progress) -> bool:
+        """Whether the present pair is to be put right: also where a new one is due and was not to be had."""
+        sound = each.found.leaf is not None and not each.found.problems
+        return bool(each.verdict.repairs) and sound and (each.verdict.due or not each.error)
 
     def warnings(self) -> list[str]:
         """What deserves a look though nothing failed."""

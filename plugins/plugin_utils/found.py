@@ -19,8 +19,11 @@ from cryptography import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_chain
 
+PROBLEMS = ("damaged", "key_missing", "key_mismatch")
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 LONGEST_PEM = 256 * 1024
+LONGEST_TEXT = 2000
+MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,19 @@ class Found:
         return self.chain[0] if self.chain else None
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one certificate in an apply; ``proof`` is what its endpoints present since."""
+
+    generation: int | None = None
+    changed: bool = False
+    installed: bool = False
+    rolled_back: bool = False
+    unproven: bool = False
+    proof: tuple[Served, ...] = ()
+    error: HostError | None = None
+
+
 def parse_found(answer: Any, certificate: str) -> Found:
     """One entry of a look's answer.
 
@@ -79,7 +95,7 @@ def parse_found(answer: Any, certificate: str) -> Found:
     if answer.get("error"):
         raise host_error(answer["error"], certificate)
     try:
-        problems = tuple(Problem(str(each["code"]), str(each["detail"])) for each in answer.get("problems") or ())
+        problems = tuple(parse_problem(each) for each in answer.get("problems") or ())
         chain: tuple[x509.Certificate, ...] = ()
         fullchain = str(answer.get("fullchain") or "")
         if fullchain and not any(problem.code == "damaged" for problem in problems):
@@ -88,20 +104,77 @@ def parse_found(answer: Any, certificate: str) -> Found:
             except CertificateError as error:
                 problems += (Problem("damaged", error.message),)
         pending = answer.get("pending")
-        generation = answer.get("generation")
         return Found(
-            generation=None if generation is None else int(generation),
-            manifest=dict(answer.get("manifest") or {}),
+            generation=parse_generation(answer),
+            manifest=parse_manifest(answer.get("manifest") or {}),
             chain=chain,
             problems=problems,
-            drift=tuple(str(each) for each in answer.get("drift") or ()),
+            drift=tuple(shortened(each) for each in answer.get("drift") or ()),
             pending=parse_pending(pending, certificate) if pending else None,
             served=parse_served(answer.get("served")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MISSHAPEN as error:
+        raise misshapen(error, certificate) from error
+
+
+def parse_outcome(answer: Any, certificate: str) -> Outcome:
+    """One entry of an apply's answer.
+
+    :raises HostError: it is no answer.
+    """
+    if not isinstance(answer, Mapping):
         raise HostError(
-            f"the host's answer does not have the agreed form ({error!r})", certificate=certificate
-        ) from error
+            "the host does not say what became of it", remedy="run again: the look tells", certificate=certificate
+        )
+    try:
+        return Outcome(
+            generation=parse_generation(answer),
+            changed=bool(answer.get("changed")),
+            installed=bool(answer.get("installed")),
+            rolled_back=bool(answer.get("rolled_back")),
+            unproven=bool(answer.get("unproven")),
+            proof=parse_served(answer.get("proof")),
+            error=host_error(answer["error"], certificate) if answer.get("error") else None,
+        )
+    except MISSHAPEN as error:
+        raise misshapen(error, certificate) from error
+
+
+def parse_clock(answer: Mapping[str, Any]) -> float | None:
+    """The host's clock, seconds since the epoch; None where it does not tell.
+
+    :raises HostError: it is no moment.
+    """
+    clock = answer.get("clock")
+    if clock is None:
+        return None
+    if isinstance(clock, bool) or not isinstance(clock, (int, float)) or not 0 <= clock < 2**40:
+        raise HostError(f"the host's clock is no moment: {shortened(clock)}")
+    return float(clock)
+
+
+def parse_problem(raw: Mapping[str, Any]) -> Problem:
+    """:raises ValueError: an unknown code, for which nobody could say what to do."""
+    if raw["code"] not in PROBLEMS:
+        raise ValueError("problem code")
+    return Problem(str(raw["code"]), shortened(raw["detail"]))
+
+
+def parse_generation(answer: Mapping[str, Any]) -> int | None:
+    """The generation's number, None where there is none.
+
+    :raises TypeError: it is not a number.
+    """
+    generation = answer.get("generation")
+    if generation is not None and not isinstance(generation, int):
+        raise TypeError("generation")
+    return generation
+
+
+def parse_manifest(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's plain values; whatever else stands there is not used on the controller."""
+    plain = {str(key): value for key, value in raw.items() if isinstance(value, (str, int, float, bool))}
+    return {key: shortened(value) if isinstance(value, str) else value for key, value in plain.items()}
 
 
 def parse_pending(raw: Mapping[str, Any], certificate: str) -> Pending:
@@ -116,12 +189,12 @@ def parse_served(raw: Any) -> tuple[Served, ...]:
     """``served`` or ``proof`` of an answer."""
     return tuple(
         Served(
-            endpoint=str(each["endpoint"]),
-            server_name=each.get("server_name"),
-            fingerprint=each.get("fingerprint"),
-            error=each.get("error"),
+            endpoint=shortened(each["endpoint"]),
+            server_name=text_or_none(each.get("server_name")),
+            fingerprint=text_or_none(each.get("fingerprint")),
+            error=text_or_none(each.get("error")),
             explicit=bool(each.get("explicit")),
-            ours=each.get("ours"),
+            ours=text_or_none(each.get("ours")),
         )
         for each in raw or ()
     )
@@ -130,7 +203,30 @@ def parse_served(raw: Any) -> tuple[Served, ...]:
 def host_error(raw: Any, certificate: str | None = None) -> HostError:
     """The host's ``error`` mapping as an exception."""
     if not isinstance(raw, Mapping):
-        return HostError(str(raw), certificate=certificate)
+        return HostError(shortened(raw), certificate=certificate)
     return HostError(
-        str(raw.get("message")), code=str(raw.get("code")), remedy=raw.get("remedy") or None, certificate=certificate
+        shortened(raw.get("message")),
+        code=shortened(raw.get("code")),
+        remedy=text_or_none(raw.get("remedy")),
+        certificate=certificate,
     )
+
+
+def misshapen(error: Exception, certificate: str) -> HostError:
+    """Something that is no answer."""
+    return HostError(
+        f"the host's answer does not have the agreed form ({type(error).__name__}: {shortened(error)[:80]})",
+        remedy="see whether something on the host changes what Python there says, and run again",
+        certificate=certificate,
+    )
+
+
+def shortened(value: Any) -> str:
+    """A host's text, cut where it is longer than anybody reads."""
+    text = str(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
+def text_or_none(value: Any) -> str | None:
+    """The same, None for nothing."""
+    return shortened(value) if value else None

@@ -99,6 +99,7 @@ class Issuer(ABC):
 
         :raises TlsError: it cannot be made.
         """
+        return None
 
     def authorities(self) -> dict[str, x509.Certificate]:
         """The CA certificates the controller knows, by their ids; anchors among them. No secret."""

@@ -14,8 +14,8 @@ from cryptography import x509
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Progress, Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import parse_served
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.found import Outcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso
 
 LEAF_FIELDS = (
@@ -43,26 +43,25 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
 
 def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
     """One certificate, as documented under RETURN."""
-    applied = each.applied or {}
-    rolled_back = bool(applied.get("rolled_back"))
-    installed_new = bool(each.chain and applied.get("installed") and not rolled_back)
+    applied = each.applied or Outcome()
+    installed_new = bool(each.chain and applied.installed and not applied.rolled_back)
     leaf = each.chain[0] if installed_new else each.found.leaf
     planned = run.settings.check_mode and (each.verdict.due or bool(each.verdict.repairs)) and not each.error
-    served = parse_served(applied.get("proof")) if applied else each.found.served
-    settled = not applied.get("unproven") if applied else bool(each.found.manifest.get("settled"))
+    served = each.applied.proof if each.applied else each.found.served
+    settled = not each.applied.unproven if each.applied else bool(each.found.manifest.get("settled"))
     return {
         "name": each.spec.name,
-        "changed": bool(planned or applied.get("changed")),
+        "changed": bool(planned or applied.changed),
         "action": action_word(each, run.settings.check_mode, installed_new),
         "due": each.verdict.due,
         "reasons": [asdict(reason) for reason in each.verdict.reasons],
         "repairs": [asdict(reason) for reason in each.verdict.repairs],
         "issuer": each.issuer if installed_new else each.found.manifest.get("issuer"),
-        "generation": applied.get("generation", each.found.generation),
+        "generation": each.applied.generation if each.applied else each.found.generation,
         "path": f"{run.settings.directory}/live/{each.spec.name}",
         "installed": leaf is not None,
         "settled": settled and leaf is not None,
-        "rolled_back": rolled_back,
+        "rolled_back": applied.rolled_back,
         "served": [asdict(one) for one in served],
         "error": each.error.as_dict() if each.error else None,
         **leaf_result(leaf, run.now),
@@ -73,7 +72,7 @@ def action_word(each: Progress, check_mode: bool, installed_new: bool) -> str:
     """``issue``, ``repair`` or ``none``: what was done, or in check mode what would be done."""
     if installed_new or (check_mode and each.verdict.due):
         return "issue"
-    repaired = (each.applied or {}).get("changed") and not (each.applied or {}).get("rolled_back")
+    repaired = each.applied and each.applied.changed and not each.applied.rolled_back
     return "repair" if repaired or (check_mode and each.verdict.repairs) else "none"
 
 
@@ -87,9 +86,9 @@ def diff(each: Progress, run: Run) -> dict[str, str]:
     """Before and after of one certificate, in lines that people compare."""
     path = f"{run.settings.directory}/live/{each.spec.name}"
     before = lines(each.found.leaf, each.found.manifest.get("issuer"), each.found.generation, run.now)
-    applied = each.applied or {}
-    if each.chain and applied.get("installed") and not applied.get("rolled_back"):
-        after = lines(each.chain[0], each.issuer, applied.get("generation"), run.now)
+    applied = each.applied or Outcome()
+    if each.chain and applied.installed and not applied.rolled_back:
+        after = lines(each.chain[0], each.issuer, applied.generation, run.now)
     elif run.settings.check_mode and each.verdict.due:
         after = planned_lines(each, run)
     else:
@@ -144,27 +143,20 @@ def text(content: Sequence[str]) -> str:
 
 def failure(run: Run) -> TlsError | None:
     """All that went wrong on this host as one error, None when nothing did. What each certificate has kept is said."""
-    parts = [
-        f"{each.error.about(each.spec.name)}{kept(each, run)}"
-        for each in run.progress.values()
-        if each.error is not None
-    ]
-    return CombinedError(parts) if parts else None
+    failed = [each for each in run.progress.values() if each.error]
+    if not failed:
+        return None
+    parts = [f"{each.error.about(each.spec.name)}".rstrip(" .") + kept(each, run) for each in failed if each.error]
+    codes = {each.error.code for each in failed if each.error}
+    return HostError("; ".join(parts), code=codes.pop() if len(codes) == 1 else "several")
 
 
 def kept(each: Progress, run: Run) -> str:
     """What is in place after a failure."""
-    applied = each.applied or {}
+    applied = each.applied or Outcome()
     leaf = each.found.leaf
-    if applied.get("installed") and not applied.get("rolled_back"):
-        return f" Generation {applied.get('generation')} stays installed"
-    if leaf is None or leaf.not_valid_after_utc <= run.now:
+    if applied.installed and not applied.rolled_back:
+        return f". Generation {applied.generation} stays installed"
+    if leaf is None or each.found.problems or leaf.not_valid_after_utc <= run.now:
         return ""
-    return f" Kept: generation {each.found.generation}, valid until {iso(leaf.not_valid_after_utc)}"
-
-
-class CombinedError(CertificateError):
-    """Several certificates' errors in one message."""
-
-    def __init__(self, parts: Sequence[str]) -> None:
-        super().__init__("; ".join(part.rstrip(" .") for part in parts))
+    return f". Kept: generation {each.found.generation}, valid until {iso(leaf.not_valid_after_utc)}"
