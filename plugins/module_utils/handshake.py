@@ -224,19 +224,19 @@ class _Wire:
         self._count += len(data)
         if self._count > _MOST_BYTES:
             raise HandshakeError("gave up: more than {0} KiB came, and no handshake".format(_MOST_BYTES // 1024))
-        if len(self.first_bytes) < 64:
-            self.first_bytes += data[:64]
+        self.first_bytes = (self.first_bytes + data)[:64]
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
 
     def _flush(self, limit: float) -> None:
-        if self._outgoing.pending:
+        data = self._outgoing.read()
+        if data:
             self._sock.settimeout(_remaining(limit))
             # Whoever hung up may have said why, and that is still there to be read; if not, reading fails too.
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-                self._sock.sendall(self._outgoing.read())
+                self._sock.sendall(data)
 
     def _say_goodbye(self, limit: float) -> None:
         """Send our own alert, so that the server's log says why; the error that is on its way counts for more than this."""
