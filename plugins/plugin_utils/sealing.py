@@ -15,12 +15,15 @@ import json
 import secrets
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 
 SHORTEST_PASSPHRASE = 12
+# Bytes; openssl reads no longer one from a file or a prompt (PEM_BUFSIZE).
+LONGEST_PASSPHRASE = 1023
 CHECK_ENTRY = "passphrase.json"
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
@@ -51,16 +54,17 @@ def get_key(store: Store, key: str) -> Any:
         raise StoreError(
             f"the private key '{key}' is not in {store.describe()}", remedy="restore it from the store's backup"
         )
-    if not store.passphrase:
-        raise missing_passphrase(store)
+    passphrase = encoded_passphrase(store)
     try:
-        return serialization.load_pem_private_key(entry.value, store.passphrase.encode())
-    except ValueError as error:
-        if b"-----END ENCRYPTED PRIVATE KEY-----" not in entry.value:
-            raise StoreError(
-                f"the private key '{key}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
-            ) from error
-        raise wrong_passphrase(store) from None
+        return serialization.load_pem_private_key(entry.value, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        whole = b"-----END ENCRYPTED PRIVATE KEY-----" in entry.value
+        if whole and not is_known(store, passphrase):
+            raise wrong_passphrase(store) from None
+        raise StoreError(
+            f"the private key '{key}' in {store.describe()} is damaged or not sealed",
+            remedy="restore it from the store's backup",
+        ) from None
 
 
 def checked_passphrase(store: Store) -> bytes:
@@ -68,36 +72,60 @@ def checked_passphrase(store: Store) -> bytes:
 
     :raises PassphraseError: none given, a short one, or another than the store's.
     """
-    if not store.passphrase:
-        raise missing_passphrase(store)
-    passphrase = store.passphrase.encode()
-    entry = store.get(CHECK_ENTRY)
-    if entry is None:
-        if len(store.passphrase) < SHORTEST_PASSPHRASE:
-            raise PassphraseError(
-                f"the passphrase of {store.describe()} is shorter than {SHORTEST_PASSPHRASE} characters",
-                remedy="make one with 'openssl rand -base64 32' and keep it in Ansible Vault",
-            )
+    passphrase = encoded_passphrase(store)
+    known = is_known(store, passphrase)
+    if known is None:
+        value = check_value(passphrase, secrets.token_bytes(16))
         try:
-            store.put(CHECK_ENTRY, json.dumps(check_value(passphrase)).encode(), expect=None)
+            store.put(CHECK_ENTRY, json.dumps(value).encode(), expect=None)
         except StoreConflict:
             return checked_passphrase(store)
-        return passphrase
-    try:
-        kept = json.loads(entry.value)
-        salt, expected = bytes.fromhex(kept["salt"]), str(kept["digest"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"'{CHECK_ENTRY}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
-        ) from error
-    if not hmac.compare_digest(check_value(passphrase, salt)["digest"], expected):
+    elif not known:
         raise wrong_passphrase(store)
     return passphrase
 
 
-def check_value(passphrase: bytes, salt: bytes | None = None) -> dict[str, str]:
+def encoded_passphrase(store: Store) -> bytes:
+    """The passphrase as it seals.
+
+    :raises PassphraseError: none given, a short one, or one that no other tool could be given.
+    """
+    if not store.passphrase:
+        raise missing_passphrase(store)
+    try:
+        passphrase = store.passphrase.encode()
+    except UnicodeEncodeError:
+        passphrase = b""
+    if not SHORTEST_PASSPHRASE <= len(store.passphrase) <= len(passphrase) <= LONGEST_PASSPHRASE:
+        short = len(store.passphrase) < SHORTEST_PASSPHRASE
+        problem = f"shorter than {SHORTEST_PASSPHRASE} characters" if short else "no text of at most 1023 bytes"
+        raise PassphraseError(
+            f"the passphrase of {store.describe()} is {problem}",
+            remedy="make one with 'openssl rand -base64 32' and keep it in Ansible Vault",
+        )
+    return passphrase
+
+
+def is_known(store: Store, passphrase: bytes) -> bool | None:
+    """Whether it is the store's passphrase; None: the store has none yet.
+
+    :raises StoreError: what would tell is damaged.
+    """
+    entry = store.get(CHECK_ENTRY)
+    if entry is None:
+        return None
+    try:
+        kept = json.loads(entry.value)
+        salt, expected = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"'{CHECK_ENTRY}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
+        ) from error
+    return hmac.compare_digest(bytes.fromhex(check_value(passphrase, salt)["digest"]), expected)
+
+
+def check_value(passphrase: bytes, salt: bytes) -> dict[str, str]:
     """A salted scrypt value (RFC 7914) that tells the passphrase from others without keeping it."""
-    salt = salt or secrets.token_bytes(16)
     return {"salt": salt.hex(), "digest": hashlib.scrypt(passphrase, salt=salt, dklen=32, **SCRYPT).hex()}
 
 

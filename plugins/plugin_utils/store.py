@@ -52,8 +52,8 @@ class Ledger(ABC):
     """An exclusive look into the ledger; what was added is there when the session ends without an exception."""
 
     @abstractmethod
-    def find(self, issuer: str, request_id: str) -> Issuance | None:
-        """The newest row of this request."""
+    def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
+        """The newest row of this request for this key: a host that names another's request finds nothing."""
 
     @abstractmethod
     def add(self, issuance: Issuance) -> None:

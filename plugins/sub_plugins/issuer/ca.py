@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     to_pem,
 )
 
+# What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
+LONGEST_NAME = 48
+AUTHORITY_ID = re.compile(r"(root|issuing)-[0-9]{1,9}")
+
 
 @dataclass(frozen=True)
 class CaState:
@@ -62,7 +67,11 @@ class CaState:
     def load(cls, text: bytes) -> CaState:
         """:raises ValueError, KeyError, TypeError: not what :meth:`dump` writes."""
         raw = json.loads(text)
-        return cls(str(raw["root"]), str(raw["issuing"]), tuple(str(each) for each in raw["trusted"]))
+        state = cls(str(raw["root"]), str(raw["issuing"]), tuple(str(each) for each in raw["trusted"]))
+        for each in (state.root, state.issuing, *state.trusted):
+            if not AUTHORITY_ID.fullmatch(each):
+                raise ValueError("no id of an authority")
+        return state
 
     def dump(self) -> bytes:
         """JSON."""
@@ -93,8 +102,12 @@ class CaIssuer(Issuer):
             self.fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"issuer '{name}': key_algorithm"
         )
         self.common_name = str(self.fields.get("common_name", f"{name} CA"))
-        if not 0 < len(self.common_name) <= 50 or not self.common_name.isprintable():
-            raise SpecError(f"issuer '{name}': common_name is empty, longer than 50 characters or not printable")
+        text = self.common_name
+        if not text.strip() or not text.isprintable() or len(text.encode()) > LONGEST_NAME:
+            raise SpecError(
+                f"issuer '{name}': common_name is empty, longer than {LONGEST_NAME} bytes or not printable",
+                remedy=f"set issuers.{name}.common_name to something shorter",
+            )
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -126,23 +139,38 @@ class CaIssuer(Issuer):
         self.ensure(now, dt.timedelta(seconds=self.duration))
 
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
-        longest = max(request.duration or self.duration for request in requests)
-        state = self.ensure(now, dt.timedelta(seconds=longest))
+        state = self.ensure(now, self.longest(requests, now))
         issuing = self.authority(state.issuing)
         with self.store.ledger() as ledger:
             return tuple(self.issue_once(request, issuing, ledger, now) for request in requests)
+
+    def longest(self, requests: Sequence[IssueRequest], now: dt.datetime) -> dt.timedelta:
+        """The longest lifetime asked for that this CA can ever give: what goes beyond must not cost the other requests."""
+        state = self.state()
+        end = self.certificate(state.root).not_valid_after_utc if state else None
+        lifetimes = [self.lifetime_of(request) for request in requests]
+        possible = [
+            each
+            for each in lifetimes
+            if each.total_seconds() <= self.issuing_duration and (end is None or now + each <= end)
+        ]
+        return max(possible, default=dt.timedelta(seconds=self.duration))
+
+    def lifetime_of(self, request: IssueRequest) -> dt.timedelta:
+        """How long the certificate is to live."""
+        return dt.timedelta(seconds=request.duration or self.duration)
 
     def issue_once(
         self, request: IssueRequest, issuing: Authority, ledger: Ledger, now: dt.datetime
     ) -> Issued | TlsError:
         """Sign, or hand out again what was signed for this very request and can still be used."""
         public_key = request.csr.public_key()
-        earlier = ledger.find(self.name, request.request_id)
-        if earlier and earlier.key_id == key_id(public_key):
+        earlier = ledger.find(self.name, request.request_id, key_id(public_key))
+        if earlier:
             chain = parse_pem_chain(earlier.chain)
             if self.still_good(chain, request, now):
                 return Issued(chain, reused=True)
-        lifetime = dt.timedelta(seconds=request.duration or self.duration)
+        lifetime = self.lifetime_of(request)
         if now + lifetime > issuing.certificate.not_valid_after_utc:
             return IssuerError(
                 f"the issuing CA of '{self.name}' expires on {iso(issuing.certificate.not_valid_after_utc)}, before the"

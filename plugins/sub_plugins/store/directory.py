@@ -32,6 +32,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Store
 
+# No component begins with a dot, so none leads out of the store or to a file that is being written.
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
 COLUMNS = tuple(field.name for field in fields(Issuance))
 SCHEMA = (
@@ -39,6 +40,8 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS issuance_request ON issuance (issuer, request_id)",
 )
 BUSY_SECONDS = 60.0
+OWN_NAMES = frozenset({"ca", "keys", "ledger.sqlite3", "locks", "passphrase.json"})
+WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 
 class DirectoryStore(Store):
@@ -49,7 +52,11 @@ class DirectoryStore(Store):
         path = self.fields.text("path")
         if not path:
             raise SpecError("store: path is missing", remedy="name a directory on the controller that you back up")
-        self.root = Path(os.path.abspath(os.path.expanduser(path)))
+        path = os.path.expanduser(path)
+        if not os.path.isabs(path):
+            # It would be another store, with another CA, in every directory that a playbook is started from.
+            raise SpecError(f"store: path '{path}' is relative", remedy='write "{{ inventory_dir }}/tls-store"')
+        self.root = Path(os.path.normpath(path))
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -64,7 +71,10 @@ class DirectoryStore(Store):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(f"{self.describe()}: cannot read '{key}': {error.strerror}") from error
+            raise StoreError(
+                f"{self.describe()}: cannot read '{key}': {error.strerror}",
+                remedy="run as the user that owns the store",
+            ) from error
         return Entry(value, version_of(value))
 
     def put(self, key: str, value: bytes, *, expect: str | None) -> str:
@@ -77,7 +87,9 @@ class DirectoryStore(Store):
             try:
                 self.write(self.path(key), value)
             except OSError as error:
-                raise StoreError(f"{self.describe()}: cannot write '{key}': {error.strerror}") from error
+                raise StoreError(
+                    f"{self.describe()}: cannot write '{key}': {error.strerror}", remedy=WRITABLE
+                ) from error
         return version_of(value)
 
     @contextlib.contextmanager
@@ -91,7 +103,10 @@ class DirectoryStore(Store):
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        self.make_directory(self.root)
+        with self.translated():
+            self.make_directory(self.root)
+            # SQLite would create the file with the umask's mode.
+            os.close(os.open(self.ledger_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self.translated(), contextlib.closing(self.connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -99,7 +114,9 @@ class DirectoryStore(Store):
                     connection.execute(statement)
                 yield SqliteLedger(connection)
             except BaseException:
-                connection.execute("ROLLBACK")
+                # SQLite rolls back by itself where the disk fails.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
@@ -107,7 +124,11 @@ class DirectoryStore(Store):
         if not self.ledger_path.exists():
             return
         with self.translated(), contextlib.closing(self.connect()) as connection:
-            yield from (issuance(row) for row in connection.execute(f"{SELECT} ORDER BY id"))
+            # A run that was killed while it made the ledger leaves one without a table.
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'issuance'").fetchone()
+            # All rows at once: an open query would keep writers waiting for whoever reads.
+            rows = connection.execute(f"{SELECT} ORDER BY id").fetchall() if made else []
+        yield from (issuance(row) for row in rows)
 
     @property
     def ledger_path(self) -> Path:
@@ -115,22 +136,25 @@ class DirectoryStore(Store):
         return self.root / "ledger.sqlite3"
 
     def connect(self) -> sqlite3.Connection:
-        """A connection in autocommit mode, waiting for other writers, durable at commit."""
-        # SQLite would create the file with the umask's mode.
-        os.close(os.open(self.ledger_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(self.ledger_path, timeout=BUSY_SECONDS, isolation_level=None)
+        """A connection in autocommit mode, waiting for other writers, durable at commit; it makes no file."""
+        uri = f"{self.ledger_path.as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
-        """SQLite's errors in our words."""
+        """SQLite's and the system's errors in our words."""
         try:
             yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.describe()}: the ledger cannot be used: {error.strerror}", remedy=WRITABLE
+            ) from error
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise StoreBusy(f"{self.describe()}: the ledger is in use", remedy="run again later") from error
-            raise StoreError(f"{self.describe()}: the ledger cannot be used: {error}") from error
+            raise StoreError(f"{self.describe()}: the ledger cannot be used: {error}", remedy=WRITABLE) from error
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"{self.describe()}: the ledger is damaged: {error}", remedy="restore it from the store's backup"
@@ -141,7 +165,7 @@ class DirectoryStore(Store):
 
         :raises StoreError: the key could lead out of the store.
         """
-        if not KEY.fullmatch(key) or ".." in key:
+        if not KEY.fullmatch(key):
             raise StoreError(f"'{key}' is no key for a store")
         return self.root / key
 
@@ -153,23 +177,45 @@ class DirectoryStore(Store):
             path = directory / f"{name.replace('/', '-')}.lock"
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise StoreError(f"{self.describe()} cannot be written: {error.strerror}") from error
+            raise StoreError(f"{self.describe()} cannot be written: {error.strerror}", remedy=WRITABLE) from error
 
     def make_directory(self, directory: Path) -> None:
         """Make it and what is above it up to the store's root, each 0700 whatever the umask."""
         missing = [directory, *directory.parents]
         for path in reversed(missing[: missing.index(self.root) + 1]):
             try:
-                path.mkdir(mode=0o700, parents=path == self.root)
-            except FileExistsError:
-                if path == self.root and path.stat().st_mode & 0o077:
-                    path.chmod(0o700)
+                try:
+                    path.mkdir(mode=0o700, parents=path == self.root)
+                except FileExistsError:
+                    if path == self.root:
+                        self.make_private()
             except OSError as error:
-                raise StoreError(f"{self.describe()} cannot be made: {error.strerror}") from error
+                raise StoreError(f"{self.describe()} cannot be made: {error.strerror}", remedy=WRITABLE) from error
+
+    def make_private(self) -> None:
+        """Close a store that others can read (a checkout, a backup that was put back), but no directory of other things.
+
+        :raises StoreError: the path is another thing than a store.
+        """
+        if not self.root.is_dir():
+            raise StoreError(
+                f"{self.describe()} is no directory", remedy="set tls_store.path to a directory of its own"
+            )
+        if self.root.stat().st_mode & 0o077:
+            present = set(os.listdir(self.root))
+            if present and not present & OWN_NAMES:
+                raise StoreError(
+                    f"{self.describe()} holds other things than a store, and others may read it",
+                    remedy="set tls_store.path to a directory of its own",
+                )
+            self.root.chmod(0o700)
 
     def write(self, path: Path, value: bytes) -> None:
         """Replace a file as a whole, durably; mkstemp makes it 0600 before there is content."""
         self.make_directory(path.parent)
+        # The caller has the lock: what lies there half-written was left by a run that was killed.
+        for leftover in path.parent.glob(".new-*"):
+            leftover.unlink(missing_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -197,9 +243,9 @@ class SqliteLedger(Ledger):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
-    def find(self, issuer: str, request_id: str) -> Issuance | None:
-        query = f"{SELECT} WHERE issuer = ? AND request_id = ? ORDER BY id DESC LIMIT 1"
-        row = self.connection.execute(query, (issuer, request_id)).fetchone()
+    def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
+        query = f"{SELECT} WHERE issuer = ? AND request_id = ? AND key_id = ? ORDER BY id DESC LIMIT 1"
+        row = self.connection.execute(query, (issuer, request_id, key_id)).fetchone()
         return issuance(row) if row else None
 
     def add(self, issuance: Issuance) -> None:
@@ -237,6 +283,10 @@ def acquire(descriptor: int, name: str, wait: float, store: str) -> None:
                     remedy="wait for that run to end, then run again",
                 ) from None
             time.sleep(0.02)
+        except OSError as error:
+            raise StoreError(
+                f"{store}: no locks there: {error.strerror}", remedy="use a file system that has flock(2)"
+            ) from error
 
 
 PROVIDER = DirectoryStore
