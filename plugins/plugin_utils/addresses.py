@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 
 # A name, an IPv4 address, or an IPv6 address, with a zone or without; what a URL or a typing mistake adds is none of these.
-HOST = re.compile(r"[A-Za-z0-9_*]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
+HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
 REMEDY = "write example.com:443, 192.0.2.1:443 or [2001:db8::1]:443"
 
 

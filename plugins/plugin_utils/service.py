@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.services import PRESETS
+from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_host_name, parse_port, split_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names
@@ -108,17 +109,11 @@ def parse_endpoint(raw: Any, certificate: str, names: Names, explicit: bool) -> 
 
     :raises SpecError: no host, or no port between 1 and 65535.
     """
+    fields = Fields({} if isinstance(raw, str) else raw, ("host", "port", "server_name"), "endpoints")
     if isinstance(raw, str):
-        host, _colon, port = raw.rpartition(":")
-        raw = {"host": host, "port": port}
-    fields = Fields(raw, ("host", "port", "server_name"), "endpoints")
-    host = str(fields.get("host", "")).strip("[]")
-    try:
-        port = int(fields.get("port", ""))
-    except (ValueError, TypeError):
-        port = 0
-    if not host or not 0 < port < 65536:
-        raise SpecError(f"endpoints: '{raw}' is not host and port", remedy="write 127.0.0.1:443 or [::1]:443")
+        host, port = split_address(raw)
+    else:
+        host, port = parse_host_name(fields.get("host", "")), parse_port(fields.get("port", ""))
     return Endpoint(host, port, fields.text("server_name") or default_server_name(names), certificate, explicit)
 
 

@@ -42,6 +42,7 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
         ("https://www.example.com:443", "is not host and port"),
         ("https://www.example.com", "'https://www.example.com' is not host and port"),
         ("www.example.com/:443", "'www.example.com/:443' is not host and port"),
+        ("*:443", "'*' is no name or address"),
         ("a b:443", "'a b' is no name or address"),
         ("-oProxy:443", "'-oProxy' is no name or address"),
         ("www.example.com:https", "'https' is not a port"),
