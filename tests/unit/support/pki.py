@@ -1,0 +1,76 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An internal CA in a directory store with a clock of the test's, and the wishes and requests that go to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, parse_certificate
+from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
+from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
+
+NOW = dt.datetime(2026, 11, 23, 10, tzinfo=dt.timezone.utc)
+DAY = dt.timedelta(days=1)
+PASSPHRASE = "correct horse battery staple"
+LIFETIMES = {"internal": 90 * 86400, "other": 90 * 86400}
+
+
+def make_store(path: Path, passphrase: str | None = PASSPHRASE) -> DirectoryStore:
+    """The store at ``path``."""
+    return DirectoryStore({"path": str(path), "passphrase": passphrase})
+
+
+def make_issuer(path: Path, name: str = "internal", passphrase: str | None = PASSPHRASE, **options: Any) -> CaIssuer:
+    """A CA in the store at ``path``."""
+    return CaIssuer(name, options, make_store(path, passphrase))
+
+
+def make_spec(name: str = "www", **fields: Any) -> CertificateSpec:
+    """A wish, as an entry of tls_certificates makes it."""
+    names = (
+        {}
+        if any(field in fields for field in ("ip_addresses", "uris", "email_addresses"))
+        else {"dns_names": [f"{name}.example.com"]}
+    )
+    return parse_certificate({"name": name, "issuer": "internal", **names, **fields}, LIFETIMES)
+
+
+def make_request(
+    spec: CertificateSpec | None = None, *, request_id: str = "request-0001", host: str = "web1", key: Any = None
+) -> IssueRequest:
+    """A request with a CSR of a fresh key, or of ``key``."""
+    spec = spec or make_spec()
+    return IssueRequest(
+        request_id=request_id,
+        host=host,
+        certificate=spec.name,
+        csr=make_csr(key or ec.generate_private_key(ec.SECP256R1()), spec),
+        names=spec.names,
+        usages=spec.usages,
+        duration=spec.duration,
+        reason="missing",
+    )
+
+
+def snapshot(directory: Path, without: Iterable[str] = ("locks",)) -> dict[str, bytes]:
+    """The files of a directory with their contents, less what lies in the folders ``without``."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and not set(path.relative_to(directory).parts) & set(without)
+    }
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """The subject's common name."""
+    return str(certificate.subject.rfc4514_string()).removeprefix("CN=")
