@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from cryptography import x509
-
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import Selection, parse_anchors, refuse_empty, select
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers

@@ -80,9 +80,7 @@ def groups(staged: Sequence[Staged], services: Sequence[dict[str, Any]]) -> list
     return found
 
 
-def apply_group(
-    group: Group, request: dict[str, Any], states: dict[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
+def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Swap and settle certificates that hang together; the services' states go into ``states``."""
     targets = group_targets(group, request)
     # A first pair has nothing before it: it stays, whatever the services say, and the next run goes on from there.
@@ -162,9 +160,7 @@ def conclude(
     each: Staged, settled: Settled, targets: Sequence[Target], request: dict[str, Any], *, gone_back: bool
 ) -> dict[str, Any]:
     """Keep or give up one certificate, and say what became of it."""
-    mine = [
-        (target, served) for target, served in zip(targets, settled.served) if target.certificate == each.name
-    ]
+    mine = [(target, served) for target, served in zip(targets, settled.served) if target.certificate == each.name]
     proof = [as_proof(served, target) for target, served in mine]
     unproven = any(target.explicit and served.fingerprint != target.expected for target, served in mine)
     if gone_back:

@@ -39,9 +39,7 @@ def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str
     return found
 
 
-def output_drift(
-    layout: Layout, folder: str, output: dict[str, Any], recorded: dict[str, Any] | None
-) -> list[str]:
+def output_drift(layout: Layout, folder: str, output: dict[str, Any], recorded: dict[str, Any] | None) -> list[str]:
     """One output: a link to its file in the generation, or a copy of it."""
     path = output["path"]
     if not recorded or (recorded.get("format"), recorded.get("method")) != (output["format"], output["method"]):

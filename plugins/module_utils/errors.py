@@ -31,10 +31,14 @@ def from_os_error(error: OSError, what: str) -> StepError:
     """An operating system's error in our words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StepError(
-            "disk_full", "{0}: no space left on the host".format(what), "free some space and run again; nothing was lost"
+            "disk_full",
+            "{0}: no space left on the host".format(what),
+            "free some space and run again; nothing was lost",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         where = " ({0})".format(error.filename) if error.filename else ""
-        return StepError("not_permitted", "{0}: {1}{2}".format(what, error.strerror, where), "does the task need become: true?")
+        return StepError(
+            "not_permitted", "{0}: {1}{2}".format(what, error.strerror, where), "does the task need become: true?"
+        )
     where = " ({0})".format(error.filename) if error.filename else ""
     return StepError("io", "{0}: {1}{2}".format(what, error.strerror or error, where))

@@ -46,7 +46,9 @@ def group_id(group: Name) -> int:
     try:
         return int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise StepError("unknown_user", "there is no group '{0}' on the host".format(group), "create it first") from None
+        raise StepError(
+            "unknown_user", "there is no group '{0}' on the host".format(group), "create it first"
+        ) from None
 
 
 def write_new(path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:

@@ -132,7 +132,9 @@ def host_lock(directory: str, wait: float = LOCK_SECONDS) -> Iterator[None]:
     """
     try:
         make_directory(directory, 0o755)
-        descriptor = os.open(os.path.join(directory, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(
+            os.path.join(directory, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
     except OSError as error:
         raise from_os_error(error, "preparing {0}".format(directory)) from error
     try:

@@ -37,7 +37,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.services import Target, 
 def look_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md. A pending key is no change of what is installed, so ``changed`` is False."""
     entries = request["certificates"]
-    found = {entry["name"]: look_at_certificate(Layout(request["directory"], entry["name"]), entry) for entry in entries}
+    found = {
+        entry["name"]: look_at_certificate(Layout(request["directory"], entry["name"]), entry) for entry in entries
+    }
     see_served(request, found)
     prepare(request, found)
     return False, {"clock": time.time(), "certificates": found}
@@ -59,7 +61,9 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
         folder = layout.generation(number)
         manifest = layout.manifest(number)
         if manifest is None:
-            answer["problems"].append(problem("damaged", "{0} is missing or damaged".format(os.path.join(folder, MANIFEST))))
+            answer["problems"].append(
+                problem("damaged", "{0} is missing or damaged".format(os.path.join(folder, MANIFEST)))
+            )
             return answer
         answer["manifest"] = manifest
         answer["problems"] += public_problems(folder, manifest)
@@ -111,7 +115,11 @@ def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
         if getattr(error, "code", "") == "openssl_missing":
             raise
         same = False
-    return [] if same else [problem("key_mismatch", "{0} was replaced: it does not belong to the certificate".format(path))]
+    return (
+        []
+        if same
+        else [problem("key_mismatch", "{0} was replaced: it does not belong to the certificate".format(path))]
+    )
 
 
 def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:

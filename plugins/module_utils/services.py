@@ -131,7 +131,8 @@ def resolve(raw: dict[str, Any]) -> Service:
             known["check"] = ("systemctl", "is-active", "--quiet", preset.unit)
             known["start"] = ("systemctl", "enable", "--now", preset.unit)
     commands = {
-        each: tuple(raw[each]) if raw.get(each) else known.get(each) for each in ("validate", "reload", "check", "start")
+        each: tuple(raw[each]) if raw.get(each) else known.get(each)
+        for each in ("validate", "reload", "check", "start")
     }
     return Service(name=str(raw["name"]), **commands)
 
@@ -152,7 +153,7 @@ def find_program(name: str) -> str | None:
 
 
 def run(command: Sequence[str], what: str) -> None:
-    """Run a command of a service, no shell, no input.
+    """Run a command of a service, no shell, no input. Without AnsibleModule, so that it runs in a test as it is.
 
     :raises StepError: ``<what>_failed`` with the command's own last words.
     """
@@ -161,10 +162,12 @@ def run(command: Sequence[str], what: str) -> None:
     shown = " ".join(command)
     if program is None:
         raise StepError(
-            what + "_failed", "'{0}': there is no program '{1}'".format(shown, command[0]), "install it or correct the command"
+            what + "_failed",
+            "'{0}': there is no program '{1}'".format(shown, command[0]),
+            "install it or correct the command",
         )
     try:
-        ended = subprocess.run(
+        ended = subprocess.run(  # pylint: disable=ansible-bad-function
             [program, *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -354,6 +357,10 @@ def go_back(
     ]
     for target, served in zip(old, prove(old, timeout)):
         if served.fingerprint != target.expected:
-            notes.append("{0} does not serve the old certificate again: {1}".format(target.address, served.error or "another one"))
+            notes.append(
+                "{0} does not serve the old certificate again: {1}".format(
+                    target.address, served.error or "another one"
+                )
+            )
     if result.error and notes:
         result.error.message = "{0}; {1}".format(result.error.message, "; ".join(dict.fromkeys(notes)))

@@ -80,7 +80,9 @@ def stage(directory: str, entry: dict[str, Any], secret: str | None) -> Staged:
     live = layout.current()
     manifest = layout.manifest(live) if live is not None else None
     wanted = entry["manifest"].get("fingerprint")
-    if entry["action"] == "install" and not (manifest and manifest.get("fingerprint") == wanted and has_key(layout, live)):
+    if entry["action"] == "install" and not (
+        manifest and manifest.get("fingerprint") == wanted and has_key(layout, live)
+    ):
         return stage_generation(layout, entry, live, secret)
     if live is None or manifest is None:
         raise StepError("damaged", "there is no certificate to repair", "run again")
@@ -131,7 +133,9 @@ def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
         return secret.encode()
     pending = pending_request(layout)
     if pending is None or pending["request_id"] != entry["request_id"]:
-        raise StepError("pending_lost", "the key that waited for this certificate is gone", "run again: a new one is made")
+        raise StepError(
+            "pending_lost", "the key that waited for this certificate is gone", "run again: a new one is made"
+        )
     return read(os.path.join(layout.pending, PRIVKEY))
 
 

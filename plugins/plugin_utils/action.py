@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import host_error
 
@@ -41,6 +42,7 @@ class TlsAction(ActionBase):
         _result, options = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
         variables = task_vars or {}
         try:
+            require_cryptography()
             return self.act(options, variables)
         except TlsError as error:
             # "from None": the traceback of an inner error could carry what it was working on.

@@ -14,9 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
-
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import ExtensionOID, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     describe,

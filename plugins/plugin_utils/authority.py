@@ -9,11 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
-
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import NameOID, ec, ed25519, hashes, rsa, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import USAGES, Names, general_names
 
 # Clocks of clients run late now and then: a certificate is valid from a while before it was made.

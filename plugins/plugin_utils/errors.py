@@ -51,6 +51,12 @@ class SpecError(TlsError):
     code = "bad_input"
 
 
+class DependencyError(TlsError):
+    """The controller lacks something that has to be installed there."""
+
+    code = "dependency"
+
+
 class CertificateError(TlsError):
     """A certificate, key or chain is not what it has to be (unreadable, other names, other key, broken chain)."""
 

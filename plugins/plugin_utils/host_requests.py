@@ -10,8 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import Service
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, seconds, serial_text, to_pem

@@ -9,8 +9,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography import x509
-
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Found
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec

@@ -9,10 +9,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key, name_of, signature_hash
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import serialization, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cryptography import x509
-
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Progress, Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Outcome

@@ -13,11 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
 from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_host_name, parse_port, split_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import UnsupportedAlgorithm, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.names import is_ip_address, parse_ip_address

@@ -15,9 +15,7 @@ import json
 import secrets
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import UnsupportedAlgorithm, serialization
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 

@@ -12,12 +12,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import (
+    ExtendedKeyUsageOID,
+    InvalidSignature,
+    NameOID,
+    UnsupportedAlgorithm,
+    ec,
+    ed448,
+    ed25519,
+    hashes,
+    rsa,
+    serialization,
+    x509,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError
 
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)

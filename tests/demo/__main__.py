@@ -15,7 +15,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from demo import handshakes
 from demo.local_fleet import LocalFleet
@@ -65,7 +64,9 @@ class Demo:
             return False
         for name, entry in self.fleet.certificates(result).items():
             names = ", ".join([*entry["dns_names"], *entry["uris"]])
-            print(f"  {name:8} {entry['issuer']}  {short(entry['fingerprint_sha256'])}  until {entry['not_after']}  {names}")
+            print(
+                f"  {name:8} {entry['issuer']}  {short(entry['fingerprint_sha256'])}  until {entry['not_after']}  {names}"
+            )
         return True
 
     def second_run(self) -> bool:

@@ -80,7 +80,16 @@ class WebHost:
 
     def nginx(self, *arguments: str) -> list[str]:
         """The command line of this host's nginx."""
-        return ["nginx", "-p", str(self.folder), "-e", str(self.folder / "error.log"), "-c", str(self.configuration), *arguments]
+        return [
+            "nginx",
+            "-p",
+            str(self.folder),
+            "-e",
+            str(self.folder / "error.log"),
+            "-c",
+            str(self.configuration),
+            *arguments,
+        ]
 
 
 class LocalFleet:
@@ -126,7 +135,13 @@ class LocalFleet:
         (host.folder / "www" / "index.html").write_text(f"hello from {host.name}\n")
         # Workers of a root's nginx would be somebody who cannot enter the demo's folder; anybody else's take no "user".
         user = "user root;\n" if os.geteuid() == 0 else ""
-        values = {"folder": host.folder, "address": host.address, "http_port": host.http_port, "name": host.name, "user": user}
+        values = {
+            "folder": host.folder,
+            "address": host.address,
+            "http_port": host.http_port,
+            "name": host.name,
+            "user": user,
+        }
         host.configuration.write_text(NGINX_CONF.format(**values))
         subprocess.run(host.nginx(), check=True, env={"PATH": paths.tool_path()}, timeout=20)
 
@@ -147,7 +162,12 @@ class LocalFleet:
         }
         client = {
             "tls_certificates": [
-                {"name": "client", "issuer": "internal", "uris": ["spiffe://demo.test/client1"], "usages": ["client_auth"]}
+                {
+                    "name": "client",
+                    "issuer": "internal",
+                    "uris": ["spiffe://demo.test/client1"],
+                    "usages": ["client_auth"],
+                }
             ]
         }
         hosts = {name: web_variables(host) for name, host in self.web.items()}
@@ -172,9 +192,7 @@ class LocalFleet:
     def served(self) -> dict[str, str]:
         """The fingerprint (SHA-256, hex) each web host presents now, its chain verified against the root."""
         context = ssl.create_default_context(cafile=str(self.root_certificate))
-        return {
-            name: hashlib.sha256(handshakes.leaf(site, context)).hexdigest() for name, site in self.sites().items()
-        }
+        return {name: hashlib.sha256(handshakes.leaf(site, context)).hexdigest() for name, site in self.sites().items()}
 
     def issued(self) -> dict[str, str]:
         """The fingerprint last issued to each web host, from the ledger."""
@@ -202,7 +220,13 @@ class LocalFleet:
         tls = host.folder / "fleet-tls"
         site = host.folder / "etc" / "conf.d" / "own-mtls.conf"
         if not site.exists():
-            values = {"address": host.address, "port": host.mutual_port, "name": host.name, "tls": tls, "folder": host.folder}
+            values = {
+                "address": host.address,
+                "port": host.mutual_port,
+                "name": host.name,
+                "tls": tls,
+                "folder": host.folder,
+            }
             site.write_text(MUTUAL_TLS_SITE.format(**values))
             subprocess.run(host.nginx("-s", "reload"), check=True, env={"PATH": paths.tool_path()}, timeout=20)
         target = handshakes.Site(host.address, host.mutual_port, f"{host.name}.demo.test")

@@ -64,9 +64,15 @@ def issued(folder: Path) -> dict[tuple[str, str], str]:
 def served(address: str, name: str, root: Path) -> tuple[str, str]:
     """What ``openssl s_client`` sees from here: the leaf's fingerprint, and its verdict on the chain."""
     command = ["openssl", "s_client", "-connect", f"{address}:443", "-servername", name, "-CAfile", str(root)]
-    shown = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False).stdout
+    shown = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+    ).stdout
     printed = subprocess.run(
-        ["openssl", "x509", "-noout", "-fingerprint", "-sha256"], input=shown, capture_output=True, text=True, check=True
+        ["openssl", "x509", "-noout", "-fingerprint", "-sha256"],
+        input=shown,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     verdict = re.search(r"Verify return code: (.*)", shown)
     return printed.partition("=")[2].strip().replace(":", "").lower(), verdict[1] if verdict else "none"
@@ -84,7 +90,9 @@ def test_every_host_serves_what_the_ledger_says(fleet: Fleet, deployed: tuple[Pa
         assert seen == (ledger[host.name, "www"], "0 (ok)")
 
 
-def test_the_second_run_changes_nothing_and_needs_four_visits(fleet: Fleet, deployed: tuple[Path, PlaybookResult]) -> None:
+def test_the_second_run_changes_nothing_and_needs_four_visits(
+    fleet: Fleet, deployed: tuple[Path, PlaybookResult]
+) -> None:
     folder, _first = deployed
     second = run_playbook("fleet.tls.deploy", fleet.inventory, variables(folder), args=["-vvv"]).check()
     visits = Counter(CONNECTION.findall(second.stdout))

@@ -22,9 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cryptography import x509
-
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     CertificateError,
