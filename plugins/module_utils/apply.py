@@ -58,7 +58,7 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
 def outcome(generation: int | None, **known: Any) -> dict[str, Any]:
     """One certificate's answer."""
     error = known.pop("error", None)
-    answer = {
+    answer: dict[str, Any] = {
         "generation": generation, "changed": False, "installed": False, "rolled_back": False, "unproven": False,
         "repaired": [], "proof": [], "error": error.as_answer() if error else None,
     }  # fmt: skip

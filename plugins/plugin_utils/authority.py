@@ -124,7 +124,7 @@ def authority_key_identifier(public_key: Any) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)
 
 
-def signature_hash(private_key: Any) -> hashes.HashAlgorithm | None:
+def signature_hash(private_key: Any) -> hashes.SHA256 | hashes.SHA384 | None:
     """The hash a key signs with; Ed25519 brings its own."""
     if isinstance(private_key, ed25519.Ed25519PrivateKey):
         return None

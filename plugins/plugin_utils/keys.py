@@ -52,7 +52,7 @@ def controller_key(store: Store, host: str, spec: CertificateSpec, live: x509.Ce
         key = get_key(store, entry_name) if entry else None
         in_use = key is not None and live is not None and key_id(key.public_key()) == key_id(live.public_key())
         fits = key is not None and key_algorithm(key.public_key()) == spec.private_key.algorithm
-        if not fits or (in_use and spec.private_key.rotation_policy == "always"):
+        if key is None or not fits or (in_use and spec.private_key.rotation_policy == "always"):
             key = generate_key(spec.private_key.algorithm)
             put_key(store, entry_name, key, expect=entry.version if entry else None)
     identity = key_id(key.public_key())

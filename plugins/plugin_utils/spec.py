@@ -172,8 +172,8 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
         one_of(usage, USAGES, "usages")
     renew_before = parse_renew_before(fields.get("renew_before", "33%"))
     duration = None if fields.get("duration") is None else parse_duration(fields.get("duration"))
-    for lifetime in {duration or lifetimes[issuer] for issuer in issuers} - {None}:
-        if not renew_before.fits(lifetime):
+    for lifetime in {duration or lifetimes[issuer] for issuer in issuers}:
+        if lifetime is not None and not renew_before.fits(lifetime):
             raise SpecError(
                 f"renew_before ({duration_text(renew_before.seconds or 0)}) is not shorter than the lifetime"
                 f" ({duration_text(lifetime)}): it would be renewed at every run",
