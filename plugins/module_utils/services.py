@@ -24,6 +24,12 @@ COMMAND_SECONDS = 60.0
 BRIEFLY = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
 WORDS_KEPT = 1500
+# What to do about a command that ran and failed.
+REMEDIES = {
+    "validate": "correct what it complains about, then run again",
+    "reload": "find out why with the service's own log, then run again",
+    "start": "find out why with the service's own log, then run again",
+}
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -185,7 +191,9 @@ def run(command: Sequence[str], what: str) -> None:
     if ended.returncode != 0:
         words = ended.stdout.decode(errors="replace").strip()[-WORDS_KEPT:]
         raise StepError(
-            what + "_failed", "'{0}' ended with {1}: {2}".format(shown, ended.returncode, words or "(it said nothing)")
+            what + "_failed",
+            "'{0}' ended with {1}: {2}".format(shown, ended.returncode, words or "(it said nothing)"),
+            REMEDIES.get(what, ""),
         )
 
 

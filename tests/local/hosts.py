@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts of this machine's: a directory and an nginx of its own for each, played on without a connection."""
+"""Hosts of this machine: a ``tls_directory`` of its own for each, nginx processes that serve it, and no connection in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from tools.playbook import PlaybookResult, run_playbook
 PASSPHRASE = "correct horse battery staple"
 ISSUERS = {"internal": {"type": "ca", "duration": "30d"}}
 SERVER = """
-    server {{ listen 127.0.0.1:{port} ssl; server_name {name}.example.com; {pair} return 200 "hello"; }}
-    include {folder}/extra*.conf;
+    server {{
+        listen 127.0.0.1:{port} ssl; server_name {domain}; return 200 "hello";
+        ssl_certificate {pair}/fullchain.pem; ssl_certificate_key {pair}/privkey.pem;
+    }}
 """
-PAIR = "ssl_certificate {0}/fullchain.pem; ssl_certificate_key {0}/privkey.pem;"
 OPTIONS = {
     "store": "{{ tls_store }}",
     "issuers": "{{ tls_issuers }}",
@@ -41,72 +42,69 @@ OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Host:
-    """One host; its nginx serves the certificate ``www`` on a port of 127.0.0.1."""
+class Site:
+    """A certificate of a host, and the nginx that serves it on a port of 127.0.0.1.
 
-    name: str
+    :param folder: of the nginx; sites of one folder are served by one process, each under its own name.
+    :param tls: the host's ``tls_directory``.
+    """
+
+    host: str
+    label: str
     folder: Path
     port: int
+    tls: Path
 
     @property
-    def tls(self) -> Path:
-        """Its ``tls_directory``."""
-        return self.folder / "fleet-tls"
+    def domain(self) -> str:
+        """The certificate's name in DNS."""
+        return f"{self.label}.{self.host}.example.com"
 
     @property
     def live(self) -> Path:
         """The live pair."""
-        return self.tls / "live" / "www"
+        return self.tls / "live" / self.label
 
     @property
-    def site(self) -> handshakes.Site:
-        """Where it serves TLS."""
-        return handshakes.Site("127.0.0.1", self.port, f"{self.name}.example.com")
+    def address(self) -> handshakes.Site:
+        """Where it is served."""
+        return handshakes.Site("127.0.0.1", self.port, self.domain)
 
     def service(self, **changes: Any) -> dict[str, Any]:
-        """Its nginx as a user describes it."""
-        folder = self.folder / "nginx"
+        """The nginx as a user describes it."""
         return {
-            "name": "nginx",
-            "validate": nginx.command(folder, "-t", "-q"),
-            "reload": nginx.command(folder, "-s", "reload"),
-            "check": ["test", "-s", str(folder / "nginx.pid")],
+            "name": self.folder.name,
+            "validate": nginx.command(self.folder, "-t", "-q"),
+            "reload": nginx.command(self.folder, "-s", "reload"),
+            "check": ["test", "-s", str(self.folder / "nginx.pid")],
             "endpoints": [f"127.0.0.1:{self.port}"],
             **changes,
         }
 
     def certificate(self, **changes: Any) -> dict[str, Any]:
         """An entry of ``tls_certificates``."""
-        entry = {"name": "www", "issuer": "internal", "dns_names": [f"{self.name}.example.com"], "services": [self.service()]}
-        return {**entry, **changes}
-
-    def variables(self, **changes: Any) -> dict[str, Any]:
-        """What the inventory says about it."""
         return {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "tls_directory": str(self.tls),
-            "tls_certificates": [self.certificate()],
+            "name": self.label,
+            "issuer": "internal",
+            "dns_names": [self.domain],
+            "services": [self.service()],
             **changes,
         }
-
-    def nginx(self, pair: Path | None = None) -> contextlib.AbstractContextManager[None]:
-        """Its nginx, running; it serves the live pair, or that in the directory ``pair``."""
-        values = {"port": self.port, "name": self.name, "folder": self.folder, "pair": PAIR.format(pair or self.live)}
-        return nginx.running(self.folder / "nginx", SERVER.format(**values), self.port)
 
     def on_disk(self) -> str:
         """Fingerprint (SHA-256, hex) of the live certificate."""
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert((self.live / "cert.pem").read_text())).hexdigest()
 
     def served(self, root: Path) -> str:
-        """Fingerprint of what its nginx serves to a client that trusts ``root`` only."""
+        """Fingerprint of what is served to a client that trusts ``root`` only."""
         context = ssl.create_default_context(cafile=str(root))
-        return hashlib.sha256(handshakes.leaf(self.site, context)).hexdigest()
+        return hashlib.sha256(handshakes.leaf(self.address, context)).hexdigest()
 
     def snapshot(self) -> dict[str, tuple[int, str]]:
-        """Every file, link and directory of ``tls_directory``: mode, and content or target."""
-        return {str(path.relative_to(self.tls)): state(path) for path in sorted(self.tls.rglob("*"))}
+        """Every file and link of the live and the older pairs: mode, and content or target."""
+        folder = self.tls / "generations" / self.label
+        paths = [self.live, *self.live.parent.glob(f".{self.label}.*"), folder, *sorted(folder.rglob("*"))]
+        return {str(path.relative_to(self.tls)): state(path) for path in paths}
 
     def pair_fault(self) -> str | None:
         """What is wrong with the live pair, None: nothing. openssl is asked, none of our own code."""
@@ -131,21 +129,47 @@ def state(path: Path) -> tuple[int, str]:
     return mode, hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(mode) else ""
 
 
+@contextlib.contextmanager
+def serving(*sites: Site, pair: Path | None = None) -> Iterator[None]:
+    """The nginx of these sites, running; they serve their live pairs, or that in the directory ``pair``."""
+    with contextlib.ExitStack() as stack:
+        for folder in {site.folder: None for site in sites}:
+            mine = [site for site in sites if site.folder == folder]
+            blocks = [SERVER.format(port=site.port, domain=site.domain, pair=pair or site.live) for site in mine]
+            # Where a test puts what a user might have written.
+            blocks.append(f"    include {folder}/extra*.conf;\n")
+            stack.enter_context(nginx.running(folder, "".join(blocks), mine[0].port))
+        yield
+
+
 class Hosts:
-    """Hosts below one directory, with one inventory and, unless a host says otherwise, one store."""
+    """Hosts below one directory, with one inventory and, unless a host says otherwise, one store.
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    :param labels: host → the names of its certificates.
+    :param one_nginx: whether one nginx serves all sites of a host.
+    """
+
+    def __init__(self, folder: Path, labels: Mapping[str, Iterable[str]], *, one_nginx: bool = False) -> None:
         self.folder = folder
-        self.by_name = {name: Host(name, folder / name, nginx.free_port()) for name in names}
         self.store = folder / "store"
-        for host in self:
-            host.folder.mkdir(parents=True)
+        self.inventories = 0
+        self.sites: dict[str, list[Site]] = {}
+        for name, mine in labels.items():
+            tls, port = folder / name / "fleet-tls", nginx.free_port()
+            self.sites[name] = [
+                Site(name, label, folder / name / "nginx", port, tls)
+                if one_nginx
+                else Site(name, label, folder / name / f"nginx-{label}", nginx.free_port(), tls)
+                for label in mine
+            ]
+            (folder / name).mkdir(parents=True)
 
-    def __iter__(self) -> Iterator[Host]:
-        return iter(self.by_name.values())
+    def __iter__(self) -> Iterator[Site]:
+        return (site for mine in self.sites.values() for site in mine)
 
-    def __getitem__(self, name: str) -> Host:
-        return self.by_name[name]
+    def __getitem__(self, name: str) -> Site:
+        """A host's only site, or that of a certificate's name."""
+        return next(site for site in self if name in (site.host, site.label))
 
     @property
     def root(self) -> Path:
@@ -156,12 +180,26 @@ class Hosts:
         """``tls_store``."""
         return {"type": "directory", "path": str(self.store), "passphrase": PASSPHRASE, **changes}
 
-    def inventory(self, hosts: Mapping[str, Mapping[str, Any]] | None = None, name: str = "inventory", **common: Any) -> Path:
-        """Write an inventory: all hosts, or those of ``hosts`` with changed variables."""
-        chosen = dict.fromkeys(self.by_name, {}) if hosts is None else hosts
-        path = self.folder / f"{name}.json"
+    def variables(self, host: str, **changes: Any) -> dict[str, Any]:
+        """What the inventory says about a host."""
+        return {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "tls_directory": str(self.sites[host][0].tls),
+            "tls_certificates": [site.certificate() for site in self.sites[host]],
+            **changes,
+        }
+
+    def inventory(self, hosts: Mapping[str, Mapping[str, Any]] | None = None, **common: Any) -> Path:
+        """Write a new inventory: all hosts, or those of ``hosts`` with changed variables.
+
+        :param common: variables of all hosts.
+        """
+        chosen: Mapping[str, Mapping[str, Any]] = dict.fromkeys(self.sites, {}) if hosts is None else hosts
         variables = {"tls_store": self.store_options(), "tls_issuers": ISSUERS, **common}
-        entries = {each: self.by_name[each].variables(**changes) for each, changes in chosen.items()}
+        entries = {each: self.variables(each, **changes) for each, changes in chosen.items()}
+        self.inventories += 1
+        path = self.folder / f"inventory-{self.inventories}.json"
         path.write_text(json.dumps({"all": {"hosts": entries, "vars": variables}}))
         return path
 
@@ -173,28 +211,21 @@ class Hosts:
         path.write_text(json.dumps([{"name": "Play", "hosts": "all", "gather_facts": False, "tasks": [task]}]))
         return path
 
-    def play(
-        self, hosts: Mapping[str, Mapping[str, Any]] | None = None, *args: str, common: Mapping[str, Any] | None = None, **options: Any
-    ) -> PlaybookResult:
+    def play(self, hosts: Mapping[str, Mapping[str, Any]] | None = None, *args: str, **options: Any) -> PlaybookResult:
         """Run the task on all hosts, or on those of ``hosts`` with changed variables.
 
-        :param common: variables of all hosts.
         :param options: of the task.
         """
-        return run_playbook(self.playbook(**options), self.inventory(hosts, **(common or {})), args=args, timeout=300)
+        return run_playbook(self.playbook(**options), self.inventory(hosts), args=args, timeout=300)
 
-    def issue(self, **options: Any) -> None:
-        """First certificates; nginx, which runs later, is not yet asked."""
-        hosts = {host.name: {"tls_certificates": [host.certificate(services=[])]} for host in self}
-        self.play(hosts, **options).check()
-
-    @contextlib.contextmanager
-    def serving(self, *names: str) -> Iterator[None]:
-        """The nginx of these hosts, or of all."""
-        with contextlib.ExitStack() as stack:
-            for name in names or self.by_name:
-                stack.enter_context(self.by_name[name].nginx())
-            yield
+    def issue(self) -> None:
+        """First certificates; the servers are started, and asked, later."""
+        self.play(
+            {
+                host: {"tls_certificates": [site.certificate(services=[]) for site in mine]}
+                for host, mine in self.sites.items()
+            }
+        ).check()
 
 
 def ledger(store: Path) -> list[dict[str, Any]]:
@@ -211,13 +242,10 @@ def message(result: PlaybookResult, host: str) -> str:
     return str(failed[0]["msg"])
 
 
-def entry(result: PlaybookResult, host: str) -> dict[str, Any]:
-    """The result for a host's only certificate."""
-    (found,) = result.results(host=host, task="Certificates")
-    (certificate,) = found["certificates"]
-    return dict(certificate)
-
-
-def reasons(result: PlaybookResult, host: str) -> list[str]:
-    """The codes of why a host's only certificate was due."""
-    return [each["code"] for each in entry(result, host)["reasons"]]
+def entry(result: PlaybookResult, name: str) -> dict[str, Any]:
+    """The result for a certificate of this name, or for the only one of the host of this name."""
+    for task in result.task_results:
+        for found in task["result"].get("certificates", ()):
+            if name in (task["host"], found["name"]):
+                return dict(found)
+    raise AssertionError(f"no result for {name}\n{result.stdout}{result.stderr}")

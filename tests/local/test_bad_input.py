@@ -38,7 +38,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Hosts:
-    return Hosts(tmp_path_factory.mktemp("bad-input"), [*CASES, "same-name", "good"])
+    return Hosts(tmp_path_factory.mktemp("bad-input"), dict.fromkeys([*CASES, "same-name", "good"], ["www"]))
 
 
 @pytest.fixture(scope="module")
