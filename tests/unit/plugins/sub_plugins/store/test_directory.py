@@ -1,0 +1,297 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, StoreBusy, StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
+from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
+from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
+from ansible_collections.fleet.tls.tests.unit.support.pki import make_store
+
+ROW = Issuance(
+    request_id="request-0001", issuer="internal", host="web1", certificate="www", serial="ab", fingerprint="cd",
+    key_id="ef", names=("a.example", "192.0.2.1"), not_before=1, not_after=2, issued_at=3, reason="missing", chain="PEM",
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def modes(root: Path) -> dict[str, str]:
+    """Everything below ``root`` with its mode."""
+    return {str(path.relative_to(root)): f"{stat.S_IMODE(path.stat().st_mode):04o}" for path in sorted(root.rglob("*"))}
+
+
+def row(**changes: str) -> Issuance:
+    return dataclasses.replace(ROW, **changes)  # type: ignore[arg-type]
+
+
+def add(store: DirectoryStore, *rows: Issuance) -> None:
+    with store.ledger() as ledger:
+        for each in rows:
+            ledger.add(each)
+
+
+def test_put_and_get(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "deep" / "store")
+    assert store.get("ca/x/a.pem") is None
+    first = store.put("ca/x/a.pem", b"one", expect=None)
+    entry = store.get("ca/x/a.pem")
+    assert entry is not None and (entry.value, entry.version) == (b"one", first)
+    second = store.put("ca/x/a.pem", b"two", expect=first)
+    assert second != first and make_store(tmp_path / "deep/store").get("ca/x/a.pem").value == b"two"  # type: ignore[union-attr]
+
+
+def test_put_if_unchanged(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    with pytest.raises(StoreConflict):
+        store.put("a", b"one", expect="0" * 64)
+    version = store.put("a", b"one", expect=None)
+    for expect in (None, "0" * 64):
+        with pytest.raises(StoreConflict, match="'a' was changed by another run") as caught:
+            store.put("a", b"two", expect=expect)
+        assert caught.value.remedy
+    assert store.get("a").value == b"one"  # type: ignore[union-attr]
+    assert store.put("a", b"one", expect=version) == version
+
+
+def test_modes_whatever_the_umask(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    with umask(0o000):
+        store.put("ca/internal/root-1.key", b"x", expect=None)
+        add(store, ROW)
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+    assert modes(tmp_path / "store") == {
+        "ca": "0700", "ca/internal": "0700", "ca/internal/root-1.key": "0600", "ledger.sqlite3": "0600",
+        "locks": "0700", "locks/entries.lock": "0600",
+    }  # fmt: skip
+
+
+def test_a_store_that_others_can_read_is_closed(tmp_path: Path) -> None:
+    make_store(tmp_path / "store").put("ca/a", b"x", expect=None)
+    (tmp_path / "store").chmod(0o755)
+    make_store(tmp_path / "store").put("ca/b", b"x", expect=None)
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+
+
+def test_a_directory_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o755)
+    (tmp_path / "home/hosts.yml").write_text("all:")
+    with pytest.raises(StoreError, match="holds other things than a store") as caught:
+        make_store(tmp_path / "home").put("a", b"x", expect=None)
+    assert caught.value.remedy
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["hosts.yml"]
+    assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o755
+    with pytest.raises(StoreError, match="is no directory"):
+        make_store(tmp_path / "home/hosts.yml").put("a", b"x", expect=None)
+    (tmp_path / "empty").mkdir(mode=0o755)
+    make_store(tmp_path / "empty").put("a", b"x", expect=None)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/etc/passwd",
+        "../a",
+        "a/../../b",
+        "a/..",
+        "..",
+        ".",
+        ".hidden",
+        "a/.hidden",
+        "a//b",
+        "a/",
+        "a\0b",
+        "a\n",
+        "a b",
+        "ä",
+    ],
+)
+def test_keys_that_could_lead_elsewhere(key: str, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    with pytest.raises(StoreError, match="is no key for a store"):
+        store.get(key)
+    with pytest.raises(StoreError, match="is no key for a store"):
+        store.put(key, b"x", expect=None)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"x"]
+
+
+@pytest.mark.parametrize("key", ["a..b", "keys/a..b/c.key", "ca/a:b@c/d_e-f.pem"])
+def test_keys_that_look_odd_and_are_fine(key: str, tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    store.put(key, b"x", expect=None)
+    assert (tmp_path / key).read_bytes() == b"x"
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    assert store.get("a") is None and list(store.issuances()) == []
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("path", [None, "", "tls-store", "./x", "../x", "~nobody-of-that-name/x"])
+def test_paths_that_are_refused(path: str | None) -> None:
+    with pytest.raises(SpecError, match="store: path") as caught:
+        DirectoryStore({"path": path})
+    assert caught.value.remedy
+
+
+def test_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert DirectoryStore({"path": "~/x/../tls"}).root == tmp_path / "tls"
+
+
+def test_ledger(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, ROW, row(request_id="request-0002"), row(serial="newer"), row(issuer="other"), row(key_id="stranger"))
+    assert [each.serial for each in store.issuances()] == ["ab", "ab", "newer", "ab", "ab"]
+    assert next(store.issuances()) == ROW
+    with store.ledger() as ledger:
+        assert ledger.find("internal", "request-0001", "ef") == row(serial="newer")
+        assert ledger.find("internal", "request-0001", "stranger") == row(key_id="stranger")
+        assert ledger.find("internal", "request-0003", "ef") is None
+        assert ledger.find("nobody", "request-0001", "ef") is None
+        assert ledger.find("internal", "' OR 1=1 --", "ef") is None
+
+
+def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, ROW)
+    with pytest.raises(RuntimeError), store.ledger() as ledger:
+        ledger.add(row(serial="lost"))
+        raise RuntimeError
+    assert [each.serial for each in store.issuances()] == ["ab"]
+
+
+def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    store = make_store(tmp_path)
+    add(store, ROW, ROW)
+    rows = store.issuances()
+    next(rows)
+    add(store, ROW)
+    assert len(list(rows)) == 1 and len(list(store.issuances())) == 3
+
+
+def test_a_ledger_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    store = make_store(tmp_path)
+    with store.ledger(), pytest.raises(StoreBusy, match="the ledger is in use") as caught:
+        add(make_store(tmp_path), ROW)
+    assert caught.value.remedy
+
+
+def test_a_ledger_that_was_never_finished_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite3").touch()
+    store = make_store(tmp_path)
+    assert list(store.issuances()) == []
+    add(store, ROW)
+    assert list(store.issuances()) == [ROW]
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 200, b"SQLite format 3\0" + b"\xff" * 4000])
+def test_a_damaged_ledger(content: bytes, tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    store.put("a", b"x", expect=None)
+    (tmp_path / "ledger.sqlite3").write_bytes(content)
+    for work in (lambda: list(store.issuances()), lambda: add(store, ROW)):
+        with pytest.raises(StoreError, match="the ledger") as caught:
+            work()  # type: ignore[no-untyped-call]
+        assert str(tmp_path) in caught.value.message and caught.value.remedy
+    assert (tmp_path / "ledger.sqlite3").read_bytes() == content
+
+
+def test_what_was_written_half_is_removed(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    store.put("ca/a", b"x", expect=None)
+    (tmp_path / "ca/.new-abc").write_bytes(b"half")
+    store.put("ca/b", b"y", expect=None)
+    assert sorted(path.name for path in (tmp_path / "ca").iterdir()) == ["a", "b"]
+
+
+def test_a_lock_is_had_by_one(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    with store.lock("ca/internal"):
+        with store.lock("ca/other"):
+            pass
+        with pytest.raises(StoreBusy, match=r"the lock 'ca/internal' was held for 0.1 s by another run") as caught:
+            with make_store(tmp_path).lock("ca/internal", wait=0.1):
+                pass
+        assert caught.value.remedy
+    with make_store(tmp_path).lock("ca/internal", wait=0):
+        pass
+
+
+def test_sqlite_syncs_and_leaves_no_readable_journal(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    with umask(0o000), store.ledger() as ledger:
+        ledger.add(ROW)
+        assert {mode for name, mode in modes(tmp_path).items() if name.startswith("ledger")} == {"0600"}
+    with contextlib.closing(store.connect()) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert isinstance(connection, sqlite3.Connection)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=0700", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@needs_root
+def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
+    store = make_store(small_disk)
+    version = store.put("a", b"old", expect=None)
+    add(store, ROW)
+    with pytest.raises(StoreError, match="cannot write 'a': No space left") as caught:
+        store.put("a", b"x" * 200_000, expect=version)
+    assert caught.value.remedy
+    with pytest.raises(StoreError, match="the ledger cannot be used"):
+        add(store, row(chain="x" * 200_000))
+    assert store.get("a").value == b"old"  # type: ignore[union-attr]
+    assert list(store.issuances()) == [ROW]
+    assert not list(small_disk.rglob(".new-*"))
+
+
+@needs_root
+def test_a_read_only_disk(small_disk: Path) -> None:
+    store = make_store(small_disk)
+    store.put("a", b"old", expect=None)
+    add(store, ROW)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert store.get("a").value == b"old"  # type: ignore[union-attr]
+    assert list(store.issuances()) == [ROW]
+    for work in (lambda: store.put("b", b"x", expect=None), lambda: add(store, ROW)):
+        with pytest.raises(StoreError, match="(?i)read-only") as caught:
+            work()
+        assert caught.value.remedy

@@ -1,0 +1,105 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store under several processes, some of which get SIGKILL."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreConflict
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
+from ansible_collections.fleet.tls.tests.unit.support.pki import make_store
+from ansible_collections.fleet.tls.tests.unit.support.processes import FORK, in_processes, killed_after, killed_at
+
+ROW = Issuance("request-0001", "i", "h", "c", "s", "f", "k", ("n",), 1, 2, 3, "r", "x" * 5000)
+
+
+def count_up(path: Path, times: int) -> int:
+    """Add to a number in the store, put-if-unchanged; how often somebody else was faster."""
+    store, conflicts = make_store(path), 0
+    while times:
+        entry = store.get("number")
+        try:
+            store.put(
+                "number", str(int(entry.value) + 1 if entry else 1).encode(), expect=entry.version if entry else None
+            )
+            times -= 1
+        except StoreConflict:
+            conflicts += 1
+    return conflicts
+
+
+def test_processes_that_put_at_once_lose_nothing(tmp_path: Path) -> None:
+    in_processes([lambda: count_up(tmp_path / "store", 25)] * 4)
+    assert make_store(tmp_path / "store").get("number").value == b"100"  # type: ignore[union-attr]
+
+
+def test_processes_that_record_at_once_lose_nothing(tmp_path: Path) -> None:
+    def record() -> None:
+        for _ in range(10):
+            with make_store(tmp_path / "store").ledger() as ledger:
+                ledger.add(dataclasses.replace(ROW, host=str(os.getpid())))
+
+    in_processes([record] * 4)
+    rows = list(make_store(tmp_path / "store").issuances())
+    assert len(rows) == 40 and len({row.host for row in rows}) == 4
+
+
+def test_a_lock_ends_with_its_killed_holder(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+
+    def hold() -> None:
+        with store.lock("x"):
+            (tmp_path / "held").touch()
+            time.sleep(60)
+
+    holder = FORK.Process(target=hold)
+    holder.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    assert holder.pid
+    os.kill(holder.pid, signal.SIGKILL)
+    begun = time.monotonic()
+    with store.lock("x", wait=20):
+        assert time.monotonic() - begun < 10
+    holder.join()
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_a_put_that_is_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Path, present: bool) -> None:
+    seen = set()
+    for number in range(1, 60):
+        store = make_store(tmp_path / f"store-{number}")
+        version = store.put("ca/a", b"old", expect=None) if present else None
+        killed = killed_at(lambda: store.put("ca/a", b"new", expect=version), number)  # noqa: B023
+        entry = store.get("ca/a")
+        value = entry.value if entry else None
+        assert value in (b"new", b"old" if present else None)
+        seen.add(value)
+        store.put("ca/a", b"next", expect=entry.version if entry else None)
+        assert not list((tmp_path / f"store-{number}").rglob(".new-*"))
+        if not killed:
+            break
+    else:
+        pytest.fail("it does not end")
+    assert number > 5 and seen == {b"new", b"old" if present else None}
+
+
+def test_a_recording_that_is_killed_anywhere_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+    def record() -> None:
+        while True:
+            with make_store(tmp_path / "store").ledger() as ledger:
+                for _ in range(3):
+                    ledger.add(ROW)
+
+    for number in range(15):
+        assert killed_after(record, 0.002 + 0.004 * number)
+        assert len(list(make_store(tmp_path / "store").issuances())) % 3 == 0
+    assert list(make_store(tmp_path / "store").issuances())
