@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.generations import MANIFEST, Layout, host_lock, write_json
 from ansible_collections.fleet.tls.plugins.module_utils.look import older, targets_of
-from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, pending_request
+from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.services import (
     Served,
     Service,
@@ -185,8 +185,7 @@ def conclude(
 
 def tidy(each: Staged, keep: int) -> None:
     """Remove what an installed pair no longer needs: its pending key, and old generations."""
-    pending = pending_request(each.layout)
-    if pending is None or pending["request_id"] == each.manifest.get("request_id"):
+    if is_leftover(pending_request(each.layout), each.manifest):
         drop_pending(each.layout)
     if each.installs:
         each.layout.prune(keep)

@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     output_file,
     read,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.pending import is_leftover, pending_request
 
 
 def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
@@ -34,9 +35,10 @@ def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str
         found += output_drift(layout, folder, output, recorded.get(output["path"]))
     wanted = {output["path"] for output in entry["outputs"]}
     found += ["{0}: no longer wanted".format(path) for path in recorded if path not in wanted]
-    for path in [layout.live, *wanted]:
-        found += ["{0}: left over from an interrupted run".format(name) for name in leftovers(path)]
-    return found
+    left = [name for path in [layout.live, *wanted] for name in leftovers(path)]
+    if os.path.lexists(layout.pending) and is_leftover(pending_request(layout), manifest):
+        left.append(layout.pending)
+    return found + ["{0}: left over from an interrupted run".format(name) for name in left]
 
 
 def output_drift(layout: Layout, folder: str, output: dict[str, Any], recorded: dict[str, Any] | None) -> list[str]:

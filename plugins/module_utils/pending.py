@@ -70,6 +70,15 @@ def key_for(entry: dict[str, Any], live_key: str | None) -> bytes:
     return openssl.generate_key(wanted)
 
 
+def is_leftover(pending: dict[str, Any] | None, manifest: dict[str, Any]) -> bool:
+    """Whether what lies in a certificate's pending directory serves no run any more.
+
+    :param pending: what :func:`pending_request` found: None for a request that was never completed, or half removed.
+    :param manifest: of the live pair; a request with its id has become that pair.
+    """
+    return pending is None or pending["request_id"] == manifest.get("request_id")
+
+
 def drop_pending(layout: Layout) -> None:
     """Remove a pending request, complete or not."""
     shutil.rmtree(layout.pending, ignore_errors=True)
