@@ -228,6 +228,9 @@ def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> 
     """The results in the order of the targets."""
     if len(targets) < 2:
         return [work(target) for target in targets]
+    # Before there are threads: under Python 3.9 one of them can meet the module half imported by another.
+    from ansible_collections.fleet.tls.plugins.module_utils import handshake  # noqa: F401
+
     with ThreadPoolExecutor(max_workers=min(8, len(targets))) as pool:
         return list(pool.map(work, targets))
 
