@@ -73,9 +73,8 @@ def checked_passphrase(store: Store) -> bytes:
     passphrase = encoded_passphrase(store)
     known = is_known(store, passphrase)
     if known is None:
-        value = check_value(passphrase, secrets.token_bytes(16))
         try:
-            store.put(CHECK_ENTRY, json.dumps(value).encode(), expect=None)
+            store.put(CHECK_ENTRY, json.dumps(check_value(passphrase)).encode(), expect=None)
         except StoreConflict:
             return checked_passphrase(store)
     elif not known:
@@ -115,16 +114,18 @@ def is_known(store: Store, passphrase: bytes) -> bool | None:
     try:
         kept = json.loads(entry.value)
         salt, expected = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["digest"])
+        digest = hashlib.scrypt(passphrase, salt=salt, dklen=32, **{cost: int(kept[cost]) for cost in SCRYPT})
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"'{CHECK_ENTRY}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
         ) from error
-    return hmac.compare_digest(bytes.fromhex(check_value(passphrase, salt)["digest"]), expected)
+    return hmac.compare_digest(digest, expected)
 
 
-def check_value(passphrase: bytes, salt: bytes) -> dict[str, str]:
-    """A salted scrypt value (RFC 7914) that tells the passphrase from others without keeping it."""
-    return {"salt": salt.hex(), "digest": hashlib.scrypt(passphrase, salt=salt, dklen=32, **SCRYPT).hex()}
+def check_value(passphrase: bytes) -> dict[str, str | int]:
+    """A salted scrypt value (RFC 7914), with its costs, that tells the passphrase from others without keeping it."""
+    salt = secrets.token_bytes(16)
+    return {**SCRYPT, "salt": salt.hex(), "digest": hashlib.scrypt(passphrase, salt=salt, dklen=32, **SCRYPT).hex()}
 
 
 def missing_passphrase(store: Store) -> PassphraseError:

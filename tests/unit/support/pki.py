@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import SCRYPT
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, parse_certificate
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
@@ -23,6 +25,12 @@ NOW = dt.datetime(2026, 11, 23, 10, tzinfo=dt.timezone.utc)
 DAY = dt.timedelta(days=1)
 PASSPHRASE = "correct horse battery staple"
 LIFETIMES = {"internal": 90 * 86400, "other": 90 * 86400}
+
+
+@pytest.fixture(autouse=True)
+def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps guessers busy for a moment would keep the tests busy for minutes; stores record their own cost."""
+    monkeypatch.setitem(SCRYPT, "n", 2)
 
 
 def make_store(path: Path, passphrase: str | None = PASSPHRASE) -> DirectoryStore:

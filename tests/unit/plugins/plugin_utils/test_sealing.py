@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, StoreConflict, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import SCRYPT, get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store, snapshot
@@ -129,6 +129,14 @@ def test_a_damaged_check_value(content: bytes, tmp_path: Path) -> None:
         put_key(store, "keys/b.key", KEY, expect=None)
     assert caught.value.remedy
     assert identity(get_key(store, "keys/a.key")) == identity(KEY)
+
+
+def test_a_store_keeps_the_cost_it_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCRYPT, "n", 4)
+    put_key(make_store(tmp_path), "keys/a.key", KEY, expect=None)
+    monkeypatch.setitem(SCRYPT, "n", 8)
+    put_key(make_store(tmp_path), "keys/b.key", KEY, expect=None)
+    assert json.loads((tmp_path / "passphrase.json").read_text())["n"] == 4
 
 
 def test_the_check_value_is_salted(tmp_path: Path) -> None:
