@@ -66,8 +66,11 @@ def eventually(site: Site, context: ssl.SSLContext, wait: float = 5.0) -> str:
 
 
 @contextlib.contextmanager
-def storm(sites: Mapping[str, Site], root: Path) -> Iterator[Storm]:
-    """Requests to all sites in turn, as long as the block lasts; a new handshake each, fully verified."""
+def storm(sites: Mapping[str, Site], root: Path, pause: float = 0.01) -> Iterator[Storm]:
+    """Requests to all sites in turn, as long as the block lasts; a new handshake each, fully verified.
+
+    :param pause: seconds between two requests.
+    """
     result, over = Storm(), threading.Event()
     context = ssl.create_default_context(cafile=str(root))
 
@@ -81,8 +84,9 @@ def storm(sites: Mapping[str, Site], root: Path) -> Iterator[Storm]:
                 except OSError as error:
                     result.failed.append(f"{name}: {error}")
                 result.done += 1
-            # A pause, so that the demo is not a load test of a small machine.
-            over.wait(0.02)
+                # A pause, so that this is not a load test of a small machine.
+                if over.wait(pause):
+                    return
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
