@@ -35,10 +35,10 @@ def from_os_error(error: OSError, what: str) -> StepError:
             "{0}: no space left on the host".format(what),
             "free some space and run again; nothing was lost",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        where = " ({0})".format(error.filename) if error.filename else ""
-        return StepError(
-            "not_permitted", "{0}: {1}{2}".format(what, error.strerror, where), "does the task need become: true?"
-        )
     where = " ({0})".format(error.filename) if error.filename else ""
-    return StepError("io", "{0}: {1}{2}".format(what, error.strerror or error, where))
+    message = "{0}: {1}{2}".format(what, error.strerror or error, where)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StepError("not_permitted", message, "does the task need become: true?")
+    if error.errno == errno.EROFS:
+        return StepError("not_permitted", message, "name a directory on a file system that can be written to")
+    return StepError("io", message)

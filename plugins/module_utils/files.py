@@ -31,8 +31,8 @@ def user_id(owner: Name) -> int:
     if owner is None:
         return -1
     try:
-        return int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
-    except KeyError:
+        return number_of(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+    except (KeyError, ValueError):
         raise StepError("unknown_user", "there is no user '{0}' on the host".format(owner), "create it first") from None
 
 
@@ -44,11 +44,22 @@ def group_id(group: Name) -> int:
     if group is None:
         return -1
     try:
-        return int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-    except KeyError:
+        return number_of(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except (KeyError, ValueError):
         raise StepError(
             "unknown_user", "there is no group '{0}' on the host".format(group), "create it first"
         ) from None
+
+
+def number_of(text: str) -> int:
+    """A user's or group's number.
+
+    :raises ValueError: chown(2) would not take it, or would take it for "as it is".
+    """
+    number = int(text)
+    if number >= 2**32 - 1:
+        raise ValueError(text)
+    return number
 
 
 def write_new(path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:
@@ -75,9 +86,10 @@ def apply_metadata(target: int | str, uid: int, gid: int, bits: int) -> None:
     """Owner, then mode (a change of owner may clear bits); only what differs, so an ordinary user may keep its own."""
     present = os.stat(target)
     if (uid not in (-1, present.st_uid)) or (gid not in (-1, present.st_gid)):
-        if bits & 0o077 and stat.S_IMODE(present.st_mode) != 0o600:
-            # Not for an instant readable by a group that is no longer the wanted one.
-            os.chmod(target, 0o600)
+        # Not for an instant may the new owner's group, or others, have a right that they are not to keep; nor may those who
+        # keep theirs be without it.
+        if stat.S_IMODE(present.st_mode) & ~bits:
+            os.chmod(target, stat.S_IMODE(present.st_mode) & bits)
         os.chown(target, uid, gid)
     if stat.S_IMODE(os.stat(target).st_mode) != bits:
         os.chmod(target, bits)
@@ -232,6 +244,9 @@ class Transaction:
                         remove_if_there(path)
             for directory in {os.path.dirname(path) for path in self.done}:
                 sync_directory(directory)
+        except StepError as error:
+            error.message = "; ".join([error.message, *self.rollback()])
+            raise
         except BaseException:
             self.rollback()
             raise
@@ -245,18 +260,31 @@ class Transaction:
             os.link(path, old, follow_symlinks=False)
             self.replaced.add(path)
 
-    def rollback(self) -> None:
-        """Undo everything that was made, and what was only staged."""
+    def rollback(self) -> list[str]:
+        """Undo everything that was made, and what was only staged; what one path refuses costs no other its way back.
+
+        :returns: what could not be put back, for people.
+        """
+        failed = []
         for path in reversed(self.done):
-            if path in self.replaced:
-                # rename(2) does nothing between two names of one inode, so the name has to go in any case.
-                os.rename(beside(path, "old"), path)
-                remove_if_there(beside(path, "old"))
-            else:
-                remove_if_there(path)
+            try:
+                self.put_back(path)
+            except OSError as error:
+                failed.append("{0} could not be put back: {1}".format(path, error.strerror))
         for path, _present in self.staged:
-            remove_if_there(beside(path, "new"))
+            with contextlib.suppress(OSError):
+                remove_if_there(beside(path, "new"))
         self.staged, self.done, self.replaced = [], [], set()
+        return failed
+
+    def put_back(self, path: str) -> None:
+        """What was at ``path`` before."""
+        if path in self.replaced:
+            # rename(2) does nothing between two names of one inode, so the name has to go in any case.
+            os.rename(beside(path, "old"), path)
+            remove_if_there(beside(path, "old"))
+        else:
+            remove_if_there(path)
 
     def commit(self) -> None:
         """Keep everything; the old ones go."""

@@ -173,15 +173,20 @@ def run(command: Sequence[str], what: str) -> None:
             "install it or correct the command",
         )
     try:
-        ended = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, *command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        # Not a pipe: what the command starts may go on holding it (a daemon does), and its end would never be seen.
+        with os.fdopen(os.memfd_create("output"), "w+b") as output:
+            ended = subprocess.run(  # pylint: disable=ansible-bad-function
+                [program, *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                timeout=COMMAND_SECONDS,
+                check=False,
+            )
+            size = output.seek(0, os.SEEK_END)
+            output.seek(max(0, size - WORDS_KEPT))
+            words = output.read().decode(errors="replace").strip()
     except subprocess.TimeoutExpired:
         raise StepError(
             what + "_failed", "'{0}' did not end within {1:g} s".format(shown, COMMAND_SECONDS), "look at the service"
@@ -189,7 +194,6 @@ def run(command: Sequence[str], what: str) -> None:
     except OSError as error:
         raise StepError(what + "_failed", "'{0}': {1}".format(shown, error.strerror), "correct the command") from error
     if ended.returncode != 0:
-        words = ended.stdout.decode(errors="replace").strip()[-WORDS_KEPT:]
         raise StepError(
             what + "_failed",
             "'{0}' ended with {1}: {2}".format(shown, ended.returncode, words or "(it said nothing)"),
@@ -266,13 +270,14 @@ def settle(
     services: Sequence[Service],
     targets: Sequence[Target],
     timeout: float,
-    rollback: Callable[[], None] | None = None,
+    rollback: Callable[[], Sequence[str]] | None = None,
     roll_back_unproven: bool = True,
 ) -> Settled:
     """Let services take what was changed: validate all, reload each once, prove every target.
 
     :param timeout: seconds until the targets have to serve what they are to.
-    :param rollback: puts everything back as it was; None: there is nothing to go back to, so nothing is undone.
+    :param rollback: puts everything back as it was and returns, for people, what it could not; None: there is nothing to
+        go back to, so nothing is undone.
     :param roll_back_unproven: whether a target that does not come to serve is a reason to go back. It is none where the
         old state did not work either.
     """
@@ -343,13 +348,12 @@ def go_back(
     services: Sequence[Service],
     tried: Sequence[Service],
     targets: Sequence[Target],
-    rollback: Callable[[], None],
+    rollback: Callable[[], Sequence[str]],
     timeout: float,
 ) -> None:
     """Put the old state back, let the services take it, and see that what was served before is served again."""
-    rollback()
+    notes = list(rollback())
     result.rolled_back = True
-    notes = []
     for service in tried:
         try:
             if service.validate:
