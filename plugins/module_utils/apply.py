@@ -84,16 +84,13 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
     """Swap and settle certificates that hang together; the services' states go into ``states``."""
     targets = group_targets(group, request)
     # A first pair has nothing before it: it stays, whatever the services say, and the next run goes on from there.
-    restorable = [each for each in group.staged if each.previous is not None and each.transaction.staged]
+    restorable = [each for each in group.staged if each.transaction.staged and os.path.lexists(each.layout.live)]
     try:
         for each in group.staged:
             each.transaction.swap()
-            if not each.installs:
-                write_json(os.path.join(each.layout.generation(each.number), MANIFEST), each.manifest)
-    except (StepError, OSError) as error:
-        undo(group.staged)
-        found = error if isinstance(error, StepError) else from_os_error(error, "changing the certificate")
-        return {each.name: outcome(each.previous, error=found) for each in group.staged}
+    except StepError as error:
+        error.message = "; ".join([error.message, *undo(group.staged)])
+        return {each.name: outcome(each.previous, error=error) for each in group.staged}
     settled = Settled()
     if needs_services(group, targets):
         was_live = old_fingerprints(group)
@@ -114,10 +111,9 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
     }
 
 
-def undo(staged: Sequence[Staged]) -> None:
-    """Everything back as it was; the pending keys stay, for the next run."""
-    for each in reversed(staged):
-        each.discard()
+def undo(staged: Sequence[Staged]) -> list[str]:
+    """Everything back as it was; the pending keys stay, for the next run. What could not be put back, for people."""
+    return [text for each in reversed(staged) for text in each.discard()]
 
 
 def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
@@ -163,13 +159,14 @@ def conclude(
     mine = [(target, served) for target, served in zip(targets, settled.served) if target.certificate == each.name]
     proof = [as_proof(served, target) for target, served in mine]
     unproven = any(target.explicit and served.fingerprint != target.expected for target, served in mine)
+    error = settled.error
     if gone_back:
-        return outcome(each.previous, rolled_back=True, proof=proof, unproven=unproven, error=settled.error)
-    was_settled = bool(each.manifest.get("settled"))
-    if settled.error is None and not unproven and not was_settled:
-        each.manifest["settled"] = request["now"]
-        write_json(os.path.join(each.layout.generation(each.number), MANIFEST), each.manifest)
-    changed = each.installs or bool(each.repaired) or bool(each.transaction.done) or bool(settled.states)
+        return outcome(each.previous, rolled_back=True, proof=proof, unproven=unproven, error=error)
+    reloaded = not settled.rolled_back and any(state["state"] == "reloaded" for state in settled.states.values())
+    changed = each.installs or bool(each.repaired) or bool(each.transaction.done) or reloaded
+    if error is None and not unproven and not each.manifest.get("settled"):
+        changed = True
+        error = write_settled(each, request["now"])
     each.transaction.commit()
     tidy(each, request["keep"])
     return outcome(
@@ -179,8 +176,18 @@ def conclude(
         repaired=each.repaired,
         proof=proof,
         unproven=unproven or settled.error is not None,
-        error=settled.error,
+        error=error,
     )
+
+
+def write_settled(each: Staged, now: int) -> StepError | None:
+    """Record that the services have taken it; without that the next run lets them take it again."""
+    path = os.path.join(each.folder, MANIFEST)
+    try:
+        write_json(path, {**each.manifest, "settled": now})
+    except OSError as error:
+        return from_os_error(error, "writing {0}".format(path))
+    return None
 
 
 def tidy(each: Staged, keep: int) -> None:

@@ -19,10 +19,15 @@ from ansible_collections.fleet.tls.plugins.module_utils.file_batch import (
     compare,
     digests,
     parse_wanted,
-    read_if_there,
     swap,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, fingerprint, host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.generations import (
+    CERT,
+    Layout,
+    fingerprint,
+    host_lock,
+    read_if_there,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Service, Target
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 

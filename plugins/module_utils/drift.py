@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.files import leftovers, link_target, metadata_drift
 from ansible_collections.fleet.tls.plugins.module_utils.generations import (
+    MANIFEST,
     PRIVKEY,
     PUBLIC_FILES,
     PUBLIC_MODE,
@@ -18,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     output_file,
     read,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.pair import is_plain
 from ansible_collections.fleet.tls.plugins.module_utils.pending import is_leftover, pending_request
 
 
@@ -27,32 +29,49 @@ def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str
     found: list[str] = []
     for name in (PRIVKEY, *PUBLIC_FILES):
         path = os.path.join(folder, name)
-        if os.path.lexists(path):
+        if is_plain(path):
             mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
             found += metadata_drift(path, entry["owner"], entry["group"], mode)
-    recorded = manifest.get("outputs", {})
+    recorded = manifest["outputs"]
     for output in entry["outputs"]:
         found += output_drift(layout, folder, output, recorded.get(output["path"]))
     wanted = {output["path"] for output in entry["outputs"]}
     found += ["{0}: no longer wanted".format(path) for path in recorded if path not in wanted]
-    left = [name for path in [layout.live, *wanted] for name in leftovers(path)]
+    left = left_behind(layout, number, entry, manifest)
     if os.path.lexists(layout.pending) and is_leftover(pending_request(layout), manifest):
         left.append(layout.pending)
     return found + ["{0}: left over from an interrupted run".format(name) for name in left]
 
 
+def left_behind(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
+    """What a killed transaction left beside any path that one may have been about; some of it may be keys."""
+    outputs = list(dict.fromkeys([*(output["path"] for output in entry["outputs"]), *manifest["outputs"]]))
+    folder = layout.generation(number)
+    inside = [os.path.join(folder, name) for name in (MANIFEST, *map(output_file, outputs))]
+    return [name for path in [layout.live, *outputs, *inside] for name in leftovers(path)]
+
+
 def output_drift(layout: Layout, folder: str, output: dict[str, Any], recorded: dict[str, Any] | None) -> list[str]:
     """One output: a link to its file in the generation, or a copy of it."""
+    found = content_drift(layout, folder, output, recorded)
+    return found or metadata_drift(content_path(folder, output), output["owner"], output["group"], output["mode"])
+
+
+def content_path(folder: str, output: dict[str, Any]) -> str:
+    """Where the file of an output is: in the generation, or (a copy) at its own place."""
+    return os.path.join(folder, output_file(output["path"])) if output["method"] == "link" else str(output["path"])
+
+
+def content_drift(layout: Layout, folder: str, output: dict[str, Any], recorded: dict[str, Any] | None) -> list[str]:
+    """The same without its owner and mode."""
     path = output["path"]
     if not recorded or (recorded.get("format"), recorded.get("method")) != (output["format"], output["method"]):
         return ["{0}: not there yet".format(path)]
-    content_path = path
-    if output["method"] == "link":
-        content_path = os.path.join(folder, output_file(path))
-        if link_target(path) != os.path.join(layout.live, output_file(path)):
-            return ["{0}: does not link to the live certificate".format(path)]
-    if os.path.islink(content_path) or not os.path.isfile(content_path):
+    if output["method"] == "link" and link_target(path) != os.path.join(layout.live, output_file(path)):
+        return ["{0}: does not link to the live certificate".format(path)]
+    file = content_path(folder, output)
+    if not is_plain(file):
         return ["{0}: missing".format(path)]
-    if digest(read(content_path)) != recorded.get("sha256"):
+    if digest(read(file)) != recorded.get("sha256"):
         return ["{0}: is not made of the live certificate".format(path)]
-    return metadata_drift(content_path, output["owner"], output["group"], output["mode"])
+    return []

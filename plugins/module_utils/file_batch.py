@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files import Transaction, link_target, metadata_drift
+from ansible_collections.fleet.tls.plugins.module_utils.generations import read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import digest_of
 
 
@@ -142,15 +143,6 @@ def kept_owner(wanted: WantedFile) -> tuple[str | None, str | None]:
 def digests(files: Iterable[WantedFile]) -> dict[str, str]:
     """Path → digest, as :class:`taken_files.TakenFiles` records them."""
     return {wanted.path: wanted.digest for wanted in files}
-
-
-def read_if_there(path: str) -> bytes | None:
-    """A file's content; None: there is none."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
 
 
 def shown(content: bytes | None, link: str | None) -> str:

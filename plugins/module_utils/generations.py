@@ -61,22 +61,24 @@ class Layout:
 
     def current(self) -> int | None:
         """The number of the live generation; None: no link, or one that is not ours."""
-        head, _slash, number = (link_target(self.live) or "").rpartition("/")
-        return int(number) if number.isdigit() and self.target(int(number)) == "{0}/{1}".format(head, number) else None
+        target = link_target(self.live) or ""
+        number = generation_number(os.path.basename(target))
+        return number if number is not None and target == self.target(number) else None
 
     def numbers(self) -> list[int]:
         """All generations there are, oldest first."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return sorted(int(each) for each in os.listdir(self.generations) if each.isdigit())
+            numbers = (generation_number(name) for name in os.listdir(self.generations))
+            return sorted(number for number in numbers if number is not None)
         return []
 
     def manifest(self, number: int) -> dict[str, Any] | None:
-        """The manifest of a generation; None: there is none that can be read."""
+        """The manifest of a generation; None: there is none that can be read and has the form of one."""
         try:
             found = json.loads(read(os.path.join(self.generation(number), MANIFEST)))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return found if is_manifest(found) else None
 
     def prune(self, keep: int) -> None:
         """Remove what a killed staging left, and all but the newest ``keep`` generations; never the live one."""
@@ -91,10 +93,33 @@ class Layout:
                 shutil.rmtree(self.generation(number), ignore_errors=True)
 
 
+def generation_number(name: str) -> int | None:
+    """The number that a generation's directory has for its name; None: it is not one of ours."""
+    return int(name) if re.fullmatch("[1-9][0-9]{0,8}", name) else None
+
+
+def is_manifest(found: Any) -> bool:
+    """Whether what was read has the parts that the host itself goes by."""
+    if not isinstance(found, dict) or not isinstance(found.get("fingerprint"), str):
+        return False
+    outputs = found.get("outputs")
+    if not isinstance(found.get("files"), dict) or not isinstance(outputs, dict):
+        return False
+    return all(isinstance(each, dict) for each in outputs.values())
+
+
 def read(path: str) -> bytes:
     """A file's content."""
     with open(path, "rb") as stream:
         return stream.read()
+
+
+def read_if_there(path: str) -> bytes | None:
+    """A file's content; None: there is none."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
 
 
 def digest(data: bytes) -> str:
@@ -118,9 +143,14 @@ def output_file(path: str) -> str:
     return "output-{0}".format(digest(path.encode())[:12])
 
 
+def as_json(content: dict[str, Any]) -> bytes:
+    """A JSON file's content, the same for the same."""
+    return json.dumps(content, indent=1, sort_keys=True).encode()
+
+
 def write_json(path: str, content: dict[str, Any], mode: str = "0600") -> None:
     """Replace a JSON file durably."""
-    replace_file(path, json.dumps(content, indent=1, sort_keys=True).encode(), mode=mode)
+    replace_file(path, as_json(content), mode=mode)
 
 
 @contextlib.contextmanager

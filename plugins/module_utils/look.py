@@ -14,22 +14,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.drift import drift
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.files import group_id, user_id
 from ansible_collections.fleet.tls.plugins.module_utils.generations import (
-    CERT,
     FULLCHAIN,
     MANIFEST,
     PRIVKEY,
-    PUBLIC_FILES,
     Layout,
-    digest,
-    fingerprint,
     host_lock,
     read,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, ensure_pending, pending_request
+from ansible_collections.fleet.tls.plugins.module_utils.pair import pair_problems, problem
+from ansible_collections.fleet.tls.plugins.module_utils.pending import ensure_pending, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.module_utils.services import Target, look_at
 
@@ -66,60 +63,15 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
             )
             return answer
         answer["manifest"] = manifest
-        answer["problems"] += public_problems(folder, manifest)
-        if not answer["problems"]:
+        answer["problems"] += pair_problems(folder, manifest)
+        if not any(each["code"] == "damaged" for each in answer["problems"]):
             answer["fullchain"] = read(os.path.join(folder, FULLCHAIN)).decode()
-        answer["problems"] += key_problems(folder, manifest)
         answer["drift"] = drift(layout, number, entry, manifest)
     except OSError as error:
         answer["error"] = from_os_error(error, "looking at {0}".format(layout.live)).as_answer()
     except StepError as error:
         answer["error"] = error.as_answer()
     return answer
-
-
-def problem(code: str, detail: str) -> dict[str, str]:
-    """An entry of ``problems``."""
-    return {"code": code, "detail": detail}
-
-
-def public_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
-    """Certificates that are missing or are not what was installed."""
-    found = []
-    for name in PUBLIC_FILES:
-        path = os.path.join(folder, name)
-        try:
-            content = read(path)
-        except FileNotFoundError:
-            found.append(problem("damaged", "{0} is missing".format(path)))
-            continue
-        if digest(content) != manifest.get("files", {}).get(name):
-            what = "was changed" if name != FULLCHAIN or fingerprint(content) else "is no complete PEM certificate"
-            found.append(problem("damaged", "{0} {1}".format(path, what)))
-    return found
-
-
-def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
-    """A key that is missing or does not belong to the certificate."""
-    path = os.path.join(folder, PRIVKEY)
-    try:
-        key = read(path)
-    except FileNotFoundError:
-        return [problem("key_missing", "{0} is missing".format(path))]
-    if digest(key) == manifest.get("files", {}).get(PRIVKEY):
-        return []
-    # Another form of the same key is no damage; only openssl can tell.
-    try:
-        same = openssl.public_key_of_key(key) == openssl.public_key_of_certificate(read(os.path.join(folder, CERT)))
-    except (StepError, FileNotFoundError) as error:
-        if getattr(error, "code", "") == "openssl_missing":
-            raise
-        same = False
-    return (
-        []
-        if same
-        else [problem("key_mismatch", "{0} was replaced: it does not belong to the certificate".format(path))]
-    )
 
 
 def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
@@ -176,10 +128,20 @@ def prepare(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
             )
             live_key = os.path.join(layout.generation(answer["generation"]), PRIVKEY) if sound else None
             try:
+                refuse_unknown_owners(entry)
                 answer["pending"] = public_part(ensure_pending(layout, entry, live_key, manifest.get("request_id")))
             except (OSError, StepError) as error:
                 answer["error"] = as_step_error(error, layout).as_answer()
-                drop_pending(layout)
+
+
+def refuse_unknown_owners(entry: dict[str, Any]) -> None:
+    """Before anything is made or issued: the certificate could not be installed.
+
+    :raises StepError: unknown_user.
+    """
+    for each in [entry, *entry["outputs"]]:
+        user_id(each["owner"])
+        group_id(each["group"])
 
 
 def as_step_error(error: Exception, layout: Layout) -> StepError:

@@ -84,7 +84,8 @@ def public_key_of_key(key: bytes) -> bytes:
 
     :raises StepError: openssl_failed: it is none.
     """
-    return call(["pkey", "-pubout"], key)
+    # Without -passin it would ask the terminal for the password of an encrypted key.
+    return call(["pkey", "-pubout", "-passin", "pass:"], key)
 
 
 def public_key_of_certificate(certificate: bytes) -> bytes:
@@ -94,7 +95,7 @@ def public_key_of_certificate(certificate: bytes) -> bytes:
 
 def key_algorithm(key: bytes) -> str | None:
     """What kind of key it is, None: none of ours."""
-    lines = call(["pkey", "-pubout", "-text"], key).decode(errors="replace")
+    lines = call(["pkey", "-noout", "-text_pub", "-passin", "pass:"], key).decode(errors="replace")
     if "ED25519" in lines:
         return "ed25519"
     for curve, name in (("P-256", "ecdsa-p256"), ("P-384", "ecdsa-p384")):

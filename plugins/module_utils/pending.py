@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files import make_directory, write_new
-from ansible_collections.fleet.tls.plugins.module_utils.generations import PRIVKEY, Layout, read
+from ansible_collections.fleet.tls.plugins.module_utils.generations import PRIVKEY, Layout, read, read_if_there
 
 CSR, REQUEST, CONFIGURATION = "request.csr", "request.json", "request.cnf"
 
@@ -39,14 +39,46 @@ def ensure_pending(layout: Layout, entry: dict[str, Any], live_key: str | None, 
     :param used: the request id of the live pair: a pending request of that id is a leftover.
     :raises StepError: openssl_missing, openssl_failed; OSErrors as they come.
     """
+    live = read_if_there(live_key) if live_key is not None else None
+    kept = live if live is not None and may_be_kept(live, entry["key"]) else None
     present = pending_request(layout)
     if present and present["request_digest"] == entry["request_digest"] and present["request_id"] != used:
-        return present
+        # The rotation policy may have changed since: neither a new key nor the live one may slip in against it.
+        waiting = read(os.path.join(layout.pending, PRIVKEY))
+        if waiting == kept or (kept is None and waiting != live):
+            return present
     drop_pending(layout)
+    try:
+        return make_pending(layout, entry, kept)
+    except (OSError, StepError):
+        drop_pending(layout)
+        raise
+
+
+def may_be_kept(key: bytes, wanted: dict[str, Any]) -> bool:
+    """Whether the policy says to keep the live key and it is of the wanted kind.
+
+    :raises StepError: openssl_missing.
+    """
+    if wanted["rotation_policy"] != "never":
+        return False
+    try:
+        return openssl.key_algorithm(key) == wanted["algorithm"]
+    except StepError as error:
+        if error.code == "openssl_missing":
+            raise
+        return False
+
+
+def make_pending(layout: Layout, entry: dict[str, Any], key: bytes | None) -> dict[str, Any]:
+    """A pending request where there is none; errors as :func:`ensure_pending`.
+
+    :param key: what it is for (PEM); None: a new one.
+    """
     make_directory(os.path.dirname(layout.pending), 0o700)
     make_directory(layout.pending, 0o700)
     key_path = os.path.join(layout.pending, PRIVKEY)
-    write_new(key_path, key_for(entry, live_key))
+    write_new(key_path, key or openssl.generate_key(entry["key"]["algorithm"]))
     configuration = os.path.join(layout.pending, CONFIGURATION)
     write_new(configuration, openssl.request_configuration(entry["subject"]).encode())
     csr = openssl.make_csr(key_path, configuration, entry["subject"])
@@ -55,19 +87,6 @@ def ensure_pending(layout: Layout, entry: dict[str, Any], live_key: str | None, 
     request = {"request_id": str(uuid.uuid4()), "request_digest": entry["request_digest"]}
     write_new(os.path.join(layout.pending, REQUEST), json.dumps(request).encode())
     return {**request, "csr": csr.decode()}
-
-
-def key_for(entry: dict[str, Any], live_key: str | None) -> bytes:
-    """The live key again where the policy says so and it is of the wanted kind, else a new one."""
-    wanted = entry["key"]["algorithm"]
-    if live_key is not None and entry["key"]["rotation_policy"] == "never":
-        try:
-            key = read(live_key)
-            if openssl.key_algorithm(key) == wanted:
-                return key
-        except (OSError, StepError):
-            pass
-    return openssl.generate_key(wanted)
 
 
 def is_leftover(pending: dict[str, Any] | None, manifest: dict[str, Any]) -> bool:

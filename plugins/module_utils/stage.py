@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import openssl
-from ansible_collections.fleet.tls.plugins.module_utils.drift import output_drift
+from ansible_collections.fleet.tls.plugins.module_utils.drift import (
+    content_drift,
+    content_path,
+    left_behind,
+    output_drift,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files import (
     Transaction,
     fix_metadata,
-    leftovers,
     link_target,
     make_directory,
     remove_if_there,
@@ -32,11 +36,13 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     PUBLIC_FILES,
     PUBLIC_MODE,
     Layout,
+    as_json,
     digest,
     output_file,
     read,
     write_json,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.pair import is_plain, pair_problems
 from ansible_collections.fleet.tls.plugins.module_utils.pending import pending_request
 
 
@@ -63,11 +69,21 @@ class Staged:
         """The certificate's name."""
         return str(self.entry["name"])
 
-    def discard(self) -> None:
-        """Undo it all; a generation that was made for this leaves again. The pending key stays."""
-        self.transaction.rollback()
-        if self.installs:
-            shutil.rmtree(self.layout.generation(self.number), ignore_errors=True)
+    @property
+    def folder(self) -> str:
+        """The directory of its generation."""
+        return self.layout.generation(self.number)
+
+    def discard(self) -> list[str]:
+        """Undo it all; a generation that was made for this leaves again. The pending key stays.
+
+        :returns: what could not be put back, for people.
+        """
+        failed = self.transaction.rollback()
+        # While the live link still says so, it is better to have it than to have nothing.
+        if self.installs and self.layout.current() != self.number:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return failed
 
 
 def stage(directory: str, entry: dict[str, Any], secret: str | None) -> Staged:
@@ -79,19 +95,18 @@ def stage(directory: str, entry: dict[str, Any], secret: str | None) -> Staged:
     layout = Layout(directory, entry["name"])
     live = layout.current()
     manifest = layout.manifest(live) if live is not None else None
-    wanted = entry["manifest"].get("fingerprint")
-    if entry["action"] == "install" and not (
-        manifest and manifest.get("fingerprint") == wanted and has_key(layout, live)
-    ):
+    problems = pair_problems(layout.generation(live), manifest) if live is not None and manifest is not None else []
+    if entry["action"] == "install" and not (is_live(entry, manifest) and not problems):
         return stage_generation(layout, entry, live, secret)
-    if live is None or manifest is None:
-        raise StepError("damaged", "there is no certificate to repair", "run again")
+    if live is None or manifest is None or problems:
+        detail = "; ".join(each["detail"] for each in problems) or "there is none"
+        raise StepError("damaged", "there is no sound certificate to repair: {0}".format(detail), "run again")
     return stage_repair(layout, entry, live, manifest)
 
 
-def has_key(layout: Layout, number: int | None) -> bool:
-    """Whether the key file of a generation is there."""
-    return number is not None and os.path.exists(os.path.join(layout.generation(number), PRIVKEY))
+def is_live(entry: dict[str, Any], manifest: dict[str, Any] | None) -> bool:
+    """Whether the leaf to install is the live one: the run that was sent here before did it."""
+    return manifest is not None and manifest["fingerprint"] == entry["manifest"]["fingerprint"]
 
 
 def stage_generation(layout: Layout, entry: dict[str, Any], live: int | None, secret: str | None) -> Staged:
@@ -100,9 +115,10 @@ def stage_generation(layout: Layout, entry: dict[str, Any], live: int | None, se
     key = new_key(layout, entry, secret)
     if openssl.public_key_of_key(key) != openssl.public_key_of_certificate(leaf):
         raise StepError("pair_mismatch", "the certificate is not for the key that was made for it", "run again")
-    number = max([0, *layout.numbers()]) + 1
+    # A link that leads nowhere must not lead into a generation that is half made.
+    number = max([0, live or 0, *layout.numbers()]) + 1
     staged = Staged(entry, layout, number, dict(entry["manifest"]), live, installs=True)
-    folder = layout.generation(number)
+    folder = staged.folder
     contents = {PRIVKEY: key, CERT: leaf, CHAIN: above, FULLCHAIN: leaf + above}
     try:
         make_directory(folder, 0o755)
@@ -113,6 +129,7 @@ def stage_generation(layout: Layout, entry: dict[str, Any], live: int | None, se
         staged.manifest["outputs"] = {}
         for output in entry["outputs"]:
             stage_output(staged, output, contents)
+        retire_outputs(staged, (layout.manifest(live) if live is not None else None) or {})
         write_json(os.path.join(folder, MANIFEST), staged.manifest)
         sync_directory(layout.generations)
         staged.transaction.relink(layout.live, layout.target(number))
@@ -142,16 +159,19 @@ def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
 def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, bytes]) -> None:
     """Render one output into the generation (link) or for its place (copy), and record it in the manifest."""
     content = rendered(output["format"], contents, staged)
-    path, mode = output["path"], output["mode"]
+    path, access = output["path"], (output["owner"], output["group"], output["mode"])
     if output["method"] == "link":
-        inside = os.path.join(staged.layout.generation(staged.number), output_file(path))
-        remove_if_there(inside)
-        write_new(inside, content, output["owner"], output["group"], mode)
+        inside = os.path.join(staged.folder, output_file(path))
+        if staged.installs:
+            write_new(inside, content, *access)
+        else:
+            # Servers read this generation.
+            staged.transaction.replace_file(inside, content, *access)
         target = os.path.join(staged.layout.live, output_file(path))
         if link_target(path) != target:
             staged.transaction.relink(path, target)
     else:
-        staged.transaction.replace_file(path, content, output["owner"], output["group"], mode)
+        staged.transaction.replace_file(path, content, *access)
     staged.manifest["outputs"][path] = {
         "format": output["format"], "method": output["method"], "sha256": digest(content)
     }  # fmt: skip
@@ -162,24 +182,26 @@ def rendered(form: str, contents: dict[str, bytes], staged: Staged) -> bytes:
     if form == "combined":
         return contents[FULLCHAIN] + contents[PRIVKEY]
     if form == "pkcs12":
-        folder = staged.layout.generation(staged.number)
-        return openssl.pkcs12(contents[PRIVKEY], os.path.join(folder, FULLCHAIN), staged.name)
+        return openssl.pkcs12(contents[PRIVKEY], os.path.join(staged.folder, FULLCHAIN), staged.name)
     return contents[{"cert": CERT, "chain": CHAIN, "fullchain": FULLCHAIN, "privkey": PRIVKEY}[form]]
 
 
 def stage_repair(layout: Layout, entry: dict[str, Any], live: int, manifest: dict[str, Any]) -> Staged:
     """Put modes, owners, links and outputs of the live generation right."""
-    staged = Staged(entry, layout, live, manifest, live, installs=False)
-    folder = layout.generation(live)
+    staged = Staged(entry, layout, live, {**manifest, "outputs": dict(manifest["outputs"])}, live, installs=False)
+    folder = staged.folder
     try:
         for name in (PRIVKEY, *PUBLIC_FILES):
             mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
             staged.repaired += fix_metadata(os.path.join(folder, name), entry["owner"], entry["group"], mode)
-        for path in [layout.live, *(output["path"] for output in entry["outputs"])]:
-            for name in leftovers(path):
-                remove_if_there(name)
-                staged.repaired.append("{0}: removed".format(name))
+        for name in left_behind(layout, live, entry, manifest):
+            remove_if_there(name)
+            staged.repaired.append("{0}: removed".format(name))
         repair_outputs(staged, {name: read(os.path.join(folder, name)) for name in (PRIVKEY, *PUBLIC_FILES)})
+        retire_outputs(staged, manifest)
+        if staged.manifest != manifest:
+            # Last, and in the transaction: it never forgets a file that is still there or has come back.
+            staged.transaction.replace_file(os.path.join(folder, MANIFEST), as_json(staged.manifest))
     except OSError as error:
         staged.discard()
         raise from_os_error(error, "repairing {0}".format(folder)) from error
@@ -190,23 +212,38 @@ def stage_repair(layout: Layout, entry: dict[str, Any], live: int, manifest: dic
 
 
 def repair_outputs(staged: Staged, contents: dict[str, bytes]) -> None:
-    """Render outputs that are missing or differ; unlink those that are no longer wanted, as far as they are ours."""
-    folder, recorded = staged.layout.generation(staged.number), staged.manifest.setdefault("outputs", {})
+    """Render outputs that are missing or differ."""
     for output in staged.entry["outputs"]:
-        differs = output_drift(staged.layout, folder, output, recorded.get(output["path"]))
+        recorded = staged.manifest["outputs"].get(output["path"])
+        differs = content_drift(staged.layout, staged.folder, output, recorded)
+        if not differs and output["method"] == "link":
+            inside = content_path(staged.folder, output)
+            staged.repaired += fix_metadata(inside, output["owner"], output["group"], output["mode"])
+            continue
+        # A copy may lie in somebody else's directory, where a path can become a link at any moment: it is always replaced.
+        differs = differs or output_drift(staged.layout, staged.folder, output, recorded)
         if differs:
             stage_output(staged, output, contents)
             staged.repaired += differs
+
+
+def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
+    """Remove the outputs of the manifest ``before`` that are no longer wanted, as far as they are ours."""
+    linked = {output["path"] for output in staged.entry["outputs"] if output["method"] == "link"}
     wanted = {output["path"] for output in staged.entry["outputs"]}
-    for path in [each for each in recorded if each not in wanted]:
-        if is_ours(staged, path, recorded[path]):
-            staged.transaction.remove(path)
-        del recorded[path]
-        staged.repaired.append("{0}: no longer wanted".format(path))
+    for path, recorded in before.get("outputs", {}).items():
+        if path not in wanted:
+            if is_ours(staged, path, recorded):
+                staged.transaction.remove(path)
+            staged.manifest["outputs"].pop(path, None)
+            staged.repaired.append("{0}: no longer wanted".format(path))
+        inside = os.path.join(staged.folder, output_file(path))
+        if path not in linked and os.path.lexists(inside):
+            staged.transaction.remove(inside)
 
 
 def is_ours(staged: Staged, path: str, recorded: dict[str, Any]) -> bool:
     """Whether a path still has what was put there; what somebody else put there is left alone."""
     if recorded.get("method") == "link":
         return link_target(path) == os.path.join(staged.layout.live, output_file(path))
-    return os.path.isfile(path) and not os.path.islink(path) and digest(read(path)) == recorded.get("sha256")
+    return is_plain(path) and digest(read(path)) == recorded.get("sha256")

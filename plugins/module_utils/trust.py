@@ -17,10 +17,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.file_batch import (
     WantedFile,
     compare,
     digests,
-    read_if_there,
     swap,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.generations import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.generations import host_lock, read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.trust_stores import STORES, TrustStore, find_trust_store
 

@@ -57,7 +57,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -97,6 +97,9 @@ def main() -> None:
         changed, answer = run_step(module.params["step"], module.params["request"], module.params["secrets"])
     except StepError as error:
         changed, answer = False, {"error": error.as_answer()}
+    except OSError as error:
+        found = from_os_error(error, "step {0}".format(module.params["step"]))
+        changed, answer = False, {"error": found.as_answer()}
     module.exit_json(changed=changed, answer=answer)
 
 
