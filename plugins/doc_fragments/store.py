@@ -14,7 +14,8 @@ options:
   store:
     description:
       - Where CA keys, the ledger and everything else that outlives a run is kept, on the controller.
-      - C(type) is V(directory), the embedded store. C(path) is its directory, made on first use with mode V(0700).
+      - C(type) is V(directory), the embedded store. C(path) is a directory of its own, an absolute path such as
+        V({{ inventory_dir }}/tls-store), made on first use with mode V(0700).
       - C(passphrase) seals all private keys in it, at least 12 characters long. It is needed only when something is
         issued, not by a run with nothing to do. Keep it in Ansible Vault.
       - Back this directory up. Whoever loses it loses the CA.
