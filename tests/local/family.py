@@ -10,59 +10,99 @@ import os
 import signal
 import subprocess
 import time
-import uuid
 from pathlib import Path
 
 from tools.playbook import ansible_environment, playbook_command
-
-MARK = "FLEET_TLS_TEST_FAMILY"
 
 
 class Family:
     """A run that was started and not waited for.
 
-    Workers of ansible-playbook are leaders of sessions of their own, so no process group holds them all: they are known by a mark in
-    their environment, which every process they start inherits.
+    Workers of ansible-playbook lead sessions of their own, so no process group holds them all: they are found by their parents.
     """
 
     def __init__(self, playbook: Path, inventory: Path) -> None:
-        self.mark = f"{MARK}={uuid.uuid4()}"
-        name, _equals, value = self.mark.partition("=")
-        command = playbook_command(playbook, inventory)
         self.process = subprocess.Popen(
-            command,
-            env=ansible_environment(extra={name: value}),
+            playbook_command(playbook, inventory),
+            env=ansible_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
-    def members(self) -> list[int]:
-        """The process ids of all of the family that live."""
-        found = []
-        for each in os.listdir("/proc"):
-            if each.isdigit():
-                with contextlib.suppress(OSError):
-                    if self.mark.encode() in Path("/proc", each, "environ").read_bytes().split(b"\0"):
-                        found.append(int(each))
-        return found
-
     def kill(self) -> None:
         """End all of them with SIGKILL; returns when none is left."""
-        self.process.send_signal(signal.SIGKILL)
-        while members := self.members():
-            for each in members:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(each, signal.SIGKILL)
-            time.sleep(0.001)
+        stopped: set[int] = set()
+        # One that is stopped starts no more children: when a round finds no new one, these are all.
+        while new := {self.process.pid, *descendants(self.process.pid)} - stopped:
+            for each in new:
+                send(each, signal.SIGSTOP)
+            stopped |= new
+        for each in stopped:
+            send(each, signal.SIGKILL)
         self.process.communicate(timeout=30)
+        await_end(stopped)
 
     def kill_controller_only(self) -> None:
         """End ansible-playbook itself; what it had started on the hosts runs on to its end, as it does behind a lost connection."""
-        self.process.send_signal(signal.SIGKILL)
-        end = time.monotonic() + 60
-        while self.members() and time.monotonic() < end:
-            time.sleep(0.02)
-        assert not self.members()
-        self.process.communicate(timeout=30)
+        started = descendants(self.process.pid)
+        send(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        await_end(started)
+
+
+def descendants(pid: int) -> set[int]:
+    """The process ids of all children, their children and so on."""
+    children: dict[int, list[int]] = {}
+    for each in process_ids():
+        children.setdefault(parent_of(each), []).append(each)
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        mine = children.get(waiting.pop(), [])
+        found.update(mine)
+        waiting.extend(mine)
+    return found
+
+
+def process_ids() -> list[int]:
+    """Of all processes, in ascending order."""
+    return sorted(int(each) for each in os.listdir("/proc") if each.isdigit())
+
+
+def state_of(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) from the third (state) on; of a process that is gone: that it is, and no parent."""
+    try:
+        # The second field, the only one that may hold blanks, ends with the last parenthesis.
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["X", "0"]
+
+
+def parent_of(pid: int) -> int:
+    """The process id of its parent; 0 when it is gone."""
+    return int(state_of(pid)[1])
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """A signal to one that may have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def await_end(pids: set[int], wait: float = 60.0) -> None:
+    """Until none of them runs any more.
+
+    :param wait: seconds.
+    :raises AssertionError: they do after that time.
+    """
+    end = time.monotonic() + wait
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and not only its exit status, which some container's init never reads."""
+    return state_of(pid)[0] not in ("Z", "X")
