@@ -15,7 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run, Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
@@ -37,7 +37,7 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options["store"]))
         spec = parse_host(options["certificates"], {name: issuer.lifetime for name, issuer in issuers.items()})
-        directory = parse_path(options["directory"], "directory")
+        directory = parse_directory(options["directory"], "directory")
         refuse_own_directory(spec, directory)
         settings = Settings(
             directory=directory,

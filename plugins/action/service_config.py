@@ -14,7 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
     TlsAction,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import Endpoint, parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.templates import render_template
@@ -67,7 +67,7 @@ class ActionModule(TlsAction):
         answer = self.step(
             "configure",
             {
-                "directory": parse_path(options["directory"], "directory"),
+                "directory": parse_directory(options["directory"], "directory"),
                 "files": files,
                 "services": [dataclasses.replace(service, endpoints=endpoints).as_request()],
                 "started": options["started"],

@@ -12,7 +12,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import Selection, parse_anchors, refuse_empty, select
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
@@ -58,7 +58,7 @@ class ActionModule(TlsAction):
         answer = self.step(
             "trust",
             {
-                "directory": parse_path(options["directory"], "directory"),
+                "directory": parse_directory(options["directory"], "directory"),
                 "anchors": [anchor.as_request() for anchor in chosen.anchors],
                 "system": options["system"],
                 "bundles": bundles,

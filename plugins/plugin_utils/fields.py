@@ -103,3 +103,8 @@ def parse_path(value: Any, what: str) -> str:
     if not os.path.isabs(path) or path.endswith("/") or "\0" in path or "\n" in path:
         raise SpecError(f"{what}: '{path}' is not an absolute path of a file", remedy="start it with a slash")
     return os.path.normpath(path)
+
+
+def parse_directory(value: Any, what: str) -> str:
+    """As :func:`parse_path`, for a directory, which may be written with a slash at its end."""
+    return parse_path(str(value or "").rstrip("/"), what)

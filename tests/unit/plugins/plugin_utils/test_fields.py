@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import (
+    Fields,
+    one_of,
+    parse_directory,
+    parse_mode,
+    parse_path,
+)
 
 
 def test_unknown_option_with_a_suggestion() -> None:
@@ -93,3 +99,9 @@ def test_what_is_no_path(value: Any) -> None:
     with pytest.raises(SpecError, match="outputs: path: ") as caught:
         parse_path(value, "outputs: path")
     assert caught.value.remedy
+
+
+def test_a_directory_may_end_with_a_slash() -> None:
+    assert parse_directory("/etc/fleet-tls/", "directory") == "/etc/fleet-tls"
+    with pytest.raises(SpecError, match="not an absolute path"):
+        parse_directory("/", "directory")
