@@ -17,9 +17,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run,
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+
+# What nearly everybody uses; see preload().
+preload("store", "directory")
+preload("issuer", "ca")
 
 
 class ActionModule(TlsAction):

@@ -9,6 +9,7 @@ imported by name is the way collections do it. A plain name is one of ours, ``ns
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 from typing import Any
@@ -16,6 +17,16 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def preload(kind: str, name: str) -> None:
+    """Import one of our own providers before Ansible forks.
+
+    An action is imported in the process that forks the workers, but what its options name only in each worker: without this,
+    every host would pay for it. What cannot be imported is left to :func:`load_provider`, which says why.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module(f"ansible_collections.fleet.tls.plugins.sub_plugins.{kind}.{name}")
 
 
 def load_provider(kind: str, name: str) -> Any:
