@@ -119,19 +119,28 @@ def prepare(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
         for entry in chosen:
             found[entry["name"]]["pending"] = public_part(pending_request(Layout(request["directory"], entry["name"])))
         return
-    with host_lock(request["directory"]):
+    try:
+        with host_lock(request["directory"]):
+            for entry in chosen:
+                prepare_certificate(Layout(request["directory"], entry["name"]), entry, found[entry["name"]])
+    except StepError as error:
+        # It concerns these only: what is not due needs no lock.
         for entry in chosen:
-            layout, answer = Layout(request["directory"], entry["name"]), found[entry["name"]]
-            manifest = answer["manifest"] or {}
-            sound = answer["generation"] is not None and not any(
-                each["code"] in ("key_missing", "key_mismatch") for each in answer["problems"]
-            )
-            live_key = os.path.join(layout.generation(answer["generation"]), PRIVKEY) if sound else None
-            try:
-                refuse_unknown_owners(entry)
-                answer["pending"] = public_part(ensure_pending(layout, entry, live_key, manifest.get("request_id")))
-            except (OSError, StepError) as error:
-                answer["error"] = as_step_error(error, layout).as_answer()
+            found[entry["name"]]["error"] = error.as_answer()
+
+
+def prepare_certificate(layout: Layout, entry: dict[str, Any], answer: dict[str, Any]) -> None:
+    """A key and a CSR for one certificate, or its ``error``."""
+    manifest = answer["manifest"] or {}
+    sound = answer["generation"] is not None and not any(
+        each["code"] in ("key_missing", "key_mismatch") for each in answer["problems"]
+    )
+    live_key = os.path.join(layout.generation(answer["generation"]), PRIVKEY) if sound else None
+    try:
+        refuse_unknown_owners(entry)
+        answer["pending"] = public_part(ensure_pending(layout, entry, live_key, manifest.get("request_id")))
+    except (OSError, StepError) as error:
+        answer["error"] = as_step_error(error, layout).as_answer()
 
 
 def refuse_unknown_owners(entry: dict[str, Any]) -> None:

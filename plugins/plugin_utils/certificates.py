@@ -24,6 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import (
     Found,
     Outcome,
+    host_error,
     parse_clock,
     parse_found,
     parse_outcome,
@@ -125,11 +126,18 @@ class Run:
             self.skew = min(host_clock - asked, 0.0) + max(host_clock - self.clock(), 0.0)
         entries = answer.get("certificates")
         for spec in wanted:
-            each = self.progress[spec.name]
-            try:
-                each.found = parse_found(entries.get(spec.name) if isinstance(entries, Mapping) else None, spec.name)
-            except TlsError as error:
-                each.error = error
+            self.note(self.progress[spec.name], entries.get(spec.name) if isinstance(entries, Mapping) else None)
+
+    def note(self, each: Progress, entry: Any) -> None:
+        """What a look found of one certificate; where it ended with an error, what it had seen until then is kept too."""
+        name = each.spec.name
+        try:
+            if isinstance(entry, Mapping) and entry.get("error"):
+                each.error = host_error(entry["error"], name)
+                entry = {**entry, "error": None}
+            each.found = parse_found(entry, name)
+        except TlsError as error:
+            each.error = each.error or error
 
     def clock(self) -> float:
         """The controller's clock by now, seconds since the epoch."""
