@@ -41,9 +41,10 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
     states: dict[str, dict[str, Any]] = {}
     with host_lock(request["directory"]):
         staged = []
+        claimed = frozenset(output["path"] for entry in request["certificates"] for output in entry["outputs"])
         for entry in request["certificates"]:
             try:
-                staged.append(stage(request["directory"], entry, secrets.get(entry["name"])))
+                staged.append(stage(request["directory"], entry, secrets.get(entry["name"]), claimed))
             except StepError as error:
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=error)
             except OSError as error:

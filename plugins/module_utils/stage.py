@@ -52,6 +52,7 @@ class Staged:
 
     :param manifest: of the generation that is, or will be, live.
     :param previous: number of the generation that was live before.
+    :param claimed: the paths of all outputs that any certificate of the request wants.
     :param repaired: what was put right, for people.
     """
 
@@ -61,6 +62,7 @@ class Staged:
     manifest: dict[str, Any]
     previous: int | None
     installs: bool
+    claimed: frozenset[str] = frozenset()
     transaction: Transaction = field(default_factory=Transaction)
     repaired: list[str] = field(default_factory=list)
 
@@ -86,10 +88,11 @@ class Staged:
         return failed
 
 
-def stage(directory: str, entry: dict[str, Any], secret: str | None) -> Staged:
+def stage(directory: str, entry: dict[str, Any], secret: str | None, claimed: frozenset[str] = frozenset()) -> Staged:
     """Stage what an apply's entry asks for.
 
     :param secret: the private key (PEM) where the controller made it.
+    :param claimed: the paths of all outputs that any certificate of the request wants.
     :raises StepError: nothing was changed then.
     """
     layout = Layout(directory, entry["name"])
@@ -97,11 +100,11 @@ def stage(directory: str, entry: dict[str, Any], secret: str | None) -> Staged:
     manifest = layout.manifest(live) if live is not None else None
     problems = pair_problems(layout.generation(live), manifest) if live is not None and manifest is not None else []
     if entry["action"] == "install" and not (is_live(entry, manifest) and not problems):
-        return stage_generation(layout, entry, live, secret)
+        return stage_generation(layout, entry, live, secret, claimed)
     if live is None or manifest is None or problems:
         detail = "; ".join(each["detail"] for each in problems) or "there is none"
         raise StepError("damaged", "there is no sound certificate to repair: {0}".format(detail), "run again")
-    return stage_repair(layout, entry, live, manifest)
+    return stage_repair(layout, entry, live, manifest, claimed)
 
 
 def is_live(entry: dict[str, Any], manifest: dict[str, Any] | None) -> bool:
@@ -109,7 +112,9 @@ def is_live(entry: dict[str, Any], manifest: dict[str, Any] | None) -> bool:
     return manifest is not None and manifest["fingerprint"] == entry["manifest"]["fingerprint"]
 
 
-def stage_generation(layout: Layout, entry: dict[str, Any], live: int | None, secret: str | None) -> Staged:
+def stage_generation(
+    layout: Layout, entry: dict[str, Any], live: int | None, secret: str | None, claimed: frozenset[str]
+) -> Staged:
     """A new generation beside the live one, checked, and the links that will lead to it."""
     leaf, above = entry["chain"][0].encode(), "".join(entry["chain"][1:]).encode()
     key = new_key(layout, entry, secret)
@@ -117,7 +122,7 @@ def stage_generation(layout: Layout, entry: dict[str, Any], live: int | None, se
         raise StepError("pair_mismatch", "the certificate is not for the key that was made for it", "run again")
     # A link that leads nowhere must not lead into a generation that is half made.
     number = max([0, live or 0, *layout.numbers()]) + 1
-    staged = Staged(entry, layout, number, dict(entry["manifest"]), live, installs=True)
+    staged = Staged(entry, layout, number, dict(entry["manifest"]), live, installs=True, claimed=claimed)
     folder = staged.folder
     contents = {PRIVKEY: key, CERT: leaf, CHAIN: above, FULLCHAIN: leaf + above}
     try:
@@ -186,15 +191,20 @@ def rendered(form: str, contents: dict[str, bytes], staged: Staged) -> bytes:
     return contents[{"cert": CERT, "chain": CHAIN, "fullchain": FULLCHAIN, "privkey": PRIVKEY}[form]]
 
 
-def stage_repair(layout: Layout, entry: dict[str, Any], live: int, manifest: dict[str, Any]) -> Staged:
+def stage_repair(
+    layout: Layout, entry: dict[str, Any], live: int, manifest: dict[str, Any], claimed: frozenset[str]
+) -> Staged:
     """Put modes, owners, links and outputs of the live generation right."""
-    staged = Staged(entry, layout, live, {**manifest, "outputs": dict(manifest["outputs"])}, live, installs=False)
+    own = {**manifest, "outputs": dict(manifest["outputs"])}
+    staged = Staged(entry, layout, live, own, live, installs=False, claimed=claimed)
     folder = staged.folder
     try:
         for name in (PRIVKEY, *PUBLIC_FILES):
             mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
             staged.repaired += fix_metadata(os.path.join(folder, name), entry["owner"], entry["group"], mode)
-        for name in left_behind(layout, live, entry, manifest):
+        # What was staged a moment ago for the certificate that has taken over an output is no leftover.
+        gone = {path: each for path, each in manifest["outputs"].items() if path not in claimed}
+        for name in left_behind(layout, live, entry, {**manifest, "outputs": gone}):
             remove_if_there(name)
             staged.repaired.append("{0}: removed".format(name))
         repair_outputs(staged, {name: read(os.path.join(folder, name)) for name in (PRIVKEY, *PUBLIC_FILES)})
@@ -233,7 +243,8 @@ def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
     wanted = {output["path"] for output in staged.entry["outputs"]}
     for path, recorded in before.get("outputs", {}).items():
         if path not in wanted:
-            if is_ours(staged, path, recorded):
+            # It may have become another certificate's, which puts its own there.
+            if path not in staged.claimed and is_ours(staged, path, recorded):
                 staged.transaction.remove(path)
             staged.manifest["outputs"].pop(path, None)
             staged.repaired.append("{0}: no longer wanted".format(path))

@@ -1,0 +1,240 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services: their commands, their states, the proof, and the words when something fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.services import Service, Target
+from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of, service
+from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
+
+SYSTEMD = {
+    "validate": ("nginx", "-t", "-q"),
+    "reload": ("systemctl", "reload", "nginx"),
+    "check": ("systemctl", "is-active", "--quiet", "nginx"),
+    "start": ("systemctl", "enable", "--now", "nginx"),
+}
+PLAIN = {
+    "validate": ("nginx", "-t", "-q"),
+    "reload": ("nginx", "-s", "reload"),
+    "check": ("test", "-s", "/run/nginx.pid"),
+    "start": ("nginx",),
+}
+NONE = dict.fromkeys(SYSTEMD)
+
+
+@pytest.mark.parametrize(
+    ("systemd", "raw", "resolved"),
+    [
+        (True, {"preset": "nginx"}, SYSTEMD),
+        (False, {"preset": "nginx"}, PLAIN),
+        (True, {"preset": "nginx", "validate": ["mine", "-t"]}, {**SYSTEMD, "validate": ("mine", "-t")}),
+        # A reload of the user's own: systemd's unit would be another process.
+        (True, {"preset": "nginx", "reload": ["mine"]}, {**PLAIN, "reload": ("mine",)}),
+        (
+            True,
+            {"preset": "nginx", "reload": ["mine"], "check": ["c"]},
+            {**PLAIN, "reload": ("mine",), "check": ("c",)},
+        ),
+        (True, {}, NONE),
+        (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
+    ],
+)
+def test_resolve(monkeypatch: pytest.MonkeyPatch, systemd: bool, raw: Any, resolved: Any) -> None:
+    monkeypatch.setattr(services, "systemd_runs", lambda: systemd)
+    assert services.resolve({**service("web"), **raw}) == Service("web", **resolved)
+
+
+def test_systemd_runs() -> None:
+    assert services.systemd_runs() is os.path.isdir("/run/systemd/system")
+
+
+def sh(script: str) -> tuple[str, ...]:
+    return ("sh", "-c", script)
+
+
+def failure(*command: str, what: str = "validate") -> StepError:
+    with pytest.raises(StepError) as caught:
+        services.run(command, what)
+    assert caught.value.code == what + "_failed"
+    return caught.value
+
+
+def test_run_and_its_words(tmp_path: Path) -> None:
+    services.run(sh("exit 0"), "validate")
+    error = failure(*sh("echo out; echo err >&2; exit 3"))
+    assert error.message.endswith("ended with 3: out\nerr") and error.remedy
+    assert failure(*sh("exit 3")).message.endswith("(it said nothing)")
+    assert "ended with -9" in failure(*sh("kill -9 $$")).message
+    assert "there is no program 'no-such-program'" in failure("no-such-program", "-x").message
+    script = tmp_path / "script"
+    script.write_text("not a program")
+    script.chmod(0o755)
+    assert "Exec format error" in failure(str(script)).message
+
+
+def test_what_a_command_says_is_bounded() -> None:
+    error = failure(*sh("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo 'the last word'; exit 1"))
+    assert error.message.endswith("the last word") and len(error.message) < services.WORDS_KEPT + 300
+    assert failure(*sh("printf '\\377\\376 odd'; exit 1")).message.endswith("odd")
+
+
+def test_a_command_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "COMMAND_SECONDS", 0.2)
+    error = failure("sleep", "60", what="reload")
+    assert error.message == "'sleep 60' did not end within 0.2 s" and error.remedy
+
+
+def test_a_daemon_that_it_starts_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(services, "COMMAND_SECONDS", 5.0)
+    start = time.monotonic()
+    services.run(sh(f"sleep 30 & echo $! > {tmp_path}/pid"), "start")
+    took = time.monotonic() - start
+    os.kill(int((tmp_path / "pid").read_text()), 9)
+    assert took < 4
+
+
+def test_a_command_gets_no_input_and_finds_root_s_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    services.run(sh('test "$(cat)" = "" && case "$PATH" in *:/usr/sbin:*) exit 0;; esac; exit 1'), "check")
+    services.run(sh('test "$LC_ALL" = C'), "check")
+
+
+def test_is_running() -> None:
+    assert services.is_running(Service("a"))
+    assert services.is_running(Service("a", check=("true",)))
+    assert not services.is_running(Service("a", check=("false",)))
+    assert not services.is_running(Service("a", check=("no-such-program",)))
+
+
+def noting(folder: Path, name: str, **codes: int) -> Service:
+    """A service whose commands note that they ran, and end with the codes given (else 0)."""
+    return Service(name, **{
+        what: sh(f"echo {name}-{what} >> {folder}/calls; echo words of {name} {what}; exit {codes.get(what, 0)}")
+        for what in ("validate", "reload", "check")
+    })  # fmt: skip
+
+
+def calls(folder: Path) -> list[str]:
+    path = folder / "calls"
+    words = path.read_text().split() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return words
+
+
+def states(settled: services.Settled) -> dict[str, str]:
+    return {name: each["state"] for name, each in settled.states.items()}
+
+
+def test_all_are_validated_before_one_is_reloaded(tmp_path: Path) -> None:
+    settled = services.settle([noting(tmp_path, "a"), noting(tmp_path, "b")], [], 1)
+    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload".split()
+    assert states(settled) == {"a": "reloaded", "b": "reloaded"} and settled.error is None and not settled.rolled_back
+
+
+def test_one_that_does_not_run_is_left_alone(tmp_path: Path) -> None:
+    settled = services.settle([noting(tmp_path, "a", check=3), noting(tmp_path, "b")], [], 1)
+    assert calls(tmp_path) == "a-check b-check b-validate b-reload".split()
+    assert states(settled) == {"a": "not_running", "b": "reloaded"} and settled.error is None
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_a_validation_that_fails(tmp_path: Path, rollback: bool) -> None:
+    gone_back: list[str] = []
+    settled = services.settle(
+        [noting(tmp_path, "a"), noting(tmp_path, "b", validate=2)], [], 1,
+        rollback=(lambda: gone_back.append("back") or ["one file could not be put back"]) if rollback else None,
+    )  # fmt: skip
+    assert states(settled) == {"a": "unchanged", "b": "failed"}
+    assert settled.error is not None and settled.error.code == "validate_failed"
+    message = settled.error.message
+    assert message.startswith("service 'b': 'sh -c ") and "words of b validate" in message
+    assert settled.states["b"]["error"]["code"] == "validate_failed" and settled.rolled_back is rollback
+    assert gone_back == (["back"] if rollback else [])
+    assert ("one file could not be put back; it was failing already before this change" in message) is rollback
+    # Nobody was reloaded, so nobody needs to be again.
+    again = ["a-validate", "b-validate"] if rollback else []
+    assert calls(tmp_path) == ["a-check", "b-check", "a-validate", "b-validate", *again]
+
+
+def test_a_reload_that_fails_lets_all_take_the_old_state(tmp_path: Path) -> None:
+    trio = [noting(tmp_path, "a"), noting(tmp_path, "b", reload=2), noting(tmp_path, "c")]
+    settled = services.settle(trio, [], 1, rollback=list)
+    assert states(settled) == {"a": "reloaded", "b": "failed", "c": "unchanged"}
+    assert settled.error is not None and settled.error.code == "reload_failed" and settled.rolled_back
+    assert calls(tmp_path)[-5:] == ["a-validate", "a-reload", "b-validate", "b-reload", "c-validate"]
+
+
+def target(port: int, pair: Pair, **changes: Any) -> Target:
+    return Target("127.0.0.1", port, "www.example.com", "www", fingerprint_of(pair), **changes)
+
+
+def test_proof(pairs: list[Pair]) -> None:
+    with tls_server(pairs[0]) as address:
+        good, bad = target(address.port, pairs[0]), target(address.port, pairs[1])
+        settled = services.settle([Service("a")], [good, bad], 0.3)
+        assert [each.ours for each in settled.served] == ["live", None] and settled.unproven == [bad]
+        assert settled.error is not None and settled.error.code == "not_served" and settled.error.remedy
+        shown = f"127.0.0.1:{address.port} (SNI www.example.com): it serves another certificate"
+        assert shown in settled.error.message and fingerprint_of(pairs[0])[:16] in settled.error.message
+        start = time.monotonic()
+        settled = services.settle([Service("a")], [target(address.port, pairs[1], required=False)], 30)
+        assert settled.error is None and settled.unproven == [] and time.monotonic() - start < 5
+
+
+def test_the_proof_waits_for_what_comes_later(pairs: list[Pair]) -> None:
+    with tls_server(pairs[0]) as address:
+        port = address.port
+    import socket
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pairs[0].chain, pairs[0].key)
+    ending = threading.Event()
+
+    def late() -> None:
+        ending.wait(0.4)
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            listener.settimeout(5)
+            connection, _peer = listener.accept()
+            try:
+                context.wrap_socket(connection, server_side=True).close()
+            except OSError:
+                connection.close()
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    (served,) = services.prove([target(port, pairs[0])], 5)
+    thread.join()
+    assert served.ours == "live" and served.error is None
+
+
+def test_an_old_pair_that_is_not_served_again_is_told(pairs: list[Pair]) -> None:
+    with tls_server(pairs[2]) as address:
+        wanted = target(address.port, pairs[1], before=fingerprint_of(pairs[0]))
+        settled = services.settle([Service("a", reload=("false",))], [wanted], 0.3, rollback=list)
+    assert settled.error is not None
+    assert f"127.0.0.1:{address.port} does not serve the old certificate again: another one" in settled.error.message
+
+
+def test_without_a_working_old_pair_nothing_goes_back(pairs: list[Pair]) -> None:
+    with tls_server(pairs[2]) as address:
+        wanted = [target(address.port, pairs[1])]
+        settled = services.settle([Service("a")], wanted, 0.2, rollback=list, roll_back_unproven=False)
+    assert settled.error is not None and settled.error.code == "not_served" and not settled.rolled_back
+
+
+def test_addresses() -> None:
+    assert Target("::1", 443, None, "www", "").address == "[::1]:443"
+    assert Target("127.0.0.1", 443, None, "www", "").address == "127.0.0.1:443"
