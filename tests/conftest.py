@@ -15,3 +15,5 @@ from tools import paths, trees
 
 trees.link()
 init_plugin_loader([str(paths.COLLECTIONS)])
+# For Pythons that tests start themselves, with our path and without Ansible's own way to find a collection.
+sys.path.append(str(paths.COLLECTIONS))
