@@ -199,9 +199,9 @@ def test_no_private_key_in_an_answer(installed: OneHost) -> None:
 def test_a_host_that_is_busy(host: OneHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_lock.__wrapped__, "__defaults__", (0.1,))
     with host_lock(str(host.tls), 1):
-        assert host.look_at(host.wish())["error"]["code"] == "busy"
-    # A look with nothing to write waits for nobody.
-    with host_lock(str(host.tls), 1):
+        found = host.look_at(host.wish())
+        assert found["error"]["code"] == "busy" and found["error"]["remedy"] and found["pending"] is None
+        # A look with nothing to write waits for nobody.
         assert host.look_at(host.wish(), prepare="never")["error"] is None
 
 

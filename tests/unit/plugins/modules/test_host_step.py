@@ -1,0 +1,155 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The internal module as Ansible runs it: a process with its arguments on standard input and JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost, fingerprint_of, service
+from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
+
+MODULE = "ansible_collections.fleet.tls.plugins.modules.host_step"
+# What Ansible's own wrapper does: newer versions ask how the arguments are packed.
+START = """
+import runpy, sys
+sys.path[:0] = {path!r}
+try:
+    from ansible.module_utils import basic
+    basic._ANSIBLE_PROFILE = "legacy"
+except ImportError:
+    pass
+sys.argv = ["host_step"]
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+def run(step: Any, request: Any, **changes: Any) -> tuple[int, dict[str, Any], str]:
+    """Exit status, result, and everything that was printed."""
+    arguments = {"step": step, "request": request, **changes}
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(path=[each for each in sys.path if each], module=MODULE)],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip(), done.stderr
+    return done.returncode, json.loads(done.stdout), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Authority(tmp_path_factory.mktemp("ca")).issue("www", "DNS:www.example.com")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> OneHost:
+    return OneHost(tmp_path / "host")
+
+
+def apply_request(host: OneHost, pair: Pair, **changes: Any) -> dict[str, Any]:
+    return {
+        "directory": str(host.tls), "now": 1, "prove_timeout": 1, "defer_proof": False, "keep": 2,
+        "services": [service()], "certificates": [host.install_entry(host.wish(services=["any"]), pair)], **changes,
+    }  # fmt: skip
+
+
+def test_look_and_apply_with_a_secret(host: OneHost, pair: Pair) -> None:
+    wish = host.wish(key={"location": "controller"})
+    status, result, _said = run("look", host.look_request(wish))
+    assert (status, result["changed"]) == (0, False)
+    assert result["answer"]["certificates"]["www"]["generation"] is None and result["answer"]["clock"] > 10**9
+    key = pair.key.read_text()
+    request = apply_request(host, pair)
+    for changed in (True, False):
+        status, result, said = run("apply", request, secrets={"www": key})
+        assert (status, result["changed"]) == (0, changed), said
+        found = result["answer"]["certificates"]["www"]
+        assert (found["generation"], found["installed"], found["error"]) == (1, changed, None)
+        # Nor in what some versions repeat of the arguments.
+        assert not [line for line in key.splitlines()[1:-1] if line in said]
+    assert host.live("privkey.pem").read_text() == key
+
+
+def test_handshake(pair: Pair) -> None:
+    with tls_server(pair) as address:
+        endpoint = {"host": address.host, "port": address.port, "server_name": "www.example.com", "timeout": 5}
+        status, result, _said = run("handshake", {"endpoints": [{**endpoint, "client": None, "alpn": []}]})
+    (found,) = result["answer"]["results"]
+    assert (status, result["changed"], found["error"]) == (0, False, None)
+    assert found["chain"][0].strip() == pair.pem.strip()
+
+
+def test_configure(host: OneHost) -> None:
+    path = host.out / "site.conf"
+    request = {
+        "directory": str(host.tls), "files": [{"path": str(path), "content": "hello\n"}], "services": [service()],
+        "started": False, "missing": "fail", "prove_timeout": 1, "check": False,
+    }  # fmt: skip
+    status, result, _said = run("configure", request)
+    assert (status, result["changed"], result["answer"]["changed_paths"]) == (0, True, [str(path)])
+    assert path.read_text() == "hello\n"
+    assert run("configure", request)[1]["changed"] is False
+
+
+def test_trust(host: OneHost, pair: Pair) -> None:
+    path = host.out / "bundle.pem"
+    request = {
+        "directory": str(host.tls), "anchors": [{"name": "ca", "comment": "a CA", "pem": pair.pem}], "system": False,
+        "bundles": [{"path": str(path), "owner": None, "group": None, "mode": "0644"}], "services": [], "check": False,
+    }  # fmt: skip
+    status, result, _said = run("trust", request)
+    assert (status, result["changed"]) == (0, True) and pair.pem.strip() in path.read_text()
+
+
+def test_check_mode_is_no_reason_to_refuse(host: OneHost) -> None:
+    request = host.look_request(host.wish(), prepare="never")
+    status, result, _said = run("look", request, _ansible_check_mode=True)
+    assert status == 0 and "skipped" not in result and not host.tls.exists()
+
+
+def not_permitted(host: OneHost) -> str:
+    host.tls.write_text("a file")
+    return "io"
+
+
+def name_too_long(host: OneHost) -> str:
+    host.tls = host.folder / ("x" * 300)
+    return "io"
+
+
+@pytest.mark.parametrize("trouble", [not_permitted, name_too_long])
+@pytest.mark.parametrize("step", ["look", "apply"])
+def test_trouble_of_the_whole_host_is_an_answer(host: OneHost, pair: Pair, trouble: Any, step: str) -> None:
+    code = trouble(host)
+    request = host.look_request(host.wish()) if step == "look" else apply_request(host, pair)
+    status, result, said = run(step, request, secrets={"www": pair.key.read_text()})
+    assert (status, result["changed"]) == (0, False) and "Traceback" not in said
+    error = result["answer"].get("error") or result["answer"]["certificates"]["www"]["error"]
+    assert error["code"] == code and str(host.tls) in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"step": "no-such-step", "request": {}}, "value of step must be one of"),
+        ({"step": "look", "request": None}, "request"),
+        ({"step": None, "request": {}}, "step"),
+    ],
+)
+def test_arguments_of_another_form(arguments: Any, words: str) -> None:
+    status, result, _said = run(**arguments)
+    assert status == 1 and result["failed"] and words in result["msg"]
+
+
+def test_the_answer_says_what_was_installed(host: OneHost, pair: Pair) -> None:
+    _status, result, _said = run("apply", apply_request(host, pair), secrets={"www": pair.key.read_text()})
+    assert result["answer"]["services"] == {"any": {"state": "reloaded", "error": None}}
+    _status, result, _said = run("look", host.look_request(host.wish(services=["any"])))
+    found = result["answer"]["certificates"]["www"]
+    assert found["manifest"]["fingerprint"] == fingerprint_of(pair) and found["manifest"]["settled"] == 1
