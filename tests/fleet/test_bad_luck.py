@@ -23,7 +23,7 @@ from tools.playbook import PlaybookResult, run_playbook
 PAGE = 4096
 FULL = "dd if=/dev/zero of=/etc/fleet-tls/filler bs={0} count={1}"
 CLOCKS = {"tomorrow": "+1d", "yesterday": "-1d"}
-WRAPPER = "#!/bin/sh\nexec faketime -f {0} /usr/bin/python3 \"$@\"\n"
+WRAPPER = '#!/bin/sh\nexec faketime -f {0} /usr/bin/python3 "$@"\n'
 PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.certificates"]}]
 
 
@@ -45,12 +45,18 @@ class Bench:
             "tls_trust_system": False,
         }
 
-    def run(self, playbook: str | Path = "", changes: dict[str, dict[str, Any]] | None = None, *args: str) -> PlaybookResult:
+    def run(
+        self, playbook: str | Path = "", changes: dict[str, dict[str, Any]] | None = None, *args: str
+    ) -> PlaybookResult:
         """The role certificates, or another playbook, on all hosts, or on those of ``changes`` with changed variables."""
         play = self.folder / "play.yml"
         play.write_text(json.dumps(PLAY))
         known = self.fleet.host_vars()
-        hosts = {name: {**values, **(changes or {}).get(name, {})} for name, values in known.items() if not changes or name in changes}
+        hosts = {
+            name: {**values, **(changes or {}).get(name, {})}
+            for name, values in known.items()
+            if not changes or name in changes
+        }
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": self.variables()}}))
         return run_playbook(playbook or play, inventory, args=args)
@@ -90,7 +96,16 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     yield one
     fleet.exec("deb11", ["umount", "/etc/fleet-tls"])
     for host in fleet.addresses:
-        fleet.exec(host, ["rm", "-rf", "/etc/fleet-tls", "/etc/nginx/conf.d/zz-fleet-tls.conf", *(f"/root/{name}" for name in CLOCKS)])
+        fleet.exec(
+            host,
+            [
+                "rm",
+                "-rf",
+                "/etc/fleet-tls",
+                "/etc/nginx/conf.d/zz-fleet-tls.conf",
+                *(f"/root/{name}" for name in CLOCKS),
+            ],
+        )
         fleet.exec(host, ["systemctl", "stop", "nginx"])
 
 

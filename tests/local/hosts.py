@@ -110,7 +110,10 @@ class Site:
         """What is wrong with the live pair, None: nothing. openssl is asked, none of our own code."""
         try:
             key = public_key("pkey", "-pubout", "-in", str(self.live / "privkey.pem"))
-            leaves = {public_key("x509", "-noout", "-pubkey", "-in", str(self.live / f"{name}.pem")) for name in ("cert", "fullchain")}
+            leaves = {
+                public_key("x509", "-noout", "-pubkey", "-in", str(self.live / f"{name}.pem"))
+                for name in ("cert", "fullchain")
+            }
         except subprocess.CalledProcessError as error:
             return str(error.stderr)
         return None if leaves == {key} else "key and certificate do not belong together"

@@ -44,7 +44,9 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Hosts:
 @pytest.fixture(scope="module")
 def result(hosts: Hosts) -> PlaybookResult:
     changes = {
-        name: {"tls_certificates": [hosts[name].certificate(name="before", services=[]), hosts[name].certificate(**wrong)]}
+        name: {
+            "tls_certificates": [hosts[name].certificate(name="before", services=[]), hosts[name].certificate(**wrong)]
+        }
         for name, (wrong, _message, _remedy) in CASES.items()
     }
     changes["same-name"] = {"tls_certificates": [hosts["same-name"].certificate(services=[])] * 2}

@@ -19,7 +19,6 @@ from local.hosts import Hosts, Site, entry, ledger, message, serving
 from tools.playbook import PlaybookResult
 
 P384 = {"private_key": {"algorithm": "ecdsa-p384"}}
-FORCE = {"force": True}
 
 
 def remove(name: str) -> Callable[[Path], None]:
@@ -32,6 +31,10 @@ def remove(name: str) -> Callable[[Path], None]:
 
 def truncate(name: str) -> Callable[[Path], None]:
     return lambda store: (store / name).write_text((store / name).read_text()[:150])
+
+
+def spoil_ledger(store: Path) -> None:
+    (store / "ledger.sqlite3").write_text("no database, but long enough to be taken for one\n" * 20)
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,58 @@ class Case:
 
 
 CASES = {
-    "wrong-passphrase": Case(("wrong passphrase for the store",), "ive the passphrase the store was made with", passphrase="not the one it was"),
+    "wrong-passphrase": Case(
+        ("wrong passphrase for the store",),
+        "ive the passphrase the store was made with",
+        passphrase="not the one it was",
+    ),
     "no-passphrase": Case(("needs its passphrase",), "et tls_store.passphrase, best from Ansible Vault", passphrase=""),
-    "no-key": Case(("the private key 'ca/internal/issuing-1.key' is not in the store",), "estore it from the store's backup", remove("ca/internal/issuing-1.key")),
-    "half-a-key": Case(("the private key 'ca/internal/issuing-1.key'", "is damaged"), "estore it from the store's backup", truncate("ca/internal/issuing-1.key")),
-    "no-ca": Case(("it was issued by 'internal', but that issuer has no CA in the store",), "restore the store from its backup", remove("ca/internal")),
-    "half-a-root": Case(("'ca/internal/root-1.pem' in the store", "missing or damaged"), "estore it from the store's backup", truncate("ca/internal/root-1.pem")),
-    "no-ledger": Case(("the ledger is damaged",), "estore it from the store's backup", lambda store: (store / "ledger.sqlite3").write_text("no database, but long enough to be taken for one\n" * 20)),
-    "too-long": Case(("of 'internal' expires on 20", "before the certificate would (4000d from now)"), "horten the certificate's duration", wish={"duration": "4000d", **P384}),
-}  # fmt: skip
+    "no-key": Case(
+        ("the private key 'ca/internal/issuing-1.key' is not in the store",),
+        "estore it from the store's backup",
+        remove("ca/internal/issuing-1.key"),
+    ),
+    "half-a-key": Case(
+        ("the private key 'ca/internal/issuing-1.key'", "is damaged"),
+        "estore it from the store's backup",
+        truncate("ca/internal/issuing-1.key"),
+    ),
+    "no-ca": Case(
+        ("it was issued by 'internal', but that issuer has no CA in the store",),
+        "restore the store from its backup",
+        remove("ca/internal"),
+    ),
+    "half-a-root": Case(
+        ("'ca/internal/root-1.pem' in the store", "missing or damaged"),
+        "estore it from the store's backup",
+        truncate("ca/internal/root-1.pem"),
+    ),
+    "no-ledger": Case(("the ledger is damaged",), "estore it from the store's backup", spoil_ledger),
+    "too-long": Case(
+        ("of 'internal' expires on 20", "before the certificate would (4000d from now)"),
+        "horten the certificate's duration",
+        wish={"duration": "4000d", **P384},
+    ),
+}
 NEW = {
-    "new-host": Case(("has issued with the CA 'internal', but the CA itself is missing",), "estore ca/internal/ from the store's backup", remove("ca/internal")),
-    "dead-root": Case(("the root of the CA 'brief' has expired on 20",), "set up a new CA under another issuer name", wish={"issuer": "brief"}),
-    "short-passphrase": Case(("shorter than 12 characters",), "openssl rand -base64 32", lambda store: shutil.rmtree(store), passphrase="short"),
-}  # fmt: skip
-# The issuing CA's own certificate and key: four seconds, enough for the first certificate, and over when they are needed again.
+    "new-host": Case(
+        ("has issued with the CA 'internal', but the CA itself is missing",),
+        "estore ca/internal/ from the store's backup",
+        remove("ca/internal"),
+    ),
+    "dead-root": Case(
+        ("the root of the CA 'brief' has expired on 20",),
+        "set up a new CA under another issuer name",
+        wish={"issuer": "brief"},
+    ),
+    "short-passphrase": Case(
+        ("shorter than 12 characters",),
+        "openssl rand -base64 32",
+        lambda store: shutil.rmtree(store),
+        passphrase="short",
+    ),
+}
+# Long enough for a first certificate, and over when it is needed again.
 BRIEF = {"type": "ca", "duration": "1s", "issuing_duration": "2s", "root_duration": "3s"}
 
 
@@ -80,9 +120,14 @@ class Runs:
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     hosts = Hosts(tmp_path_factory.mktemp("ca"), {name: ["www"] for name in (*CASES, *NEW, "good")})
     worked = [hosts[name] for name in (*CASES, "good")]
-    brief = {"tls_certificates": [hosts["dead-root"].certificate(issuer="brief", services=[])], "tls_directory": str(hosts.folder / "x")}
+    brief = {
+        "tls_certificates": [hosts["dead-root"].certificate(issuer="brief", services=[])],
+        "tls_directory": str(hosts.folder / "x"),
+    }
     first = {site.host: {"tls_certificates": [site.certificate(services=[])]} for site in worked}
-    hosts.play({**first, "dead-root": brief}, issuers={"internal": {"type": "ca", "duration": "30d"}, "brief": BRIEF}).check()
+    hosts.play(
+        {**first, "dead-root": brief}, issuers={"internal": {"type": "ca", "duration": "30d"}, "brief": BRIEF}
+    ).check()
     time.sleep(3)
     with serving(*worked):
         hosts.play({site.host: {} for site in worked}).check()
@@ -114,7 +159,9 @@ def runs(hosts: Hosts) -> Runs:
     rows = len(ledger(hosts.store))
     noop = hosts.play({name: variables(name) for name in ("wrong-passphrase", "no-passphrase", "no-key", "no-ca")})
     changed = {name: variables(name, **case.wish) for name, case in cases.items() if name not in NEW}
-    changed.update({name: variables(name, **(case.wish if case.wish is not P384 else {})) for name, case in NEW.items()})
+    changed.update(
+        {name: variables(name, **(case.wish if case.wish is not P384 else {})) for name, case in NEW.items()}
+    )
     issuers = {"internal": {"type": "ca", "duration": "30d"}, "brief": BRIEF}
     due = hosts.play({**changed, "good": {"tls_certificates": [hosts["good"].certificate(**P384)]}}, issuers=issuers)
     return Runs(served, files, noop, due, rows)

@@ -180,7 +180,9 @@ def test_one_issuance_for_each_pending_key(hosts: Hosts, outcome: Outcome) -> No
     assert outcome.again.rc == 0
     before = ledger(hosts.store)
     pending = {path.parent.name for path in (hosts["probe"].tls / "pending").glob("*/request.json")}
-    signed = {row["certificate"] for row in before if row["certificate"] in pending and row["request_id"] in requests(hosts)}
+    signed = {
+        row["certificate"] for row in before if row["certificate"] in pending and row["request_id"] in requests(hosts)
+    }
     forced = hosts.play(force=sorted(pending)).check()
     rows = ledger(hosts.store)
     assert forced.stats["web"]["changed"] == (1 if pending else 0)

@@ -34,12 +34,30 @@ class Case:
 
 
 CASES = {
-    "typo": Case(("service 'nginx-typo'", 'unknown directive "server_tokenz"', "extra-typo.conf:1", "orrect what it complains about"), trouble=typo),
-    "reload-fails": Case(("service 'nginx-reload-fails'", "'false' ended with 1", "then run again"), {"reload": ["false"]}),
-    "no-program": Case(("there is no program 'no-such-program'", "nstall it or correct the command"), {"reload": ["no-such-program", "-x"]}),
-    "reload-does-nothing": Case(("not served after 2 s at 127.0.0.1:", "another certificate", "heck that the service runs"), {"reload": ["true"]}),
-    "copy-elsewhere": Case(("not served after 2 s at 127.0.0.1:", "another certificate", "uses this certificate"), copy=True),
-}  # fmt: skip
+    "typo": Case(
+        (
+            "service 'nginx-typo'",
+            'unknown directive "server_tokenz"',
+            "extra-typo.conf:1",
+            "orrect what it complains about",
+        ),
+        trouble=typo,
+    ),
+    "reload-fails": Case(
+        ("service 'nginx-reload-fails'", "'false' ended with 1", "then run again"), {"reload": ["false"]}
+    ),
+    "no-program": Case(
+        ("there is no program 'no-such-program'", "nstall it or correct the command"),
+        {"reload": ["no-such-program", "-x"]},
+    ),
+    "reload-does-nothing": Case(
+        ("not served after 2 s at 127.0.0.1:", "another certificate", "heck that the service runs"),
+        {"reload": ["true"]},
+    ),
+    "copy-elsewhere": Case(
+        ("not served after 2 s at 127.0.0.1:", "another certificate", "uses this certificate"), copy=True
+    ),
+}
 
 
 @dataclass(frozen=True)

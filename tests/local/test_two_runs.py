@@ -43,7 +43,10 @@ def test_first_issue_then_rotation(hosts: Hosts) -> None:
     assert [run.rc for run in first] == [0, 0], "\n".join(run.stdout for run in first)
     assert_each_key_signed_once(hosts)
     # One CA, whoever made it.
-    assert sorted(path.name for path in (hosts.store / "ca" / "internal").glob("*.pem")) == ["issuing-1.pem", "root-1.pem"]
+    assert sorted(path.name for path in (hosts.store / "ca" / "internal").glob("*.pem")) == [
+        "issuing-1.pem",
+        "root-1.pem",
+    ]
     fingerprints = {row["fingerprint"] for row in ledger(hosts.store)}
     assert {site.on_disk() for site in hosts} <= fingerprints
 
