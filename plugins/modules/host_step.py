@@ -92,6 +92,8 @@ def main() -> None:
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
+        # Keeps requests, which may hold whole configuration files, out of the host's system log.
+        no_log=True,
     )
     try:
         changed, answer = run_step(module.params["step"], module.params["request"], module.params["secrets"])
@@ -100,7 +102,8 @@ def main() -> None:
     except OSError as error:
         found = from_os_error(error, "step {0}".format(module.params["step"]))
         changed, answer = False, {"error": found.as_answer()}
-    module.exit_json(changed=changed, answer=answer)
+    # Without this the whole request would travel back.
+    module.exit_json(changed=changed, answer=answer, invocation={})
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ class TlsAction(ActionBase):
         answer = result.get("answer")
         if result.get("failed") or not isinstance(answer, Mapping):
             text = str(result.get("msg") or "the host gave no answer").strip()
-            detail = str(result.get("module_stderr") or "").strip()
+            # A crash is told in one or the other, depending on the release of ansible-core.
+            detail = str(result.get("module_stderr") or result.get("exception") or "").strip()
             raise HostError(
                 f"step '{step}' failed: {text}" + (f" ({detail[-500:]})" if detail else ""),
                 remedy="run with -vvv to see what Python on the host says",
