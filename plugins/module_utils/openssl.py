@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 
 SECONDS = 120.0
+WORDS_KEPT = 600
 
 KEY_OPTIONS: dict[str, tuple[str, ...]] = {
     "ecdsa-p256": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:named_curve"),
@@ -64,10 +65,17 @@ def call(arguments: Sequence[str], data: bytes = b"") -> bytes:
             check=False,
         )
     except (subprocess.TimeoutExpired, OSError) as error:
-        raise StepError("openssl_failed", "openssl {0}: {1}".format(arguments[0], error)) from None
+        raise StepError(
+            "openssl_failed", "openssl {0}: {1}".format(arguments[0], error), "see what keeps it on the host"
+        ) from None
     if ended.returncode != 0:
-        words = ended.stderr.decode(errors="replace").strip()[-400:]
-        raise StepError("openssl_failed", "openssl {0}: {1}".format(arguments[0], words or "failed"))
+        # Its first line is for people, the last ones are for its authors.
+        words = ended.stderr.decode(errors="replace").strip()[:WORDS_KEPT]
+        raise StepError(
+            "openssl_failed",
+            "openssl {0}: {1}".format(arguments[0], words or "it ended with {0}".format(ended.returncode)),
+            "see whether 'openssl {0}' works on the host".format(arguments[0]),
+        )
     return ended.stdout
 
 
