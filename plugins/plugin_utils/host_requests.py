@@ -64,7 +64,6 @@ def apply_request(
         "prove_timeout": settings.prove_timeout,
         "defer_proof": settings.defer_proof,
         "keep": GENERATIONS_KEPT,
-        "check": settings.check_mode,
         "services": service_requests(services, entries),
         "certificates": list(entries),
     }

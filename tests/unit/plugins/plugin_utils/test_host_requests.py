@@ -84,7 +84,7 @@ def test_apply() -> None:
     repair = repair_entry(SPEC.certificates[1], {"request_id": "request-0002"})
     request = apply_request([install, repair], SPEC.services, Settings(defer_proof=True, prove_timeout=7.5), NOW)
     assert {key: value for key, value in request.items() if key not in ("services", "certificates")} == {
-        "directory": "/etc/fleet-tls", "now": MOMENT, "prove_timeout": 7.5, "defer_proof": True, "keep": 2, "check": False
+        "directory": "/etc/fleet-tls", "now": MOMENT, "prove_timeout": 7.5, "defer_proof": True, "keep": 2
     }  # fmt: skip
     assert install["action"] == "install" and install["chain"] == [to_pem(leaf), to_pem(root.certificate)]
     assert install["manifest"] == {
