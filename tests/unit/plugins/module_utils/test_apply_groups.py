@@ -167,6 +167,14 @@ def test_an_output_moves_from_one_certificate_to_another(
     assert [each["drift"] for each in host.look(*wishes).values()] == [[], []]
 
 
+def test_without_services_it_is_settled_by_the_next_run(host: OneHost, pairs: list[Pair]) -> None:
+    """After a kill between swap and record; that something was recorded is a change, once."""
+    host.install(host.wish(), pairs[0])
+    path = host.live("manifest.json")
+    path.write_text(path.read_text().replace('"settled"', '"not-settled"'))
+    assert [host.repair(host.wish())[0] for _time in range(2)] == [True, False]
+
+
 def test_generations_kept(host: OneHost, pairs: list[Pair]) -> None:
     for pair in pairs:
         host.install(host.wish(), pair, keep=3)
