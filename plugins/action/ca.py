@@ -26,20 +26,17 @@ class ActionModule(TlsAction):
             name = one_of(options["issuer"], issuers, "issuer")
             issuers = {name: issuers[name]}
         needed = {name: text for name, issuer in issuers.items() if (text := issuer.unprepared(self.now()))}
-        waiting: dict[str, str] = {}
+        waiting = [text for issuer in issuers.values() if (text := issuer.waits_for(self.now()))]
         if not self._task.check_mode:
             for name in needed:
                 issuers[name].prepare(self.now())
-            # An issuer may let it wait, as long as it can issue: where its root key is kept elsewhere, for instance.
-            waiting = {name: text for name in needed if (text := issuers[name].unprepared(self.now()))}
-            needed = {name: text for name, text in needed.items() if name not in waiting}
         result: dict[str, Any] = {
             "changed": bool(needed),
             "prepared": needed,
             "issuers": {name: self.shown(issuer) for name, issuer in issuers.items()},
         }
         if waiting:
-            result["warnings"] = [f"{text}, as soon as its root key is in the store" for text in waiting.values()]
+            result["warnings"] = waiting
         if self._task.diff and needed:
             result["diff"] = [
                 {"before": "", "after": f"{text}\n", "after_header": name} for name, text in needed.items()

@@ -19,7 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_dire
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
 # What nearly everybody uses; see preload().
@@ -46,7 +46,7 @@ class ActionModule(TlsAction):
         refuse_own_directory(spec, directory)
         settings = Settings(
             directory=directory,
-            force=parse_force(options["force"], spec),
+            force=parse_force(options["force"]),
             defer_proof=options["defer_proof"],
             prove_timeout=options["prove_timeout"],
             check_mode=bool(self._task.check_mode),
@@ -68,14 +68,13 @@ class ActionModule(TlsAction):
         return result
 
 
-def parse_force(value: Any, spec: HostSpec) -> bool | tuple[str, ...]:
+def parse_force(value: Any) -> bool | tuple[str, ...]:
     """``force``: a boolean, or the names of certificates of this or of other hosts.
 
     :raises SpecError: neither.
     """
     if isinstance(value, (list, tuple)):
-        names = tuple(str(name) for name in value)
-        return tuple(certificate.name for certificate in spec.certificates if certificate.name in names)
+        return tuple(str(name) for name in value)
     if str(value).lower() in ("true", "yes", "on", "1"):
         return True
     if str(value).lower() in ("false", "no", "off", "0", "none", ""):

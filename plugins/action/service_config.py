@@ -34,7 +34,7 @@ class ActionModule(TlsAction):
             "required": True,
             "mutually_exclusive": [SOURCES],
             "options": {
-                "path": {"type": "path", "required": True},
+                "path": {"type": "str", "required": True},
                 **{source: {"type": "str"} for source in SOURCES},
                 "vars": {"type": "dict", "default": {}},
                 "owner": {"type": "str"},

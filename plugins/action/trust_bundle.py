@@ -33,7 +33,7 @@ class ActionModule(TlsAction):
             "elements": "dict",
             "default": [],
             "options": {
-                "path": {"type": "path", "required": True},
+                "path": {"type": "str", "required": True},
                 "owner": {"type": "str"},
                 "group": {"type": "str"},
                 "mode": {"type": "raw", "default": "0644"},

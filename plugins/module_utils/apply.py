@@ -41,7 +41,7 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
     states: dict[str, dict[str, Any]] = {}
     with host_lock(request["directory"]):
         staged = []
-        claimed = frozenset(output["path"] for entry in request["certificates"] for output in entry["outputs"])
+        claimed = frozenset(request["claimed"])
         for entry in request["certificates"]:
             try:
                 staged.append(stage(request["directory"], entry, secrets.get(entry["name"]), claimed))
@@ -85,27 +85,31 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
     """Swap and settle certificates that hang together; the services' states go into ``states``."""
     targets = group_targets(group, request)
     # A first pair has nothing before it: it stays, whatever the services say, and the next run goes on from there.
-    restorable = [each for each in group.staged if each.transaction.staged and os.path.lexists(each.layout.live)]
+    restorable = [each for each in group.staged if each.can_go_back]
+    settled = Settled()
     try:
         for each in group.staged:
             each.transaction.swap()
+        if needs_services(group, targets):
+            was_live = old_fingerprints(group)
+            settled = settle(
+                group.services,
+                targets,
+                request["prove_timeout"],
+                rollback=(lambda: go_back(restorable)) if restorable else None,
+                # Going back helps only where the old pair was being served.
+                roll_back_unproven=any(target.before in was_live.get(target.certificate, ()) for target in targets),
+            )
+            states.update(settled.states)
+        else:
+            settled.served = look_at(targets)
     except StepError as error:
         error.message = "; ".join([error.message, *undo(group.staged)])
         return {each.name: outcome(each.previous, error=error) for each in group.staged}
-    settled = Settled()
-    if needs_services(group, targets):
-        was_live = old_fingerprints(group)
-        settled = settle(
-            group.services,
-            targets,
-            request["prove_timeout"],
-            rollback=(lambda: undo(restorable)) if restorable else None,
-            # Going back helps only where the old pair was being served.
-            roll_back_unproven=any(target.before in was_live.get(target.certificate, ()) for target in targets),
-        )
-        states.update(settled.states)
-    else:
-        settled.served = look_at(targets)
+    except BaseException:
+        # Whatever it is, nothing unchecked may stay live.
+        undo(group.staged)
+        raise
     return {
         each.name: conclude(each, settled, targets, request, gone_back=settled.rolled_back and each in restorable)
         for each in group.staged
@@ -115,6 +119,11 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
 def undo(staged: Sequence[Staged]) -> list[str]:
     """Everything back as it was; the pending keys stay, for the next run. What could not be put back, for people."""
     return [text for each in reversed(staged) for text in each.discard()]
+
+
+def go_back(staged: Sequence[Staged]) -> list[str]:
+    """The way back from a state that the services did not take. What could not be put back, for people."""
+    return [text for each in reversed(staged) for text in each.go_back()]
 
 
 def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
@@ -144,7 +153,8 @@ def known_fingerprints(each: Staged) -> set[str]:
 
 def old_fingerprints(group: Group) -> dict[str, set[str]]:
     """What each new pair takes the place of."""
-    return {each.name: known_fingerprints(each) for each in group.staged if each.installs}
+    changing = [each for each in group.staged if each.installs or each.fallback is not None]
+    return {each.name: known_fingerprints(each) - {str(each.manifest["fingerprint"])} for each in changing}
 
 
 def needs_services(group: Group, targets: Sequence[Target]) -> bool:
@@ -162,7 +172,8 @@ def conclude(
     unproven = any(target.explicit and served.fingerprint != target.expected for target, served in mine)
     error = settled.error
     if gone_back:
-        return outcome(each.previous, rolled_back=True, proof=proof, unproven=unproven, error=error)
+        back_at = each.previous if each.fallback is None else each.fallback
+        return outcome(back_at, rolled_back=True, proof=proof, unproven=unproven, error=error)
     reloaded = not settled.rolled_back and any(state["state"] == "reloaded" for state in settled.states.values())
     changed = each.installs or bool(each.repaired) or bool(each.transaction.done) or reloaded
     if error is None and not unproven and not each.manifest.get("settled"):

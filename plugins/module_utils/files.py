@@ -243,7 +243,8 @@ class Transaction:
                     else:
                         remove_if_there(path)
             for directory in {os.path.dirname(path) for path in self.done}:
-                sync_directory(directory)
+                with self.translated(directory):
+                    sync_directory(directory)
         except StepError as error:
             error.message = "; ".join([error.message, *self.rollback()])
             raise

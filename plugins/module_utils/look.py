@@ -122,7 +122,11 @@ def prepare(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
     try:
         with host_lock(request["directory"]):
             for entry in chosen:
-                prepare_certificate(Layout(request["directory"], entry["name"]), entry, found[entry["name"]])
+                layout, answer = Layout(request["directory"], entry["name"]), found[entry["name"]]
+                # Another run may have installed it while this one waited for the lock.
+                answer.update({**look_at_certificate(layout, entry), "served": answer["served"]})
+                if is_chosen(request, entry, answer):
+                    prepare_certificate(layout, entry, answer)
     except StepError as error:
         # It concerns these only: what is not due needs no lock.
         for entry in chosen:

@@ -52,8 +52,9 @@ class Staged:
 
     :param manifest: of the generation that is, or will be, live.
     :param previous: number of the generation that was live before.
-    :param claimed: the paths of all outputs that any certificate of the request wants.
+    :param claimed: the paths of all outputs that any certificate of the host wants.
     :param repaired: what was put right, for people.
+    :param fallback: of a live pair that no service has taken yet (its run was killed), the generation they took last.
     """
 
     entry: dict[str, Any]
@@ -65,6 +66,7 @@ class Staged:
     claimed: frozenset[str] = frozenset()
     transaction: Transaction = field(default_factory=Transaction)
     repaired: list[str] = field(default_factory=list)
+    fallback: int | None = None
 
     @property
     def name(self) -> str:
@@ -75,6 +77,28 @@ class Staged:
     def folder(self) -> str:
         """The directory of its generation."""
         return self.layout.generation(self.number)
+
+    @property
+    def can_go_back(self) -> bool:
+        """Whether there is an earlier state that worked; asked before anything is swapped."""
+        return self.fallback is not None or (bool(self.transaction.staged) and os.path.lexists(self.layout.live))
+
+    def go_back(self) -> list[str]:
+        """To the state that worked; of a pair whose run was killed before it was taken, to the one before it.
+
+        :returns: what could not be put back, for people.
+        """
+        failed = self.discard()
+        if self.fallback is not None:
+            back = Transaction()
+            try:
+                back.relink(self.layout.live, self.layout.target(self.fallback))
+                back.swap()
+            except StepError as error:
+                return [*failed, error.message]
+            back.commit()
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return failed
 
     def discard(self) -> list[str]:
         """Undo it all; a generation that was made for this leaves again. The pending key stays.
@@ -92,7 +116,7 @@ def stage(directory: str, entry: dict[str, Any], secret: str | None, claimed: fr
     """Stage what an apply's entry asks for.
 
     :param secret: the private key (PEM) where the controller made it.
-    :param claimed: the paths of all outputs that any certificate of the request wants.
+    :param claimed: the paths of all outputs that any certificate of the host wants.
     :raises StepError: nothing was changed then.
     """
     layout = Layout(directory, entry["name"])
@@ -196,7 +220,9 @@ def stage_repair(
 ) -> Staged:
     """Put modes, owners, links and outputs of the live generation right."""
     own = {**manifest, "outputs": dict(manifest["outputs"])}
-    staged = Staged(entry, layout, live, own, live, installs=False, claimed=claimed)
+    staged = Staged(
+        entry, layout, live, own, live, installs=False, claimed=claimed, fallback=taken_before(layout, live)
+    )
     folder = staged.folder
     try:
         for name in (PRIVKEY, *PUBLIC_FILES):
@@ -219,6 +245,14 @@ def stage_repair(
         staged.discard()
         raise
     return staged
+
+
+def taken_before(layout: Layout, live: int) -> int | None:
+    """The newest generation before ``live`` that services took, where ``live`` itself they did not; else None."""
+    if (layout.manifest(live) or {}).get("settled"):
+        return None
+    taken = [number for number in layout.numbers() if number < live and (layout.manifest(number) or {}).get("settled")]
+    return max(taken, default=None)
 
 
 def repair_outputs(staged: Staged, contents: dict[str, bytes]) -> None:

@@ -25,7 +25,8 @@ STORE_OPTIONS: dict[str, Any] = {
     "store": {"type": "dict", "required": True},
     "issuers": {"type": "dict", "required": True},
 }
-DIRECTORY_OPTION: dict[str, Any] = {"directory": {"type": "path", "default": "/etc/fleet-tls"}}
+# No "path": that type would expand ~ and variables here, and this path is the host's.
+DIRECTORY_OPTION: dict[str, Any] = {"directory": {"type": "str", "default": "/etc/fleet-tls"}}
 PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "float", "default": 15.0}}
 
 

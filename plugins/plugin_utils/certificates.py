@@ -39,7 +39,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Is
 from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Verdict, judge
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import ControllerKey, controller_key, parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, fingerprint, key_id
 
 Step = Callable[..., Mapping[str, Any]]
 
@@ -106,9 +106,12 @@ class Run:
         self.see("never" if self.settings.check_mode else "auto")
         for each in self.progress.values():
             self.guard(each, self.reach_verdict)
+        due = [each for each in self.progress.values() if each.verdict.due and not each.error]
+        for each in due:
+            self.guard(each, self.check_clock)
         if self.settings.check_mode:
             return self
-        due = [each for each in self.progress.values() if each.verdict.due and not each.error]
+        due = [each for each in due if not each.error]
         if due:
             self.request_keys(due)
             self.issue([each for each in due if not each.error])
@@ -165,25 +168,44 @@ class Run:
             forced=self.settings.forces(each.spec.name),
             advice=advice,
         )
-        if each.found.leaf is not None and not anchors and named == issuer.name:
-            raise CertificateError(
-                f"it was issued by '{named}', but that issuer has no CA in {issuer.store.describe()}",
-                remedy="check tls_store, or restore the store from its backup; where it is lost, set up a CA under another"
-                " issuer name; the certificate was kept as it is",
+        if named == issuer.name and not self.settings.forces(each.spec.name):
+            self.refuse_another_store(each, issuer, anchors)
+
+    def refuse_another_store(self, each: Progress, issuer: Issuer, anchors: Sequence[x509.Certificate]) -> None:
+        """A run with the wrong store must not replace the CA of a fleet by one of the same name that it just made.
+
+        :raises CertificateError: the present certificate is from this issuer by name, but not by this store.
+        """
+        leaf = each.found.leaf
+        stranger = not anchors or any(reason.code == "chain_untrusted" for reason in each.verdict.reasons)
+        if (
+            leaf is None
+            or not stranger
+            or any(row.fingerprint == fingerprint(leaf) for row in issuer.store.issuances())
+        ):
+            return
+        what = "has another CA" if anchors else "has no CA"
+        raise CertificateError(
+            f"it was issued by '{issuer.name}', but that issuer {what} in {issuer.store.describe()}, which never issued it",
+            remedy="check tls_store, or restore the store from its backup; where that is lost, name the certificate in"
+            " tls_force to have it issued anew; it was kept as it is",
+        )
+
+    def check_clock(self, each: Progress) -> None:
+        """:raises HostError: the host's clock is too far off for a new certificate."""
+        if abs(self.skew) > CLOCK_TOLERANCE:
+            direction = "ahead of" if self.skew > 0 else "behind"
+            raise HostError(
+                f"the host's clock is {abs(self.skew) / 3600:.1f} h {direction} the controller's:"
+                " a new certificate's dates would be wrong for it",
+                code="clock",
+                remedy="set the clock (timedatectl, chronyc makestep) and run again; what is installed was kept",
             )
 
     def request_keys(self, due: Sequence[Progress]) -> None:
         """See to it that every due certificate has a key and a CSR, with one more look where the host made none."""
         for each in due:
-            if abs(self.skew) > CLOCK_TOLERANCE:
-                direction = "ahead of" if self.skew > 0 else "behind"
-                each.error = HostError(
-                    f"the host's clock is {abs(self.skew) / 3600:.1f} h {direction} the controller's:"
-                    " a new certificate's dates would be wrong for it",
-                    code="clock",
-                    remedy="set the clock (timedatectl, chronyc makestep) and run again; what is installed was kept",
-                )
-            elif each.spec.private_key.location == "controller":
+            if each.spec.private_key.location == "controller":
                 self.guard(each, self.make_controller_key)
         unprepared = [
             each.spec.name
@@ -275,7 +297,7 @@ class Run:
                 entries.append(repair_entry(each.spec, each.found.manifest))
         if not entries:
             return
-        answer = self.apply(apply_request(entries, self.spec.services, self.settings, self.now), secrets)
+        answer = self.apply(apply_request(entries, self.spec, self.settings, self.now), secrets)
         services = answer.get("services")
         self.services = services if isinstance(services, Mapping) else {}
         outcomes = answer.get("certificates")
@@ -299,6 +321,9 @@ class Run:
         found = []
         if abs(self.skew) > CLOCK_WARNING:
             found.append(f"{self.host}: the clock is {self.skew:+.0f} s off the controller's")
+        strangers = () if isinstance(self.settings.force, bool) else set(self.settings.force) - set(self.progress)
+        if strangers:
+            found.append(f"{self.host}: force: no certificate here is called {', '.join(sorted(strangers))}")
         for name, each in self.progress.items():
             found += [f"{self.host}: certificate '{name}': {note}" for note in each.notes if not each.error]
         return found

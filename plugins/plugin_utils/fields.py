@@ -86,9 +86,9 @@ def parse_mode(value: Any, *, secret: bool) -> str:
         bits = -1
     if isinstance(value, bool) or not 0 <= bits <= 0o777:
         raise SpecError(f"mode: '{value}' is not a file mode", remedy='write four octal digits in quotes, "0640"')
-    if secret and bits & 0o007:
+    if secret and bits & 0o027:
         raise SpecError(
-            f"mode: {bits:04o} lets everybody at a private key",
+            f"mode: {bits:04o} lets more than its owner and readers of its group at a private key",
             remedy='use "0600", or "0640" with a group',
         )
     return f"{bits:04o}"

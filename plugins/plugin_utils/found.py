@@ -221,8 +221,8 @@ def misshapen(error: Exception, certificate: str) -> HostError:
 
 
 def shortened(value: Any) -> str:
-    """A host's text, cut where it is longer than anybody reads."""
-    text = str(value)
+    """A host's text as one line that plays no tricks on a terminal, cut where it is longer than anybody reads."""
+    text = "".join(character if character.isprintable() else " " for character in str(value))
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import Service
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, seconds, serial_text, to_pem
 
 if TYPE_CHECKING:
@@ -55,16 +55,17 @@ def look_entry(spec: CertificateSpec, forced: bool) -> dict[str, Any]:
 
 
 def apply_request(
-    entries: Sequence[dict[str, Any]], services: Sequence[Service], settings: Settings, now: dt.datetime
+    entries: Sequence[dict[str, Any]], host: HostSpec, settings: Settings, now: dt.datetime
 ) -> dict[str, Any]:
-    """Step ``apply``; only the services of the certificates in it."""
+    """Step ``apply``; only the services of the certificates in it, but the outputs of all that the host wants."""
     return {
         "directory": settings.directory,
         "now": seconds(now),
         "prove_timeout": settings.prove_timeout,
         "defer_proof": settings.defer_proof,
         "keep": GENERATIONS_KEPT,
-        "services": service_requests(services, entries),
+        "claimed": [output.path for spec in host.certificates for output in spec.outputs],
+        "services": service_requests(host.services, entries),
         "certificates": list(entries),
     }
 

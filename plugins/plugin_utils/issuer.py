@@ -93,6 +93,10 @@ class Issuer(ABC):
         """What has to be made before anything can be issued (a CA, an account), in words; None: nothing. No secret."""
         return None
 
+    def waits_for(self, now: dt.datetime) -> str | None:
+        """What has to be made soon and cannot be made without the user, in words; None: nothing. No secret."""
+        return None
+
     def prepare(self, now: dt.datetime) -> None:
         """Make it. Issuing does so too; to do it ahead lets trust be distributed before the first certificate.
 

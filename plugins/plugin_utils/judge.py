@@ -106,6 +106,9 @@ def differences(spec: CertificateSpec, found: Found, leaf: x509.Certificate) -> 
     algorithm = key_algorithm(leaf.public_key())
     if algorithm != spec.private_key.algorithm:
         reasons.append(Reason("key_algorithm_changed", change(algorithm, spec.private_key.algorithm)))
+    if not reasons and found.manifest.get("request_digest") not in (None, spec.request_digest):
+        # A common name that is no longer asked for, for instance: nothing in the certificate contradicts the wish.
+        reasons.append(Reason("names_changed", "it was issued for another request"))
     issuer = found.manifest.get("issuer")
     if issuer not in spec.issuers:
         reasons.append(Reason("issuer_changed", change(str(issuer or "unknown"), ", ".join(spec.issuers))))

@@ -44,7 +44,9 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
     """One certificate, as documented under RETURN."""
     applied = each.applied or Outcome()
     installed_new = bool(each.chain and applied.installed and not applied.rolled_back)
-    leaf = each.chain[0] if installed_new else each.found.leaf
+    # Another run at the same time may have been the one that installed what both were given for the same request.
+    live_new = installed_new or bool(each.chain and each.applied and not applied.rolled_back and not each.error)
+    leaf = each.chain[0] if live_new else each.found.leaf
     planned = run.settings.check_mode and (each.verdict.due or bool(each.verdict.repairs)) and not each.error
     served = each.applied.proof if each.applied else each.found.served
     settled = not each.applied.unproven if each.applied else bool(each.found.manifest.get("settled"))
@@ -55,7 +57,7 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
         "due": each.verdict.due,
         "reasons": [asdict(reason) for reason in each.verdict.reasons],
         "repairs": [asdict(reason) for reason in each.verdict.repairs],
-        "issuer": each.issuer if installed_new else each.found.manifest.get("issuer"),
+        "issuer": each.issuer if live_new else each.found.manifest.get("issuer"),
         "generation": each.applied.generation if each.applied else each.found.generation,
         "path": f"{run.settings.directory}/live/{each.spec.name}",
         "installed": leaf is not None,

@@ -31,7 +31,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "bad-ip": ({"ip_addresses": ["192.0.2.256"]}, "'192.0.2.256' is not an IP address", "Write one address"),
     "network": ({"ip_addresses": ["192.0.2.0/24"]}, "'192.0.2.0/24' is not an IP address", "no network"),
     "renew-too-early": ({"renew_before": "30d"}, "renew_before (30d) is not shorter than the lifetime (30d)", "such as 33%"),
-    "open-key": ({"mode": "0644"}, "mode: 0644 lets everybody at a private key", '"0600"'),
+    "open-key": ({"mode": "0644"}, "mode: 0644 lets more than its owner", '"0600"'),
     "unknown-option": ({"dns_name": ["a.example.com"]}, "unknown option 'dns_name'", "Did you mean 'dns_names'?"),
 }  # fmt: skip
 

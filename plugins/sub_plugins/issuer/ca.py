@@ -129,10 +129,23 @@ class CaIssuer(Issuer):
         state = self.state()
         if state is None:
             return f"the CA '{self.name}' does not exist yet: a root and an issuing CA are made"
-        if not self.issuing_serves(state, now, dt.timedelta(seconds=self.duration)):
-            end = iso(self.certificate(state.issuing).not_valid_after_utc)
-            return f"the issuing CA of '{self.name}' expires on {end}: the next one is made"
-        return None
+        lifetime = dt.timedelta(seconds=self.duration)
+        if self.issuing_serves(state, now, lifetime) or self.waits_for_root(state, now, lifetime):
+            return None
+        return f"{self.issuing_end(state)}: the next one is made"
+
+    def waits_for(self, now: dt.datetime) -> str | None:
+        state, lifetime = self.state(), dt.timedelta(seconds=self.duration)
+        if state is None or self.issuing_serves(state, now, lifetime) or not self.waits_for_root(state, now, lifetime):
+            return None
+        return (
+            f"{self.issuing_end(state)}: put the key of {state.root} into the store, so that the next one can be made"
+        )
+
+    def issuing_end(self, state: CaState) -> str:
+        """When the issuing CA ends, in words."""
+        end = iso(self.certificate(state.issuing).not_valid_after_utc)
+        return f"the issuing CA of '{self.name}' expires on {end}"
 
     def prepare(self, now: dt.datetime) -> None:
         self.ensure(now, dt.timedelta(seconds=self.duration))
@@ -167,7 +180,7 @@ class CaIssuer(Issuer):
         earlier = ledger.find(self.name, request.request_id, key_id(public_key))
         if earlier:
             chain = parse_pem_chain(earlier.chain)
-            if self.still_good(chain, request, now):
+            if self.still_good(chain, request, now, earlier.issued_at):
                 return Issued(chain, reused=True)
         lifetime = self.lifetime_of(request)
         if now + lifetime > issuing.certificate.not_valid_after_utc:
@@ -181,15 +194,21 @@ class CaIssuer(Issuer):
         ledger.add(issuance(self.name, request, chain, now))
         return Issued(chain)
 
-    def still_good(self, chain: Sequence[x509.Certificate], request: IssueRequest, now: dt.datetime) -> bool:
-        """Whether an earlier answer to a request serves it still: what is wanted, trusted, and not half used up."""
+    def still_good(
+        self, chain: Sequence[x509.Certificate], request: IssueRequest, now: dt.datetime, issued_at: int
+    ) -> bool:
+        """Whether an earlier answer to a request serves it still: what is wanted, trusted, and not half used up.
+
+        :param issued_at: seconds since the epoch; the certificate's own start lies before it.
+        """
         leaf = chain[0]
         try:
             check_issued(chain, names=request.names, usages=request.usages, key=key_id(leaf.public_key()), now=now)
             check_chain(chain, self.trust(), now)
         except CertificateError:
             return False
-        return leaf.not_valid_after_utc - now > (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / 2
+        end = seconds(leaf.not_valid_after_utc)
+        return end - seconds(now) > (end - issued_at) / 2
 
     def ensure(self, now: dt.datetime, leaf_lifetime: dt.timedelta) -> CaState:
         """Make what is missing: both CAs, or an issuing CA that lives long enough.
@@ -244,19 +263,20 @@ class CaIssuer(Issuer):
                 f" {duration_text(int(leaf_lifetime.total_seconds()))} would",
                 remedy="shorten the issuer's duration for the time being and set up a new CA under another issuer name",
             )
-        try:
-            root = self.authority(state.root)
-        except StoreError:
-            # A root key kept elsewhere is good practice: go on while the issuing CA still covers the leaf.
-            if now + leaf_lifetime <= self.certificate(state.issuing).not_valid_after_utc:
-                return state
-            raise
+        if self.waits_for_root(state, now, leaf_lifetime):
+            return state
+        root = self.authority(state.root)
         number = int(state.issuing.rpartition("-")[2]) + 1
         renewed = replace(state, issuing=f"issuing-{number}")
         self.keep(renewed.issuing, self.new_issuing(root, now))
         present = self.store.get(self.entry("ca.json"))
         self.store.put(self.entry("ca.json"), renewed.dump(), expect=present.version if present else None)
         return renewed
+
+    def waits_for_root(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
+        """A root key kept elsewhere is good practice: the present issuing CA goes on while it covers a leaf."""
+        covers = now + leaf_lifetime <= self.certificate(state.issuing).not_valid_after_utc
+        return covers and self.store.get(self.entry(f"{state.root}.key")) is None
 
     def new_issuing(self, root: Authority, now: dt.datetime) -> Authority:
         """An issuing CA; the year and month in its name tell generations apart in a list."""

@@ -129,6 +129,7 @@ class OneHost:
         """Step apply; the answer is as JSON would bring it, and the request stays as it is."""
         request = {
             "directory": str(self.tls), "now": int(time.time()), "prove_timeout": 2, "defer_proof": False, "keep": 2,
+            "claimed": [output["path"] for entry in entries for output in entry["outputs"]],
             "services": [], "certificates": list(entries), **changes,
         }  # fmt: skip
         return apply_step(copy.deepcopy(request), secrets or {})

@@ -98,7 +98,7 @@ def apply_request(look: dict[str, Any], entry: dict[str, Any], validate: str = "
     (wish,) = look["certificates"]
     common = {name: wish[name] for name in ("name", "key", "owner", "group", "mode", "outputs", "services")}
     return {
-        "directory": look["directory"], "now": look["now"], "prove_timeout": 1, "defer_proof": False, "keep": 2,
+        "directory": look["directory"], "now": look["now"], "prove_timeout": 1, "defer_proof": False, "keep": 2, "claimed": [],
         "services": [service(validate)], "certificates": [{**common, **entry}],
     }  # fmt: skip
 

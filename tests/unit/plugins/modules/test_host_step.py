@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> OneHost:
 
 def apply_request(host: OneHost, pair: Pair, **changes: Any) -> dict[str, Any]:
     return {
-        "directory": str(host.tls), "now": 1, "prove_timeout": 1, "defer_proof": False, "keep": 2,
+        "directory": str(host.tls), "now": 1, "prove_timeout": 1, "defer_proof": False, "keep": 2, "claimed": [],
         "services": [service()], "certificates": [host.install_entry(host.wish(services=["any"]), pair)], **changes,
     }  # fmt: skip
 

@@ -214,3 +214,25 @@ def test_two_runs_at_once_end_with_one_certificate(issuers: Mapping[str, Issuer]
     host.answers = other_run
     run = ok(run_task(host, issuers, WWW))
     assert run.progress["www"].reused and len(list(make_store(tmp_path).issuances())) == 1
+
+
+def test_another_store_does_not_take_over_a_fleet(tmp_path: Path) -> None:
+    """A run with the wrong store would find every chain untrusted, and give every host a certificate of a CA it just made."""
+    host = HonestHost()
+    first = run_task(host, {"internal": make_issuer(tmp_path / "right")}, WWW)
+    leaf = first.progress["www"].chain[0]
+    wrong = make_issuer(tmp_path / "wrong")
+    wrong.prepare(NOW)
+
+    refused = run_task(host, {"internal": wrong}, WWW)
+    assert "another CA" in str(refused.progress["www"].error) and "Check tls_store" in str(refused.progress["www"].error)
+    again = run_task(host, {"internal": make_issuer(tmp_path / "right")}, WWW)
+    assert again.progress["www"].found.leaf == leaf and not again.progress["www"].verdict.due
+
+    forced = run_task(host, {"internal": wrong}, WWW, force=True)
+    assert forced.progress["www"].error is None and forced.progress["www"].chain[0] != leaf
+
+
+def test_a_name_in_force_that_is_nobodys_is_told(tmp_path: Path) -> None:
+    run = run_task(HonestHost(), {"internal": make_issuer(tmp_path)}, WWW, force=("wwww",))
+    assert any("no certificate here is called wwww" in warning for warning in run.warnings())

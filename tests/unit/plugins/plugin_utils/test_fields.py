@@ -82,9 +82,9 @@ def test_what_is_no_mode(value: Any) -> None:
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize("value", ["0644", "0604", "0602", "0601", 0o666, "777"])
+@pytest.mark.parametrize("value", ["0644", "0604", "0602", "0601", 0o666, "777", "0620", 400])
 def test_modes_that_let_others_at_a_key(value: Any) -> None:
-    with pytest.raises(SpecError, match="lets everybody at a private key") as caught:
+    with pytest.raises(SpecError, match="lets more than its owner") as caught:
         parse_mode(value, secret=True)
     assert caught.value.remedy
 

@@ -82,9 +82,10 @@ def test_apply() -> None:
     leaf = make_leaf(generate_key("ecdsa-p256").public_key(), spec.names, spec.usages, root, NOW, DAY)
     install = install_entry(spec, (leaf, root.certificate), "internal", "request-0001")
     repair = repair_entry(SPEC.certificates[1], {"request_id": "request-0002"})
-    request = apply_request([install, repair], SPEC.services, Settings(defer_proof=True, prove_timeout=7.5), NOW)
+    request = apply_request([install, repair], SPEC, Settings(defer_proof=True, prove_timeout=7.5), NOW)
     assert {key: value for key, value in request.items() if key not in ("services", "certificates")} == {
-        "directory": "/etc/fleet-tls", "now": MOMENT, "prove_timeout": 7.5, "defer_proof": True, "keep": 2
+        "directory": "/etc/fleet-tls", "now": MOMENT, "prove_timeout": 7.5, "defer_proof": True, "keep": 2,
+        "claimed": [output.path for each in SPEC.certificates for output in each.outputs],
     }  # fmt: skip
     assert install["action"] == "install" and install["chain"] == [to_pem(leaf), to_pem(root.certificate)]
     assert install["manifest"] == {
