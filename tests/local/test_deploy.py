@@ -213,8 +213,11 @@ def test_bad_sites_are_refused_by_name(world: World) -> None:
 
 def test_one_host_that_fails_stops_no_other_and_is_said_at_the_end(world: World) -> None:
     wrong = {"tls_trust_bundles": [{"path": "/proc/nowhere/bundle.pem"}]}
+    # Its own directory, and no nginx: that is web1's.
+    plain = {"name": "www", "issuer": "internal", "dns_names": ["bad.example.com"]}
+    own = {"tls_directory": str(world.folder / "bad"), "tls_certificates": [plain], "tls_nginx": False}
     hosts = {
-        "bad": {**wrong, "tls_sites": []},
+        "bad": {**wrong, **own},
         "worse": {"tls_certificates": [{"name": "x", "issuer": "y"}]},
         "web1": {},
     }

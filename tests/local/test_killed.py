@@ -26,9 +26,9 @@ from tools.playbook import PlaybookResult
 
 LANES = 2
 # While Ansible starts, and looks: parts of the time until the first key is there.
-EARLY = (0.4, 0.8, 0.95)
+EARLY = (0.5, 0.9)
 # From then on: parts of the time from the first key to the end of the run.
-MOMENTS = [step / 18 for step in range(19)]
+MOMENTS = [step / 16 for step in range(17)]
 # Things that a run does, seen from outside: the kill follows at once.
 EVENTS: dict[str, Callable[[Site], bool]] = {
     "key": lambda site: (site.tls / "pending" / site.label / "privkey.pem").exists(),
@@ -92,7 +92,7 @@ def outcome(hosts: Hosts) -> Outcome:
     kills += [Kill(next(pairs), "key", part * acted) for part in MOMENTS]
     kills += [Kill(next(pairs), event) for event in EVENTS]
     inventories = {kill: inventory(hosts, *kill.sites) for kill in kills}
-    with handshakes.storm({site.label: site.address for site in sites}, hosts.root) as storm:
+    with handshakes.storm({site.label: site.address for site in sites}, hosts.root, pause=0.03) as storm:
         with ThreadPoolExecutor(LANES) as pool:
             found = list(pool.map(lambda kill: perform(kill, playbook, inventories[kill]), kills))
         converge = hosts.play()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from demo import handshakes
-from local.hosts import Hosts, ledger, serving
+from local.hosts import Hosts, entry, ledger, serving
 from tools.playbook import PlaybookResult
 
 
@@ -49,6 +49,11 @@ def test_first_issue_then_rotation(hosts: Hosts) -> None:
     ]
     fingerprints = {row["fingerprint"] for row in ledger(hosts.store)}
     assert {site.on_disk() for site in hosts} <= fingerprints
+    # Both say what is live, whichever of them installed it.
+    for run in first:
+        for site in hosts:
+            assert (entry(run, site.label)["installed"], entry(run, site.label)["issuer"]) == (True, "internal")
+            assert entry(run, site.label)["fingerprint_sha256"] == site.on_disk()
 
     with serving(*hosts):
         hosts.play().check()
