@@ -41,10 +41,11 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
     states: dict[str, dict[str, Any]] = {}
     with host_lock(request["directory"]):
         staged = []
-        claimed = frozenset(request["claimed"])
+        claimed = frozenset(output["path"] for entry in request["certificates"] for output in entry["outputs"])
+        awaited = frozenset(request["claimed"]) - claimed
         for entry in request["certificates"]:
             try:
-                staged.append(stage(request["directory"], entry, secrets.get(entry["name"]), claimed))
+                staged.append(stage(request["directory"], entry, secrets.get(entry["name"]), claimed, awaited))
             except StepError as error:
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=error)
             except OSError as error:

@@ -52,7 +52,8 @@ class Staged:
 
     :param manifest: of the generation that is, or will be, live.
     :param previous: number of the generation that was live before.
-    :param claimed: the paths of all outputs that any certificate of the host wants.
+    :param claimed: the paths of all outputs that any certificate of the request wants.
+    :param awaited: those that others of the host want, which cannot have them yet.
     :param repaired: what was put right, for people.
     :param fallback: of a live pair that no service has taken yet (its run was killed), the generation they took last.
     """
@@ -64,6 +65,7 @@ class Staged:
     previous: int | None
     installs: bool
     claimed: frozenset[str] = frozenset()
+    awaited: frozenset[str] = frozenset()
     transaction: Transaction = field(default_factory=Transaction)
     repaired: list[str] = field(default_factory=list)
     fallback: int | None = None
@@ -112,11 +114,18 @@ class Staged:
         return failed
 
 
-def stage(directory: str, entry: dict[str, Any], secret: str | None, claimed: frozenset[str] = frozenset()) -> Staged:
+def stage(
+    directory: str,
+    entry: dict[str, Any],
+    secret: str | None,
+    claimed: frozenset[str] = frozenset(),
+    awaited: frozenset[str] = frozenset(),
+) -> Staged:
     """Stage what an apply's entry asks for.
 
     :param secret: the private key (PEM) where the controller made it.
-    :param claimed: the paths of all outputs that any certificate of the host wants.
+    :param claimed: the paths of all outputs that any certificate of the request wants.
+    :param awaited: those that others of the host want, which cannot have them yet.
     :raises StepError: nothing was changed then.
     """
     layout = Layout(directory, entry["name"])
@@ -124,11 +133,11 @@ def stage(directory: str, entry: dict[str, Any], secret: str | None, claimed: fr
     manifest = layout.manifest(live) if live is not None else None
     problems = pair_problems(layout.generation(live), manifest) if live is not None and manifest is not None else []
     if entry["action"] == "install" and not (is_live(entry, manifest) and not problems):
-        return stage_generation(layout, entry, live, secret, claimed)
+        return stage_generation(layout, entry, live, secret, claimed, awaited)
     if live is None or manifest is None or problems:
         detail = "; ".join(each["detail"] for each in problems) or "there is none"
         raise StepError("damaged", "there is no sound certificate to repair: {0}".format(detail), "run again")
-    return stage_repair(layout, entry, live, manifest, claimed)
+    return stage_repair(layout, entry, live, manifest, claimed, awaited)
 
 
 def is_live(entry: dict[str, Any], manifest: dict[str, Any] | None) -> bool:
@@ -137,7 +146,12 @@ def is_live(entry: dict[str, Any], manifest: dict[str, Any] | None) -> bool:
 
 
 def stage_generation(
-    layout: Layout, entry: dict[str, Any], live: int | None, secret: str | None, claimed: frozenset[str]
+    layout: Layout,
+    entry: dict[str, Any],
+    live: int | None,
+    secret: str | None,
+    claimed: frozenset[str],
+    awaited: frozenset[str],
 ) -> Staged:
     """A new generation beside the live one, checked, and the links that will lead to it."""
     leaf, above = entry["chain"][0].encode(), "".join(entry["chain"][1:]).encode()
@@ -146,7 +160,9 @@ def stage_generation(
         raise StepError("pair_mismatch", "the certificate is not for the key that was made for it", "run again")
     # A link that leads nowhere must not lead into a generation that is half made.
     number = max([0, live or 0, *layout.numbers()]) + 1
-    staged = Staged(entry, layout, number, dict(entry["manifest"]), live, installs=True, claimed=claimed)
+    staged = Staged(
+        entry, layout, number, dict(entry["manifest"]), live, installs=True, claimed=claimed, awaited=awaited
+    )
     folder = staged.folder
     contents = {PRIVKEY: key, CERT: leaf, CHAIN: above, FULLCHAIN: leaf + above}
     try:
@@ -216,13 +232,17 @@ def rendered(form: str, contents: dict[str, bytes], staged: Staged) -> bytes:
 
 
 def stage_repair(
-    layout: Layout, entry: dict[str, Any], live: int, manifest: dict[str, Any], claimed: frozenset[str]
+    layout: Layout,
+    entry: dict[str, Any],
+    live: int,
+    manifest: dict[str, Any],
+    claimed: frozenset[str],
+    awaited: frozenset[str],
 ) -> Staged:
     """Put modes, owners, links and outputs of the live generation right."""
     own = {**manifest, "outputs": dict(manifest["outputs"])}
-    staged = Staged(
-        entry, layout, live, own, live, installs=False, claimed=claimed, fallback=taken_before(layout, live)
-    )
+    staged = Staged(entry, layout, live, own, live, installs=False, claimed=claimed, awaited=awaited)
+    staged.fallback = taken_before(layout, live)
     folder = staged.folder
     try:
         for name in (PRIVKEY, *PUBLIC_FILES):
@@ -276,6 +296,9 @@ def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
     linked = {output["path"] for output in staged.entry["outputs"] if output["method"] == "link"}
     wanted = {output["path"] for output in staged.entry["outputs"]}
     for path, recorded in before.get("outputs", {}).items():
+        if path in staged.awaited:
+            # What is there is better than nothing, until the other certificate has been issued.
+            continue
         if path not in wanted:
             # It may have become another certificate's, which puts its own there.
             if path not in staged.claimed and is_ours(staged, path, recorded):

@@ -225,7 +225,9 @@ def test_another_store_does_not_take_over_a_fleet(tmp_path: Path) -> None:
     wrong.prepare(NOW)
 
     refused = run_task(host, {"internal": wrong}, WWW)
-    assert "another CA" in str(refused.progress["www"].error) and "Check tls_store" in str(refused.progress["www"].error)
+    assert "another CA" in str(refused.progress["www"].error) and "Check tls_store" in str(
+        refused.progress["www"].error
+    )
     again = run_task(host, {"internal": make_issuer(tmp_path / "right")}, WWW)
     assert again.progress["www"].found.leaf == leaf and not again.progress["www"].verdict.due
 
