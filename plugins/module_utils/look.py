@@ -28,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
 from ansible_collections.fleet.tls.plugins.module_utils.pair import pair_problems, problem
 from ansible_collections.fleet.tls.plugins.module_utils.pending import ensure_pending, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
-from ansible_collections.fleet.tls.plugins.module_utils.services import Target, look_at
+from ansible_collections.fleet.tls.plugins.module_utils.services import BRIEFLY, Target, look_at, wait_for
 
 
 def look_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
@@ -81,8 +81,12 @@ def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> Non
         manifest = found[target.certificate]["manifest"]
         if manifest and not found[target.certificate]["error"]:
             targets.append(replace(target, expected=str(manifest.get("fingerprint"))))
-    for served in look_at(targets):
-        if served.ours is None and served.fingerprint in older(Layout(request["directory"], served.certificate)):
+    for target, served in zip(targets, look_at(targets)):
+        before = older(Layout(request["directory"], served.certificate)) if served.ours is None else set()
+        if served.fingerprint in before:
+            # Right after a reload the old workers still answer for a moment: only what stays is worth telling.
+            served = wait_for(target, BRIEFLY)
+        if served.fingerprint in before:
             served = replace(served, ours="older")
         found[served.certificate]["served"].append(served.as_answer())
 

@@ -157,7 +157,9 @@ options:
     type: path
     default: /etc/fleet-tls
   force:
-    description: Issue anew whatever the present certificates are like. A boolean, or a list of certificates' names.
+    description:
+      - Issue anew whatever the present certificates are like. A boolean, or a list of certificates' names.
+      - It also lets another CA of the same issuer's name take over, where the store of the first is lost.
     type: raw
     default: false
   defer_proof:
@@ -215,8 +217,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 certificates:
-  description: The certificates, in the order of the option, also when the task fails.
-  returned: always
+  description: The certificates, in the order of the option. Also when the task fails for some of them, but not when bad input is refused.
+  returned: when the host was looked at
   type: list
   elements: dict
   contains:
@@ -307,12 +309,12 @@ certificates:
       type: str
 services:
   description: What became of each service, with C(state) and C(error). Empty when none was touched.
-  returned: always
+  returned: when the host was looked at
   type: dict
   sample: {nginx: {state: reloaded, error: null}}
 unproven:
   description: Names of certificates that are installed but not proven yet.
-  returned: always
+  returned: when the host was looked at
   type: list
   elements: str
 """

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Issuer ``ca``: the internal CA, a root and an issuing CA below it, both in the store.
 
-The root signs issuing CAs only, so its key is needed about once a year and may be kept elsewhere in between. The issuing
+The root signs issuing CAs only, so its key is needed about every 16 months and may be kept elsewhere in between. The issuing
 CA is replaced in time without any change of trust: clients know the root.
 
 In the store, for an issuer named ``internal``::
