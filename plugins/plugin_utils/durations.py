@@ -12,8 +12,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_m
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
-# Issuers let certificates begin up to an hour before they are made, and a part of the lifetime counts that in.
-LONGEST_BACKDATE = 3600
 DURATION = re.compile(r"([0-9]{1,9})\s*([smhdwy])")
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
 # X.509 dates end with the year 9999, and nobody means more than this.
@@ -37,9 +35,7 @@ class RenewBefore:
 
     def fits(self, lifetime: int) -> bool:
         """Whether a certificate that lives ``lifetime`` seconds is not due from its first moment on."""
-        if self.fraction is not None:
-            return (lifetime + LONGEST_BACKDATE) * self.fraction < lifetime
-        return (self.seconds or 0) < lifetime
+        return self.fraction is not None or (self.seconds or 0) < lifetime
 
 
 def parse_duration(text: object, what: str = "duration") -> int:

@@ -97,7 +97,7 @@ NEW = {
     "short-passphrase": Case(
         ("shorter than 12 characters",),
         "openssl rand -base64 32",
-        lambda store: shutil.rmtree(store),
+        shutil.rmtree,
         passphrase="short",
     ),
 }

@@ -120,9 +120,9 @@ def test_from_nothing_to_a_proven_site_and_then_nothing_to_do(world: World) -> N
     assert second.stdout.count("Using module file") == 3
     steps = [each for each in second.task_results if each["action"].startswith("fleet.tls.") and each["status"] == "ok"]
     assert [each["action"] for each in steps] == [
+        "fleet.tls.certificates",
         "fleet.tls.ca",
         "fleet.tls.trust_bundle",
-        "fleet.tls.certificates",
         "fleet.tls.service_config",
     ]
 

@@ -31,7 +31,8 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
-def add(layout: Layout, *numbers: int, manifest: Any = GOOD) -> None:
+def add(layout: Layout, *numbers: int, manifest: Any = "good") -> None:
+    manifest = GOOD if manifest == "good" else manifest
     for number in numbers:
         os.makedirs(layout.generation(number))
         if manifest is not None:
@@ -156,7 +157,9 @@ def test_the_lock_lets_one_in_and_the_other_wait(tmp_path: Path) -> None:
         assert caught.value.code == "busy" and caught.value.remedy
     entered = []
     with host_lock(directory):
-        thread = threading.Thread(target=lambda: [entered.append(time.monotonic()) for _ in [0] if enter(directory)])
+        thread = threading.Thread(
+            target=lambda: [entered.append(time.monotonic()) for _each in [0] if enter(directory)]
+        )
         thread.start()
         time.sleep(0.15)
         left = time.monotonic()

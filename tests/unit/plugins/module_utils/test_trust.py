@@ -181,7 +181,10 @@ def test_services_are_reloaded_when_a_bundle_changed_and_only_then(world: World)
         world.root / "reloads",
         {"path": str(world.root / "b.pem"), "owner": None, "group": None, "mode": "0644"},
     )
-    run = lambda *chosen: world.run(*chosen, system=False, bundles=[bundle], services=[service(world.root)])  # noqa: E731
+
+    def run(*chosen: int):  # type: ignore[no-untyped-def]
+        return world.run(*chosen, system=False, bundles=[bundle], services=[service(world.root)])
+
     changed, answer = run(0)
     assert changed and answer["services"]["reader"]["state"] == "reloaded" and reloads.read_text() == "reloaded\n"
     assert run(0)[0] is False and reloads.read_text() == "reloaded\n"

@@ -156,7 +156,7 @@ def test_a_run_that_was_killed_after_issuing_issues_nothing_twice(issuers: Mappi
     class Killed(BaseException):
         pass
 
-    work, host.apply = host.apply, lambda *_arguments: (_ for _ in ()).throw(Killed())  # type: ignore[method-assign]
+    work, host.apply = host.apply, lambda *_arguments: (each for each in ()).throw(Killed())  # type: ignore[method-assign]
     with pytest.raises(Killed):
         run_task(host, issuers, WWW)
     host.apply = work  # type: ignore[method-assign]

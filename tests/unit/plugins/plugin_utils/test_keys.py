@@ -106,7 +106,7 @@ def test_plain_names_stay_as_people_know_them(name: str) -> None:
 
 def test_processes_at_once_get_one_key(tmp_path: Path) -> None:
     spec = make_spec(**CONTROLLER)
-    works = [lambda: controller_key(make_store(tmp_path), "web1", spec, None).key_id for _ in range(6)]
+    works = [lambda: controller_key(make_store(tmp_path), "web1", spec, None).key_id for _each in range(6)]
     assert len(set(in_processes(works))) == 1
 
 

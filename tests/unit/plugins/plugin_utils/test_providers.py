@@ -59,7 +59,7 @@ def test_stores_refused(raw: object, words: str) -> None:
 
 
 def test_the_directory_is_the_default_store(tmp_path: Path) -> None:
-    assert type(load_store({"path": str(tmp_path)})) is DirectoryStore
+    assert isinstance(load_store({"path": str(tmp_path)}), DirectoryStore)
 
 
 @pytest.mark.parametrize(

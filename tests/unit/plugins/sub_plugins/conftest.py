@@ -3,4 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.fleet.tls.tests.unit.support.pki import cheap_scrypt as cheap_scrypt
+from ansible_collections.fleet.tls.tests.unit.support.pki import cheap_scrypt
+
+__all__ = ["cheap_scrypt"]

@@ -79,7 +79,7 @@ def test_a_run_that_is_killed_at_any_file_while_the_ca_is_made(tmp_path: Path) -
 
 @pytest.mark.parametrize("seed", range(4))
 def test_runs_that_are_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
-    keys = [generate_key("ecdsa-p256") for _ in range(3)]
+    keys = [generate_key("ecdsa-p256") for _each in range(3)]
     requests = [
         make_request(make_spec(f"c{number}"), request_id=f"request-{number:04}", key=key)
         for number, key in enumerate(keys)

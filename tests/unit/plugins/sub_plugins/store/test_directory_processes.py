@@ -43,7 +43,7 @@ def test_processes_that_put_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_processes_that_record_at_once_lose_nothing(tmp_path: Path) -> None:
     def record() -> None:
-        for _ in range(10):
+        for _each in range(10):
             with make_store(tmp_path / "store").ledger() as ledger:
                 ledger.add(dataclasses.replace(ROW, host=str(os.getpid())))
 
@@ -96,7 +96,7 @@ def test_a_recording_that_is_killed_anywhere_leaves_all_of_it_or_nothing(tmp_pat
     def record() -> None:
         while True:
             with make_store(tmp_path / "store").ledger() as ledger:
-                for _ in range(3):
+                for _each in range(3):
                     ledger.add(ROW)
 
     for number in range(15):
