@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Host images: a Debian with systemd, sshd and a web server, made from the machine's own package sources; no registry is asked."""
+"""Host images: a Debian with systemd, sshd and the servers the collection cares for, made from the machine's own package sources; no registry is asked."""
 
 from __future__ import annotations
 
@@ -23,10 +23,27 @@ LABEL = "fleet-tls.image"
 INCLUDE = (
     # the host itself
     "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps",
-    # what the collection may expect of a managed host, and the server it cares for
+    # what the collection may expect of a managed host, and the server that every test may count on
     "python3", "openssl", "ca-certificates", "nginx-light",
     # for tests of a wrong clock
     "faketime",
+)  # fmt: skip
+
+# The other servers the collection cares for, as far as each release has them.
+SERVERS = {
+    "bullseye": ("apache2", "haproxy"),
+    "bookworm": (
+        "apache2", "haproxy", "postgresql", "redis-server", "postfix", "dovecot-imapd", "dovecot-pop3d", "lighttpd",
+        "lighttpd-mod-openssl", "caddy",
+    ),
+    "trixie": (
+        "apache2", "haproxy", "postgresql", "redis-server", "postfix", "dovecot-imapd", "dovecot-pop3d", "lighttpd",
+        "lighttpd-mod-openssl", "caddy",
+    ),
+}  # fmt: skip
+# Their units: Debian starts what it installs at the next boot, where several would want port 80; here a test starts what it needs.
+UNITS = (
+    "nginx", "apache2", "haproxy", "postgresql", "redis-server", "postfix", "dovecot", "lighttpd", "caddy",
 )  # fmt: skip
 
 # Both keys come from a folder that the fleet mounts, so that an image holds no key and ssh knows each host from the start.
@@ -41,7 +58,7 @@ FILES = {
     "/etc/ssh/sshd_config.d/fleet.conf": SSHD,
     "/etc/sudoers.d/ops": "ops ALL=(ALL) NOPASSWD: ALL\n",
     # Debian starts what it installs at the next boot; here a role has to do it.
-    "/etc/systemd/system-preset/00-fleet.preset": "disable nginx.service\n",
+    "/etc/systemd/system-preset/00-fleet.preset": "".join("disable {0}.service\n".format(unit) for unit in UNITS),
 }
 
 CUSTOMIZE = (
@@ -49,7 +66,9 @@ CUSTOMIZE = (
     # sshd without PAM refuses an account whose password is locked with "!".
     'chroot "$1" usermod --password "*" ops',
     'chroot "$1" chmod 0440 /etc/sudoers.d/ops',
-    'chroot "$1" systemctl disable nginx.service',
+    'chroot "$1" systemctl disable $(for unit in {0}; do test -e "$1/lib/systemd/system/$unit.service" && echo $unit; done)'.format(
+        " ".join(UNITS)
+    ),
     'chroot "$1" systemctl mask getty.target console-getty.service systemd-logind.service systemd-udevd.service'
     " systemd-resolved.service systemd-timesyncd.service systemd-networkd.service apt-daily.timer apt-daily-upgrade.timer"
     " e2scrub_all.timer fstrim.timer dpkg-db-backup.timer",
@@ -63,7 +82,7 @@ class ImageError(Exception):
 
 def tag(release: str, extra: Sequence[str] = ()) -> str:
     """The image's name; it changes with the recipe, so an image made by an older recipe is never taken."""
-    recipe = json.dumps([[*INCLUDE, *extra], FILES, CUSTOMIZE, release], sort_keys=True)
+    recipe = json.dumps([[*INCLUDE, *SERVERS[release], *extra], FILES, CUSTOMIZE, release], sort_keys=True)
     return "{0}/{1}:{2}".format(REPOSITORY, release, hashlib.sha256(recipe.encode()).hexdigest()[:12])
 
 
@@ -103,7 +122,7 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
             hooks.insert(0, '--customize-hook=mkdir -p "$1{0}"'.format(Path(path).parent))
             hooks.insert(1, "--customize-hook=upload {0} {1}".format(source, path))
         archive = Path(folder) / "image.tar"
-        packages = ",".join([*INCLUDE, *extra])
+        packages = ",".join([*INCLUDE, *SERVERS[release], *extra])
         command = ["mmdebstrap", "--variant=minbase", "--include=" + packages, *hooks, release, str(archive)]
         last = ""
         for sources in _sources(release):
