@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_dire
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import parse_rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
@@ -36,6 +37,7 @@ class ActionModule(TlsAction):
         **PROVE_TIMEOUT_OPTION,
         "certificates": {"type": "list", "elements": "dict", "required": True},
         "force": {"type": "raw", "default": False},
+        "rekey": {"type": "dict", "default": {}},
         "defer_proof": {"type": "bool", "default": False},
     }
 
@@ -47,6 +49,7 @@ class ActionModule(TlsAction):
         settings = Settings(
             directory=directory,
             force=parse_force(options["force"]),
+            rekey=parse_rekey(options["rekey"]),
             defer_proof=options["defer_proof"],
             prove_timeout=options["prove_timeout"],
             check_mode=bool(self._task.check_mode),

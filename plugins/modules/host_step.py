@@ -23,13 +23,13 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, handshake]
+    choices: [look, apply, trust, configure, prove, handshake]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
     required: true
   secrets:
-    description: Private keys (PEM) by certificates' names, where the controller made them.
+    description: Private keys (PEM) by certificates' or canaries' names, where the controller made them.
     type: dict
     default: {}
 """
@@ -78,6 +78,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.configure import configure_step
 
         return configure_step(request)
+    if step == "prove":
+        from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
+
+        return prove_step(request, secrets)
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)
@@ -87,7 +91,7 @@ def main() -> None:
     """Wire the module."""
     module = AnsibleModule(
         argument_spec={
-            "step": {"type": "str", "required": True, "choices": ["look", "apply", "trust", "configure", "handshake"]},
+            "step": {"type": "str", "required": True, "choices": ["look", "apply", "trust", "configure", "prove", "handshake"]},
             "request": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },

@@ -38,6 +38,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Verdict, judge
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import ControllerKey, controller_key, parse_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import Rekey, superseded
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, fingerprint, key_id
 
@@ -57,6 +58,7 @@ class Settings:
     defer_proof: bool = False
     prove_timeout: float = 15.0
     check_mode: bool = False
+    rekey: Rekey = Rekey()
 
     def forces(self, name: str) -> bool:
         """Whether a new certificate is asked for whatever the present one is like."""
@@ -100,7 +102,8 @@ class Run:
 
         :raises TlsError: the host as a whole could not be looked at or worked on.
         """
-        self.progress = {spec.name: Progress(spec) for spec in self.spec.certificates}
+        wanted = (self.settings.rekey.applied_to(spec) for spec in self.spec.certificates)
+        self.progress = {spec.name: Progress(spec) for spec in wanted}
         if not self.progress:
             return self
         self.see("never" if self.settings.check_mode else "auto")
@@ -167,6 +170,7 @@ class Run:
             anchors=anchors,
             forced=self.settings.forces(each.spec.name),
             advice=advice,
+            superseded=superseded(each.spec, each.found, issuer, self.settings.rekey, issuer.store.issuances()),
         )
         if named == issuer.name and not self.settings.forces(each.spec.name):
             self.refuse_another_store(each, issuer, anchors)

@@ -93,6 +93,12 @@ class IssuerError(TlsError):
     code = "issuer"
 
 
+class RotationError(TlsError):
+    """A rotation cannot go on: a host holds it back, another run drives it, or the store is older than the fleet."""
+
+    code = "rotation"
+
+
 class HostError(TlsError):
     """A host could not do its part; ``code`` is the host's own word for it."""
 

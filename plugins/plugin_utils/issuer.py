@@ -13,7 +13,7 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
@@ -21,6 +21,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import load_provider
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, fingerprint
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,19 @@ class Issuer(ABC):
     def authorities(self) -> dict[str, x509.Certificate]:
         """The CA certificates the controller knows, by their ids; anchors among them. No secret."""
         return {fingerprint(anchor): anchor for anchor in self.trust()}
+
+    def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
+        """Why a chain of it is to be replaced though it is trusted (its CA was rolled over), in words; None: it is not."""
+        return None
+
+    def rollover(self) -> CaRollover:
+        """What replaces its CA in stages.
+
+        :raises SpecError: the CA is not ours to replace: the default.
+        """
+        raise SpecError(
+            f"issuer '{self.name}' has no CA in the store that could be replaced", remedy="name an issuer of type ca"
+        )
 
     def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
         """When the issuer wants ``leaf`` renewed (ARI, RFC 9773). Most issuers have no opinion: None."""

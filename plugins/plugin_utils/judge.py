@@ -56,12 +56,14 @@ def judge(
     anchors: Sequence[x509.Certificate],
     forced: bool = False,
     advice: dt.datetime | None = None,
+    superseded: Sequence[Reason] = (),
 ) -> Verdict:
     """Judge one certificate of one host.
 
     :param now: the controller's clock; a host's own clock decides nothing.
     :param anchors: what the issuer of the present certificate trusts; empty: no chain can lead there.
     :param advice: the issuer's own word for when to renew (ARI, RFC 9773); wins over ``renew_before``.
+    :param superseded: what a rotation has against the present pair, see ``rotation_due.py``.
     """
     reasons = [Reason(problem.code, problem.detail) for problem in found.problems]
     leaf = found.leaf
@@ -72,6 +74,7 @@ def judge(
         reasons += validity(spec, leaf, now, advice)
         reasons += differences(spec, found, leaf)
         reasons += chain_problems(found.chain, anchors, now)
+        reasons += superseded
     if forced:
         reasons.append(Reason("forced", "a new certificate was asked for"))
     return Verdict(tuple(reasons), tuple(repairs(found)) if leaf is not None else ())

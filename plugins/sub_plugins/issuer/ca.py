@@ -8,7 +8,7 @@ CA is replaced in time without any change of trust: clients know the root.
 
 In the store, for an issuer named ``internal``::
 
-    ca/internal/ca.json           {"version": 1, "root": "root-1", "issuing": "issuing-1", "trusted": ["root-1"]}
+    ca/internal/ca.json           which of them issue, and which roots are trusted (see ``plugin_utils/ca_state.py``)
     ca/internal/root-1.pem        certificates, PEM
     ca/internal/root-1.key        keys, sealed under the passphrase
 """
@@ -16,13 +16,13 @@ In the store, for an issuer named ``internal``::
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState, number_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
@@ -51,31 +51,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
 
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
-AUTHORITY_ID = re.compile(r"(root|issuing)-[0-9]{1,9}")
-
-
-@dataclass(frozen=True)
-class CaState:
-    """Which authorities there are, by their ids (``root-1``), and which of the roots are trusted."""
-
-    root: str
-    issuing: str
-    trusted: tuple[str, ...]
-
-    @classmethod
-    def load(cls, text: bytes) -> CaState:
-        """:raises ValueError, KeyError, TypeError: not what :meth:`dump` writes."""
-        raw = json.loads(text)
-        state = cls(str(raw["root"]), str(raw["issuing"]), tuple(str(each) for each in raw["trusted"]))
-        for each in (state.root, state.issuing, *state.trusted):
-            if not AUTHORITY_ID.fullmatch(each):
-                raise ValueError("no id of an authority")
-        return state
-
-    def dump(self) -> bytes:
-        """JSON."""
-        state = {"version": 1, "root": self.root, "issuing": self.issuing, "trusted": list(self.trusted)}
-        return json.dumps(state, indent=1).encode()
 
 
 class CaIssuer(Issuer):
@@ -122,8 +97,13 @@ class CaIssuer(Issuer):
 
     def authorities(self) -> dict[str, x509.Certificate]:
         state = self.state()
-        ids = sorted({state.root, state.issuing, *state.trusted}) if state else ()
-        return {each: self.certificate(each) for each in ids}
+        return {each: self.certificate(each) for each in (state.ids if state else ())}
+
+    def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
+        return self.rollover().superseded(chain)
+
+    def rollover(self) -> CaRollover:
+        return CaRollover(self)
 
     def unprepared(self, now: dt.datetime) -> str | None:
         state = self.state()
@@ -207,6 +187,8 @@ class CaIssuer(Issuer):
             check_chain(chain, self.trust(), now)
         except CertificateError:
             return False
+        if self.superseded(chain):
+            return False
         end = seconds(leaf.not_valid_after_utc)
         return end - seconds(now) > (end - issued_at) / 2
 
@@ -242,12 +224,11 @@ class CaIssuer(Issuer):
                 f"{self.store.describe()} has issued with the CA '{self.name}', but the CA itself is missing",
                 remedy=f"restore ca/{self.name}/ from the store's backup; for a new CA choose a new issuer name",
             )
-        lifetime = dt.timedelta(seconds=self.root_duration)
-        root = make_root(f"{self.common_name} Root", self.key_algorithm, now, lifetime)
+        root = self.new_root("root-1", now)
         self.keep("root-1", root)
-        self.keep("issuing-1", self.new_issuing(root, now))
+        self.keep("issuing-1", self.new_issuing("root-1", root, now))
         state = CaState(root="root-1", issuing="issuing-1", trusted=("root-1",))
-        self.store.put(self.entry("ca.json"), state.dump(), expect=None)
+        self.keep_state(state)
         return state
 
     def renew_issuing(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> CaState:
@@ -261,16 +242,15 @@ class CaIssuer(Issuer):
             raise IssuerError(
                 f"the root of the CA '{self.name}' {ended} {iso(root_end)}, before a certificate of"
                 f" {duration_text(int(leaf_lifetime.total_seconds()))} would",
-                remedy="shorten the issuer's duration for the time being and set up a new CA under another issuer name",
+                remedy="shorten the issuer's duration for the time being and replace the CA with fleet.tls.rotate_ca",
             )
         if self.waits_for_root(state, now, leaf_lifetime):
             return state
         root = self.authority(state.root)
-        number = int(state.issuing.rpartition("-")[2]) + 1
-        renewed = replace(state, issuing=f"issuing-{number}")
-        self.keep(renewed.issuing, self.new_issuing(root, now))
-        present = self.store.get(self.entry("ca.json"))
-        self.store.put(self.entry("ca.json"), renewed.dump(), expect=present.version if present else None)
+        number = state.made + 1
+        renewed = replace(state, issuing=f"issuing-{number}", made=number)
+        self.keep(renewed.issuing, self.new_issuing(state.root, root, now))
+        self.keep_state(renewed)
         return renewed
 
     def waits_for_root(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
@@ -278,10 +258,20 @@ class CaIssuer(Issuer):
         covers = now + leaf_lifetime <= self.certificate(state.issuing).not_valid_after_utc
         return covers and self.store.get(self.entry(f"{state.root}.key")) is None
 
-    def new_issuing(self, root: Authority, now: dt.datetime) -> Authority:
+    def new_root(self, root_id: str, now: dt.datetime) -> Authority:
+        """A root, under a name that no other of this CA has."""
+        lifetime = dt.timedelta(seconds=self.root_duration)
+        return make_root(f"{self.title(root_id)} Root", self.key_algorithm, now, lifetime)
+
+    def title(self, root_id: str) -> str:
+        """How names below a root begin."""
+        suffix = "" if number_of(root_id) == 1 else f" {number_of(root_id)}"
+        return self.common_name.encode()[: LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
+
+    def new_issuing(self, root_id: str, root: Authority, now: dt.datetime) -> Authority:
         """An issuing CA; the year and month in its name tell generations apart in a list."""
         lifetime = dt.timedelta(seconds=self.issuing_duration)
-        name = f"{self.common_name} Issuing {now:%Y-%m}"
+        name = f"{self.title(root_id)} Issuing {now:%Y-%m}"
         return make_issuing(name, self.key_algorithm, root, now, lifetime)
 
     def keep(self, authority_id: str, authority: Authority) -> None:
@@ -289,6 +279,10 @@ class CaIssuer(Issuer):
         key, pem = self.entry(f"{authority_id}.key"), self.entry(f"{authority_id}.pem")
         put_key(self.store, key, authority.private_key, expect=version(self.store, key))
         self.store.put(pem, to_pem(authority.certificate).encode(), expect=version(self.store, pem))
+
+    def keep_state(self, state: CaState) -> None:
+        """Let ``state`` count from now on. The caller holds the CA's lock."""
+        self.store.put(self.entry("ca.json"), state.dump(), expect=version(self.store, self.entry("ca.json")))
 
     def state(self) -> CaState | None:
         """What ``ca.json`` says.

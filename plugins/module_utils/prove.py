@@ -1,0 +1,84 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The step ``prove``: what a host trusts and what it serves, shown by canaries and handshakes. It changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
+
+from ansible_collections.fleet.tls.plugins.module_utils.canary import Canary, bundle_takes, server_takes
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.look import look_step, targets_of
+from ansible_collections.fleet.tls.plugins.module_utils.trust_stores import STORES, TrustStore, find_trust_store
+
+_MOST_THREADS = 16
+# Right after a reload the old workers still answer for a moment.
+_PAUSE = 0.2
+
+
+def prove_step(
+    request: dict[str, Any], secrets: Mapping[str, str], stores: Iterable[TrustStore] = STORES
+) -> tuple[bool, dict[str, Any]]:
+    """The step; see docs/host-protocol.md."""
+    _changed, answer = look_step(request["look"])
+    canaries = [
+        (each, Canary((each["chain"] + secrets[each["name"]]).encode(), request["server_name"]))
+        for each in request["canaries"]
+    ]
+    paths = list(request["bundles"])
+    if request["system"]:
+        store = find_trust_store(list(stores))
+        paths.append(store.bundle if store else "the system's trust store")
+    endpoints = endpoints_of(request)
+    deadline = time.monotonic() + request["patience"]
+    work = [
+        (ask, each, canary, subject)
+        for each, canary in canaries
+        for ask, subjects in ((ask_bundle, paths), (ask_endpoint, endpoints))
+        for subject in subjects  # type: ignore[attr-defined]
+    ]
+    with ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(work)))) as pool:
+        proofs = list(pool.map(lambda one: until_expected(*one, deadline), work))
+    return False, {**answer, "proofs": proofs}
+
+
+def endpoints_of(request: dict[str, Any]) -> list[Endpoint]:
+    """Every endpoint of the host's certificates and of the request, each once."""
+    names = {entry["name"] for entry in request["look"]["certificates"]}
+    found = [
+        Endpoint(host=target.host, port=target.port, server_name=target.server_name, timeout=request["timeout"])
+        for target in targets_of(request["look"]["services"], names)
+    ]
+    found += [
+        Endpoint(host=each["host"], port=each["port"], server_name=each["server_name"], timeout=request["timeout"])
+        for each in request["endpoints"]
+    ]
+    return list(dict.fromkeys(found))
+
+
+def until_expected(
+    ask: Callable[[Canary, Any], dict[str, Any]], entry: Mapping[str, Any], canary: Canary, subject: Any, deadline: float
+) -> dict[str, Any]:
+    """Ask until the answer is the expected one, or the time is up; then it is told as it is."""
+    while True:
+        proof = {"canary": entry["name"], **ask(canary, subject)}
+        if proof["outcome"] in (entry["expected"], None) or time.monotonic() > deadline:
+            return proof
+        time.sleep(_PAUSE)
+
+
+def ask_bundle(canary: Canary, path: str) -> dict[str, Any]:
+    """Whether a bundle file takes a canary."""
+    taken, error = bundle_takes(path, canary)
+    return {"kind": "bundle", "subject": path, "outcome": "accepted" if taken else "refused", "error": error}
+
+
+def ask_endpoint(canary: Canary, endpoint: Endpoint) -> dict[str, Any]:
+    """Whether an endpoint takes a canary for its client; ``outcome`` None: it asks for no certificate, or nobody answers."""
+    outcome, error = server_takes(endpoint, canary)
+    subject = endpoint.address + (" ({0})".format(endpoint.server_name) if endpoint.server_name else "")
+    return {"kind": "endpoint", "subject": subject, "outcome": outcome, "error": error}

@@ -1,0 +1,151 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An internal CA replaced in stages: the operations on the store. When each of them may happen is told by ``rotation.py``.
+
+Each is done once, however often it is asked for, and a kill inside it leaves the state before: ``ca.json`` is written last.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.authority import (
+    BACKDATE,
+    Authority,
+    generate_key,
+    make_leaf,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState, number_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, is_issued_by, subject_text, to_pem
+
+CANARY_NAME = "canary.fleet-tls.invalid"
+# As far as clocks of hosts may be off (BACKDATE on the other side), and a while for the run.
+CANARY_LIFETIME = BACKDATE + dt.timedelta(hours=1)
+
+
+class Keeper(Protocol):
+    """What a rollover needs of the CA's issuer."""
+
+    name: str
+    store: Any
+
+    def state(self) -> CaState | None: ...
+    def keep_state(self, state: CaState) -> None: ...
+    def certificate(self, authority_id: str) -> x509.Certificate: ...
+    def authority(self, authority_id: str) -> Authority: ...
+    def keep(self, authority_id: str, authority: Authority) -> None: ...
+    def new_root(self, root_id: str, now: dt.datetime) -> Authority: ...
+    def new_issuing(self, root_id: str, root: Authority, now: dt.datetime) -> Authority: ...
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A leaf that shows who trusts a CA: good for servers and clients, short-lived, its key kept nowhere.
+
+    :param chain: PEM, leaf first.
+    :param key: PEM, PKCS#8, not encrypted; never part of a repr.
+    """
+
+    chain: str
+    key: str
+
+    def __repr__(self) -> str:
+        return "Canary()"
+
+
+@dataclass(frozen=True)
+class CaRollover:
+    """The operations on one CA."""
+
+    ca: Keeper
+
+    def state(self) -> CaState:
+        """The CA's state.
+
+        :raises IssuerError: there is no CA yet.
+        """
+        state = self.ca.state()
+        if state is None:
+            raise IssuerError(
+                f"the CA '{self.ca.name}' does not exist yet: there is nothing to replace",
+                remedy="run fleet.tls.deploy first",
+            )
+        return state
+
+    def prepare(self, now: dt.datetime) -> CaState:
+        """A new root and issuing CA beside those that sign, trusted and not yet used.
+
+        :raises TlsError: a key cannot be sealed, or the store not be written.
+        """
+        with self.ca.store.lock(f"ca/{self.ca.name}"):
+            state = self.state()
+            if state.successor:
+                return state
+            root_id, issuing_id = f"root-{number_of(state.root) + 1}", f"issuing-{state.made + 1}"
+            root = self.ca.new_root(root_id, now)
+            self.ca.keep(root_id, root)
+            self.ca.keep(issuing_id, self.ca.new_issuing(root_id, root, now))
+            prepared = state.prepared(root_id, issuing_id)
+            self.ca.keep_state(prepared)
+            return prepared
+
+    def activate(self) -> CaState:
+        """Issue from the new one. Nothing to do where it does."""
+        with self.ca.store.lock(f"ca/{self.ca.name}"):
+            state = self.state()
+            if state.successor is None:
+                return state
+            self.ca.keep_state(state.activated())
+            return state.activated()
+
+    def retire(self) -> CaState:
+        """Trust the old one no more. Nothing to do where nobody does."""
+        with self.ca.store.lock(f"ca/{self.ca.name}"):
+            state = self.state()
+            if not state.old_roots:
+                return state
+            self.ca.keep_state(state.retired())
+            return state.retired()
+
+    def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
+        """Why a trusted chain is to be replaced, in words; None: it leads to the root that signs now, or to none of ours."""
+        state = self.ca.state()
+        if state is None or not chain:
+            return None
+        for old in state.old_roots:
+            if is_issued_by(chain[-1], self.ca.certificate(old)):
+                return f"it is from {old} of '{self.ca.name}', and {state.root} has taken over"
+        return None
+
+    def shows_later(self, chain: Sequence[x509.Certificate]) -> bool:
+        """Whether a chain is from the CA that is prepared and signs nothing yet: the store is older than the chain."""
+        state = self.ca.state()
+        if state is None or state.successor is None or not chain:
+            return False
+        return is_issued_by(chain[-1], self.ca.certificate(state.successor[0]))
+
+    def canary(self, root_id: str, issuing_id: str, now: dt.datetime) -> Canary:
+        """A canary of an issuing CA below a root.
+
+        :raises TlsError: the issuing CA's key cannot be opened.
+        """
+        issuing, root = self.ca.authority(issuing_id), self.ca.certificate(root_id)
+        if not is_issued_by(issuing.certificate, root):
+            raise IssuerError(
+                f"'{subject_text(issuing.certificate)}' is not below {root_id} of the CA '{self.ca.name}'",
+                remedy="restore the store from its backup",
+            )
+        key = generate_key("ecdsa-p256")
+        names = Names(dns_names=(CANARY_NAME,))
+        end = min(CANARY_LIFETIME, issuing.certificate.not_valid_after_utc - now)
+        leaf = make_leaf(key.public_key(), names, ("server_auth", "client_auth"), issuing, now, end)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return Canary(to_pem(leaf) + to_pem(issuing.certificate), pem.decode())
