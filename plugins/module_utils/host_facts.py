@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
-from ansible_collections.fleet.tls.plugins.module_utils.services import systemd_runs
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import systemd_runs
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 RESOLVERS = "/etc/resolv.conf"
@@ -38,11 +38,17 @@ def host_facts() -> dict[str, Any]:
     return {
         "family": family(os_release()),
         # Python's own is the system's libssl, so no program has to be asked.
-        "openssl": list(ssl.OPENSSL_VERSION_INFO[:3]),
+        "openssl": openssl_version(ssl.OPENSSL_VERSION_INFO),
         "python": list(sys.version_info[:2]),
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),
     }
+
+
+def openssl_version(known: tuple[int, ...]) -> list[int]:
+    """``[3, 0, 17]`` or ``[1, 1, 1]``, from ``ssl.OPENSSL_VERSION_INFO``, where 3.0.17 is 3, 0, 0, 17 and 1.1.1n is 1, 1, 1, 14."""
+    major, minor, fix, patch = known[:4]
+    return [major, minor, patch if major >= 3 else fix]
 
 
 def text_of(path: str) -> str:
