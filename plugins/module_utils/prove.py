@@ -61,7 +61,11 @@ def endpoints_of(request: dict[str, Any]) -> list[Endpoint]:
 
 
 def until_expected(
-    ask: Callable[[Canary, Any], dict[str, Any]], entry: Mapping[str, Any], canary: Canary, subject: Any, deadline: float
+    ask: Callable[[Canary, Any], dict[str, Any]],
+    entry: Mapping[str, Any],
+    canary: Canary,
+    subject: Any,
+    deadline: float,
 ) -> dict[str, Any]:
     """Ask until the answer is the expected one, or the time is up; then it is told as it is."""
     while True:

@@ -116,7 +116,7 @@ class Rotation:
             raise RotationError(
                 f"the {self.title} stays at '{self.stage}', held back by {listing(waiting, why or {})}",
                 remedy="put that right and run again, or go on without a host by name:"
-                f" -e '{{\"tls_leave_behind\": [\"{waiting[0]}\"]}}'",
+                f' -e \'{{"tls_leave_behind": ["{waiting[0]}"]}}\'',
             )
         # A host that has left the inventory keeps being named, as one that is left behind does.
         hosts = tuple(sorted({*self.hosts, *inventory}))
@@ -155,7 +155,9 @@ def begin(kind: str, subject: str, hosts: Iterable[str], now: int, names: Iterab
         raise SpecError(f"rotation: '{kind}' is unknown", remedy=f"known: {', '.join(STAGES)}")
     chosen = tuple(sorted(set(hosts)))
     if not chosen:
-        raise SpecError("no host of the inventory has to do with this rotation", remedy="check tls_issuers and tls_hosts")
+        raise SpecError(
+            "no host of the inventory has to do with this rotation", remedy="check tls_issuers and tls_hosts"
+        )
     return Rotation(kind, subject, STAGES[kind][0], now, now, hosts=chosen, names=tuple(sorted(set(names))))
 
 

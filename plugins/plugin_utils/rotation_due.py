@@ -42,9 +42,7 @@ class Rekey:
         """The wish, with a new key whatever its own policy says."""
         if not self.concerns(spec.name):
             return spec
-        return dataclasses.replace(
-            spec, private_key=dataclasses.replace(spec.private_key, rotation_policy="always")
-        )
+        return dataclasses.replace(spec, private_key=dataclasses.replace(spec.private_key, rotation_policy="always"))
 
 
 def parse_rekey(raw: Any) -> Rekey:

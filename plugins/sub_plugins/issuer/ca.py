@@ -5,12 +5,7 @@
 
 The root signs issuing CAs only, so its key is needed about every 16 months and may be kept elsewhere in between. The issuing
 CA is replaced in time without any change of trust: clients know the root.
-
-In the store, for an issuer named ``internal``::
-
-    ca/internal/ca.json           which of them issue, and which roots are trusted (see ``plugin_utils/ca_state.py``)
-    ca/internal/root-1.pem        certificates, PEM
-    ca/internal/root-1.key        keys, sealed under the passphrase
+Where it lies in the store is told by ``plugin_utils/ca_files.py``; how the root is replaced, by ``plugin_utils/ca_rollover.py``.
 """
 
 from __future__ import annotations
@@ -21,6 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState, number_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
@@ -29,18 +26,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     CertificateError,
     IssuerError,
     SpecError,
-    StoreError,
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Ledger
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     check_chain,
     check_issued,
     fingerprint,
+    is_issued_by,
     iso,
     key_id,
     parse_pem_chain,
@@ -53,8 +49,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
 LONGEST_NAME = 48
 
 
-class CaIssuer(Issuer):
-    """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``."""
+class CaIssuer(CaFiles, Issuer):
+    """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``, ``crl_duration``."""
+
+    keeps_crls = True
 
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)
@@ -72,6 +70,8 @@ class CaIssuer(Issuer):
                 f" ({duration_text(self.root_duration)})",
                 remedy="set duration < issuing_duration < root_duration",
             )
+        crl_duration = parse_duration(self.fields.get("crl_duration", "7d"), f"issuer '{name}': crl_duration")
+        self.crl_keeper = CaCrls(name, store, dt.timedelta(seconds=crl_duration), self.authority)
         self.key_algorithm = one_of(
             self.fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"issuer '{name}': key_algorithm"
         )
@@ -85,7 +85,7 @@ class CaIssuer(Issuer):
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
-        return ("duration", "root_duration", "issuing_duration", "key_algorithm", "common_name")
+        return ("duration", "root_duration", "issuing_duration", "key_algorithm", "common_name", "crl_duration")
 
     @property
     def lifetime(self) -> int:
@@ -116,16 +116,47 @@ class CaIssuer(Issuer):
 
     def waits_for(self, now: dt.datetime) -> str | None:
         state, lifetime = self.state(), dt.timedelta(seconds=self.duration)
-        if state is None or self.issuing_serves(state, now, lifetime) or not self.waits_for_root(state, now, lifetime):
+        if state is None:
             return None
-        return (
-            f"{self.issuing_end(state)}: put the key of {state.root} into the store, so that the next one can be made"
-        )
+        texts = [f"CA '{self.name}': {text}" for text in self.crl_keeper.waits_for(self.in_use(now), now)]
+        if not self.issuing_serves(state, now, lifetime) and self.waits_for_root(state, now, lifetime):
+            remedy = f"put the key of {state.root} into the store, so that the next one can be made"
+            texts.insert(0, f"{self.issuing_end(state)}: {remedy}")
+        return "; ".join(texts) or None
 
     def issuing_end(self, state: CaState) -> str:
         """When the issuing CA ends, in words."""
         end = iso(self.certificate(state.issuing).not_valid_after_utc)
         return f"the issuing CA of '{self.name}' expires on {end}"
+
+    def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
+        return tuple(self.in_use(now).values())
+
+    def crls(self, now: dt.datetime, *, renew: bool = True) -> tuple[x509.CertificateRevocationList, ...]:
+        if renew:
+            self.crl_keeper.renew(lambda: self.in_use(now), now)
+        kept = (self.crl_keeper.kept(each, certificate) for each, certificate in self.in_use(now).items())
+        return tuple(crl for crl in kept if crl is not None)
+
+    def crls_due(self, now: dt.datetime) -> str | None:
+        due = self.crl_keeper.due(self.in_use(now), now)
+        return "; ".join(due[each] for each in self.crl_keeper.signable(due)) or None
+
+    def in_use(self, now: dt.datetime) -> dict[str, x509.Certificate]:
+        """The trusted roots and every issuing CA below them, by their ids, as long as they are valid.
+
+        What an earlier issuing CA signed may be in use still. One beyond the present number is a leftover of a killed run.
+        """
+        state = self.state()
+        if state is None:
+            return {}
+        numbers = range(1, state.made + 1)
+        earlier = (f"issuing-{number}" for number in numbers)
+        present = [each for each in earlier if each == state.issuing or self.store.get(self.entry(f"{each}.pem"))]
+        roots = {each: self.certificate(each) for each in dict.fromkeys((state.root, *state.trusted))}
+        issuing = {each: self.certificate(each) for each in present}
+        below = {each: ca for each, ca in issuing.items() if any(is_issued_by(ca, root) for root in roots.values())}
+        return {each: ca for each, ca in {**roots, **below}.items() if ca.not_valid_after_utc > now}
 
     def prepare(self, now: dt.datetime) -> None:
         self.ensure(now, dt.timedelta(seconds=self.duration))
@@ -224,9 +255,7 @@ class CaIssuer(Issuer):
                 f"{self.store.describe()} has issued with the CA '{self.name}', but the CA itself is missing",
                 remedy=f"restore ca/{self.name}/ from the store's backup; for a new CA choose a new issuer name",
             )
-        root = self.new_root("root-1", now)
-        self.keep("root-1", root)
-        self.keep("issuing-1", self.new_issuing("root-1", root, now))
+        self.make_pair("root-1", "issuing-1", now)
         state = CaState(root="root-1", issuing="issuing-1", trusted=("root-1",))
         self.keep_state(state)
         return state
@@ -249,7 +278,11 @@ class CaIssuer(Issuer):
         root = self.authority(state.root)
         number = state.made + 1
         renewed = replace(state, issuing=f"issuing-{number}", made=number)
-        self.keep(renewed.issuing, self.new_issuing(state.root, root, now))
+        issuing = self.new_issuing(state.root, root, now)
+        self.keep(renewed.issuing, issuing)
+        self.crl_keeper.sign(renewed.issuing, issuing, now)
+        # The root's key is here, and may be gone again tomorrow.
+        self.crl_keeper.sign(state.root, root, now)
         self.keep_state(renewed)
         return renewed
 
@@ -258,10 +291,14 @@ class CaIssuer(Issuer):
         covers = now + leaf_lifetime <= self.certificate(state.issuing).not_valid_after_utc
         return covers and self.store.get(self.entry(f"{state.root}.key")) is None
 
-    def new_root(self, root_id: str, now: dt.datetime) -> Authority:
-        """A root, under a name that no other of this CA has."""
+    def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None:
+        """A new root, under a name that no other of this CA has, an issuing CA below it, and a CRL of each."""
         lifetime = dt.timedelta(seconds=self.root_duration)
-        return make_root(f"{self.title(root_id)} Root", self.key_algorithm, now, lifetime)
+        root = make_root(f"{self.title(root_id)} Root", self.key_algorithm, now, lifetime)
+        issuing = self.new_issuing(root_id, root, now)
+        for authority_id, authority in ((root_id, root), (issuing_id, issuing)):
+            self.keep(authority_id, authority)
+            self.crl_keeper.sign(authority_id, authority, now)
 
     def title(self, root_id: str) -> str:
         """How names below a root begin."""
@@ -273,71 +310,6 @@ class CaIssuer(Issuer):
         lifetime = dt.timedelta(seconds=self.issuing_duration)
         name = f"{self.title(root_id)} Issuing {now:%Y-%m}"
         return make_issuing(name, self.key_algorithm, root, now, lifetime)
-
-    def keep(self, authority_id: str, authority: Authority) -> None:
-        """Key first, then certificate. A leftover of a killed creation is overwritten: ``ca.json`` never named it."""
-        key, pem = self.entry(f"{authority_id}.key"), self.entry(f"{authority_id}.pem")
-        put_key(self.store, key, authority.private_key, expect=version(self.store, key))
-        self.store.put(pem, to_pem(authority.certificate).encode(), expect=version(self.store, pem))
-
-    def keep_state(self, state: CaState) -> None:
-        """Let ``state`` count from now on. The caller holds the CA's lock."""
-        self.store.put(self.entry("ca.json"), state.dump(), expect=version(self.store, self.entry("ca.json")))
-
-    def state(self) -> CaState | None:
-        """What ``ca.json`` says.
-
-        :raises StoreError: it is damaged.
-        """
-        entry = self.store.get(self.entry("ca.json"))
-        if entry is None:
-            return None
-        try:
-            return CaState.load(entry.value)
-        except (ValueError, KeyError, TypeError) as error:
-            raise self.damaged("ca.json") from error
-
-    def certificate(self, authority_id: str) -> x509.Certificate:
-        """An authority's certificate.
-
-        :raises StoreError: it is missing or damaged.
-        """
-        entry = self.store.get(self.entry(f"{authority_id}.pem"))
-        try:
-            return parse_pem_chain(entry.value.decode() if entry else "")[0]
-        except (CertificateError, UnicodeDecodeError) as error:
-            raise self.damaged(f"{authority_id}.pem") from error
-
-    def authority(self, authority_id: str) -> Authority:
-        """An authority with its key.
-
-        :raises StoreError, PassphraseError: it cannot be opened; :raises IssuerError: key and certificate differ.
-        """
-        certificate = self.certificate(authority_id)
-        private_key = get_key(self.store, self.entry(f"{authority_id}.key"))
-        if key_id(private_key.public_key()) != key_id(certificate.public_key()):
-            raise IssuerError(
-                f"key and certificate of '{authority_id}' of the CA '{self.name}' do not belong together",
-                remedy="restore both from the store's backup",
-            )
-        return Authority(certificate, private_key)
-
-    def entry(self, name: str) -> str:
-        """A key of the store."""
-        return f"ca/{self.name}/{name}"
-
-    def damaged(self, name: str) -> StoreError:
-        """An entry that cannot be read."""
-        return StoreError(
-            f"'{self.entry(name)}' in {self.store.describe()} is missing or damaged",
-            remedy="restore it from the store's backup",
-        )
-
-
-def version(store: Any, key: str) -> str | None:
-    """The present version of an entry."""
-    entry = store.get(key)
-    return entry.version if entry else None
 
 
 def issuance(issuer: str, request: IssueRequest, chain: tuple[x509.Certificate, ...], now: dt.datetime) -> Issuance:
