@@ -162,6 +162,14 @@ options:
       - It also lets another CA of the same issuer's name take over, where the store of the first is lost.
     type: raw
     default: false
+  rekey:
+    description:
+      - Replace keys, and issue anew for the new ones, whatever C(private_key.rotation_policy) says. A second run replaces nothing.
+      - C(before) is a moment in seconds since the epoch; keys that were in use before it, by the ledger, are replaced. C(names) are the
+        certificates that it concerns, all by default. C(key_ids) are SHA-256 digests of public keys (DER form, hex); where they are
+        given, only those keys are replaced, whatever their age.
+    type: dict
+    default: {}
   defer_proof:
     description:
       - A certificate that is installed for the first time and that its endpoints do not serve yet is left unproven instead of failing the

@@ -21,7 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.authority import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState, number_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import serialization, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, RotationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, is_issued_by, subject_text, to_pem
 
 CANARY_NAME = "canary.fleet-tls.invalid"
@@ -39,6 +39,7 @@ class Keeper(Protocol):
     def keep_state(self, state: CaState) -> None: ...
     def certificate(self, authority_id: str) -> x509.Certificate: ...
     def authority(self, authority_id: str) -> Authority: ...
+    def entry(self, name: str) -> str: ...
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None: ...
 
 
@@ -119,12 +120,51 @@ class CaRollover:
                 return f"it is from {old} of '{self.ca.name}', and {state.root} has taken over"
         return None
 
-    def shows_later(self, chain: Sequence[x509.Certificate]) -> bool:
-        """Whether a chain is from the CA that is prepared and signs nothing yet: the store is older than the chain."""
-        state = self.ca.state()
-        if state is None or state.successor is None or not chain:
-            return False
-        return is_issued_by(chain[-1], self.ca.certificate(state.successor[0]))
+    def is_current(self, chain: Sequence[x509.Certificate]) -> bool:
+        """Whether a chain leads to the root that signs now."""
+        return is_issued_by(chain[-1], self.ca.certificate(self.state().root))
+
+    def refuse_later(self, chain: Sequence[x509.Certificate]) -> None:
+        """Refuse to go on with a store that is older than what the hosts show.
+
+        :raises RotationError: a chain is from a CA that is prepared and signs nothing yet, or from one that the store does not know.
+        """
+        state = self.state()
+        known = [each for each in state.trusted if is_issued_by(chain[-1], self.ca.certificate(each))]
+        successor = state.successor[0] if state.successor else None
+        retired = () if known else self.retired_roots(state)
+        if known and known[0] != successor or any(is_issued_by(chain[-1], root) for root in retired):
+            return
+        what = f"{successor}, which signs nothing yet" if known else "a CA that is not there"
+        raise RotationError(
+            f"'{subject_text(chain[0])}' is from {what} by {self.ca.store.describe()}: the store is older than the fleet",
+            remedy="restore the newest copy of the store; nothing was changed",
+        )
+
+    def retired_roots(self, state: CaState) -> tuple[x509.Certificate, ...]:
+        """The roots before the present one that are trusted no more, as far as the store has them."""
+        numbers = range(1, number_of(state.root))
+        names = (f"root-{number}" for number in numbers if f"root-{number}" not in state.trusted)
+        return tuple(self.ca.certificate(each) for each in names)
+
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """Root and issuing CA of the ``old`` and the ``new`` CA; no ``old`` where its issuing CA is not in the store any more."""
+        state = self.state()
+        if state.successor:
+            return {"old": (state.root, state.issuing), "new": state.successor}
+        found = {"new": (state.root, state.issuing)}
+        old = (*state.old_roots, f"root-{number_of(state.root) - 1}")[0]
+        if number_of(old) < 1:
+            return found
+        for number in range(state.made, 0, -1):
+            key = self.ca.store.get(self.ca.entry(f"issuing-{number}.key"))
+            if key and is_issued_by(self.ca.certificate(f"issuing-{number}"), self.ca.certificate(old)):
+                return {"old": (old, f"issuing-{number}"), **found}
+        return found
+
+    def canaries(self, now: dt.datetime) -> dict[str, Canary]:
+        """Canaries of the ``old`` and the ``new`` CA; errors as :meth:`canary`."""
+        return {name: self.canary(*pair, now) for name, pair in self.pairs().items()}
 
     def canary(self, root_id: str, issuing_id: str, now: dt.datetime) -> Canary:
         """A canary of an issuing CA below a root.

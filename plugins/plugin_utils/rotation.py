@@ -167,6 +167,7 @@ def as_result(rotation: Rotation, inventory: Iterable[str] = ()) -> dict[str, An
         "stage": rotation.stage,
         "next": rotation.next_stage,
         "begun_at": rotation.begun_at,
+        "names": list(rotation.names),
         "proven": sorted(rotation.proven),
         "held_back_by": [] if rotation.is_done else list(rotation.holding_back(inventory)),
         "left_behind": dict(rotation.left_behind),

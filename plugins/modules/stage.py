@@ -1,0 +1,139 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stage
+short_description: Record and gate the stages of a rotation
+version_added: 0.1.0
+description:
+  - Begins a rotation, proves its present stage on a host, and takes it to its next stage once every host has proven the present one.
+    The playbooks C(fleet.tls.rotate_ca) and C(fleet.tls.rotate_keys) do all of it; use this module to look, or for playbooks of your own.
+  - A CA goes through V(prepare) (the new one is made and trusted beside the old one), V(activate) (the new one issues) and V(retire)
+    (the old one is trusted no more). Keys have the one stage V(rekey).
+  - The proof of a CA's stage is made with canaries, leaves that live for two hours and whose keys are kept nowhere. Bundle files and
+    servers that take one of the old CA have to take one of the new; after V(retire) none takes one of the old. What a host serves
+    has to be what was issued for it.
+  - One run drives a rotation at a time. A run that was killed is gone on with by the next one.
+author:
+  - fleet.tls contributors (@fleet-tls)
+requirements:
+  - cryptography (on the controller)
+extends_documentation_fragment:
+  - fleet.tls.attributes
+  - fleet.tls.attributes.changes
+  - fleet.tls.store
+attributes:
+  idempotent:
+    support: partial
+    details: O(state=begun) begins another rotation where the last one has come to its end.
+options:
+  state:
+    description:
+      - V(begun) begins a rotation, or goes on with one that is under way. Use C(run_once).
+      - V(proven) proves the present stage on the host, in one round trip, and records it.
+      - V(advanced) goes on to the next stage, or fails naming the hosts that hold it back. Use C(run_once).
+      - V(shown) only tells.
+    type: str
+    choices: [begun, proven, advanced, shown]
+    default: shown
+  rotation:
+    description: What is rotated.
+    type: str
+    choices: [ca, keys]
+    default: ca
+  issuer:
+    description: Whose CA is replaced. Without it, that of the only issuer that has one in the store.
+    type: str
+  names:
+    description: Names of the certificates that get new keys; without them, all. Counts with O(state=begun).
+    type: list
+    elements: str
+    default: []
+  leave_behind:
+    description: Hosts to go on without. That is remembered until they have proven a stage.
+    type: list
+    elements: str
+    default: []
+  take_over:
+    description: Go on with a rotation that a run on another machine has driven within the last ten minutes.
+    type: bool
+    default: false
+  certificates:
+    description: The certificates of the host, as for M(fleet.tls.certificates).
+    type: list
+    elements: dict
+    default: []
+  clients:
+    description: The mTLS clients of the host; their bundles have to hold the CA.
+    type: list
+    elements: dict
+    default: []
+  bundles:
+    description: Bundle files of M(fleet.tls.trust_bundle), which have to hold the CA; only their C(path) is read.
+    type: list
+    elements: dict
+    default: []
+  system:
+    description: Whether the system's trust store has to hold the CA.
+    type: bool
+    default: false
+  trust_issuers:
+    description: The issuers that O(bundles) and O(system) trust; without it, all.
+    type: list
+    elements: str
+  directory:
+    description: Where generations are kept on the host.
+    type: str
+    default: /etc/fleet-tls
+"""
+
+EXAMPLES = r"""
+- name: Where is the rotation of the CA, and who holds it back
+  fleet.tls.stage:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+  run_once: true
+  register: rotation
+"""
+
+RETURN = r"""
+stage:
+  description: The present stage; V(none) where there was never a rotation, V(done) after the last one.
+  returned: success
+  type: str
+next:
+  description: The stage that follows.
+  returned: success
+  type: str
+begun_at:
+  description: When it began, in seconds since the epoch.
+  returned: when there is a rotation
+  type: int
+names:
+  description: The certificates it is about; empty for all.
+  returned: when there is a rotation
+  type: list
+  elements: str
+proven:
+  description: Hosts that have proven the present stage.
+  returned: when there is a rotation
+  type: list
+  elements: str
+held_back_by:
+  description: Hosts that have not.
+  returned: success
+  type: list
+  elements: str
+left_behind:
+  description: Hosts that the rotation goes on without, each with the stage at which that was decided.
+  returned: when there is a rotation
+  type: dict
+problems:
+  description: What the host has against the stage, in words.
+  returned: with O(state=proven)
+  type: list
+  elements: str
+"""
