@@ -200,7 +200,9 @@ def test_a_canary_of_a_ca_near_its_end(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
     end = issuer.authorities()["issuing-1"].not_valid_after_utc
-    (leaf, _issuing) = parse_pem_chain(issuer.rollover().canary("root-1", "issuing-1", end - dt.timedelta(minutes=5)).chain)
+    (leaf, _issuing) = parse_pem_chain(
+        issuer.rollover().canary("root-1", "issuing-1", end - dt.timedelta(minutes=5)).chain
+    )
     assert leaf.not_valid_after_utc == end
 
 

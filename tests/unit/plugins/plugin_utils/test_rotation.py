@@ -102,12 +102,16 @@ def test_what_is_done_is_driven_by_nobody() -> None:
 
 
 def test_it_comes_back_from_the_store_as_it_was() -> None:
-    rotation = proven(begin("ca", "internal", ["web1", "web2"], 1000, ["www"]), "web1").leaving(["web2"]).taken_by(ME, 5)
+    rotation = (
+        proven(begin("ca", "internal", ["web1", "web2"], 1000, ["www"]), "web1").leaving(["web2"]).taken_by(ME, 5)
+    )
     assert Rotation.load(rotation.dump()) == rotation
     assert Rotation.load(begin("keys", "keys", ["web1"], 1000).dump()).runner is None
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"version": 2}', b'{"version": 1, "kind": "ca", "stage": "rekey"}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"version": 2}', b'{"version": 1, "kind": "ca", "stage": "rekey"}']
+)
 def test_what_is_no_record(text: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         Rotation.load(text)
