@@ -229,7 +229,7 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
         )
     if root and not root.startswith("/"):
         raise SpecError(f"{fields.prefix}root: '{root}' is not an absolute path", remedy="start it with a slash")
-    if upstream and (server != "nginx" or "unix:" not in upstream):
+    if upstream:
         address = upstream_address(upstream, fields.prefix)
         if address["path"] and server == "haproxy":
             raise SpecError(
@@ -249,8 +249,6 @@ def upstream_address(url: str, prefix: str = "") -> dict[str, Any]:
         port = parts.port
     except ValueError:
         raise SpecError(f"{prefix}upstream: '{url}' is not a URL", remedy=remedy) from None
-    if "unix:" in url:
-        return {"scheme": parts.scheme, "host": "", "port": 0, "path": ""}
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
         raise SpecError(f"{prefix}upstream: '{url}' is not an http or https URL", remedy=remedy)
     host = parse_host_name(parts.hostname, f"{prefix}upstream")
