@@ -81,6 +81,8 @@ class CaState:
 class CaIssuer(Issuer):
     """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``."""
 
+    ca_in_store = True
+
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)
         if not CERTIFICATE_NAME.fullmatch(name):
