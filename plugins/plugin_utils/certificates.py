@@ -247,7 +247,7 @@ class Run:
         """Install what was issued and put right what has drifted, in one round trip; none where there is neither."""
         entries, secrets = [], {}
         for name, each in self.progress.items():
-            if each.chain:
+            if each.chain and not each.error:
                 entries.append(install_entry(each.spec, each.chain, str(each.issuer), each.request_id))
                 if each.private_key:
                     secrets[name] = each.private_key

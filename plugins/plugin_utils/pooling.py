@@ -69,8 +69,8 @@ class Pooling:
 
     def take(self, each: Progress, pair: PoolPair) -> None:
         """The pool's pair for this host."""
-        each.issuer, each.chain, each.request_id, each.reused = pair.issuer, pair.chain, pair.request_id, True
         each.private_key = self.pool.key_of(pair)
+        each.issuer, each.chain, each.request_id, each.reused = pair.issuer, pair.chain, pair.request_id, True
 
     def keep(self, each: Progress, state: PoolState, host: str) -> None:
         """What was issued, for all of them."""
