@@ -9,6 +9,7 @@ The text of a foreign exception may hold what the code was working on (a token, 
 from __future__ import annotations
 
 import functools
+import inspect
 import os.path
 import traceback
 from collections.abc import Callable
@@ -16,22 +17,17 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, TlsError
 
-METHODS = (
-    "__init__", "trust", "issue", "unprepared", "waits_for", "prepare", "authorities", "advice", "successor", "revoke",
-    "crls", "crls_due", "crl_authorities",
-)  # fmt: skip
-PROPERTIES = ("lifetime",)
 
-
-def contained(provider: type) -> type:
+def contained(provider: type, contract: type) -> type:
     """A subclass of an issuer's class whose methods of the contract raise nothing but TlsErrors."""
-    members: dict[str, Any] = {
-        name: translated(getattr(provider, name)) for name in METHODS if callable(getattr(provider, name, None))
-    }
-    for name in PROPERTIES:
-        getter = getattr(getattr(provider, name, None), "fget", None)
-        if getter is not None:
-            members[name] = property(translated(getter))
+    members: dict[str, Any] = {}
+    for name, member in vars(contract).items():
+        if isinstance(member, property):
+            getter = getattr(getattr(provider, name), "fget", None)
+            if getter is not None:
+                members[name] = property(translated(getter))
+        elif inspect.isfunction(member) and (name == "__init__" or not name.startswith("_")):
+            members[name] = translated(getattr(provider, name))
     return type(provider.__name__, (provider,), members)
 
 

@@ -10,6 +10,7 @@ without one: a run with nothing due reads no CA key and sends nothing to a CA.
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -161,8 +162,17 @@ def load_issuer(name: str, options: Any, store: Store) -> Issuer:
         raise SpecError(f"issuer '{name}' has no type", remedy=f"write {name}: {{type: ca}}")
     rest = {key: value for key, value in options.items() if key != "type"}
     provider = load_provider("issuer", options["type"])
+    refuse_no_issuer(provider, str(options["type"]))
+    made: Issuer = (provider if is_own(options["type"]) else contained(provider, Issuer))(name, rest, store)
+    return made
+
+
+def refuse_no_issuer(provider: Any, kind: str) -> None:
+    """:raises SpecError: what a module provides is no issuer, or half of one."""
+    problem = None
     if not (isinstance(provider, type) and issubclass(provider, Issuer)):
-        raise SpecError(
-            f"'{options['type']}' is no issuer type: its PROVIDER is no Issuer", remedy="see docs/issuers/own.md"
-        )
-    return (provider if is_own(options["type"]) else contained(provider))(name, rest, store)  # type: ignore[no-any-return]
+        problem = "its PROVIDER is no Issuer"
+    elif inspect.isabstract(provider):
+        problem = f"it lacks {', '.join(sorted(provider.__abstractmethods__))}"
+    if problem:
+        raise SpecError(f"'{kind}' is no issuer type: {problem}", remedy="see docs/issuers/own.md of fleet.tls")

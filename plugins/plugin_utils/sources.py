@@ -129,9 +129,10 @@ class WebSource(Source):
                 client_cert=self.web.client_certificate,
                 client_key=self.web.client_key,
                 use_netrc=False,
+                decompress=False,
             ) as response:
                 data = response.read(LONGEST_FILE + 1)
-                tag = tag_of(response.headers, data)
+                tag, promised = tag_of(response.headers, data), str(response.headers.get("Content-Length"))
         except urllib.error.HTTPError as error:
             if error.code == 304:
                 raise Unchanged from None
@@ -142,6 +143,8 @@ class WebSource(Source):
             raise self.failed(reason_of(error), "check the URL and the network") from None
         if len(data) > LONGEST_FILE:
             raise self.failed("it is larger than 1 MiB", "give the URL of a file of certificates")
+        if promised.isdigit() and len(data) < int(promised):
+            raise self.failed("the answer was cut off", "try again when the server is well")
         return Content(data, tag)
 
     def failed(self, problem: str, remedy: str) -> IssuerError:

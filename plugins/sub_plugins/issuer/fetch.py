@@ -33,7 +33,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Is
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import plain_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import parse_path_or_pem, read_anchors, read_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import is_newer
-from ansible_collections.fleet.tls.plugins.plugin_utils.sources import Source, Web, parse_source
+from ansible_collections.fleet.tls.plugins.plugin_utils.sources import Content, Source, Web, parse_source
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id, parse_pem_chain, to_pem
 
@@ -92,8 +92,12 @@ class FetchIssuer(Issuer):
         """What lies ready for one request; dates, names and anchors are looked at as those of any issuer are."""
         try:
             place = self.place(request.certificate, request.host)
-            handed_over = self.read_all(request.certificate, request.host)
+            content = place.read()
+            handed_over = self.with_key(told_of(place, lambda: self.opened(content)), request)
             chain = told_of(place, handed_over.chain)
+            # What has been opened once need not be opened again to see that it is as it was.
+            entry = self.entry(place)
+            self.note(entry, Seen(content.tag, time.time(), chain), self.seen(entry))
         except TlsError as error:
             return error
         if handed_over.private_key is not None:
@@ -106,21 +110,23 @@ class FetchIssuer(Issuer):
             )
         return Issued(chain)
 
-    def read_all(self, certificate: str, host: str) -> HandedOver:
-        """Certificates and key as they are there now.
+    def with_key(self, found: HandedOver, request: IssueRequest) -> HandedOver:
+        """With the key that has a place of its own.
 
-        :raises TlsError: they cannot be had or read.
+        :raises TlsError: it cannot be had or read.
         """
-        place, key_place = self.place(certificate, host), self.key_place(certificate, host)
+        place = self.key_place(request.certificate, request.host)
+        if place is None:
+            return found
         content = place.read()
-        found = told_of(place, lambda: read_handed_over(content.data, self.passphrase))
-        if key_place is not None:
-            key = key_place.read()
-            found = HandedOver(found.certificates, told_of(key_place, lambda: key_in(key.data, self.passphrase)))
-        return self.completed(found)
+        return HandedOver(found.certificates, told_of(place, lambda: key_in(content.data, self.passphrase)))
 
-    def completed(self, found: HandedOver) -> HandedOver:
-        """With the certificates above it that the user has elsewhere."""
+    def opened(self, content: Content) -> HandedOver:
+        """What was found, with the certificates above it that the user has elsewhere.
+
+        :raises CertificateError: it is in none of the forms.
+        """
+        found = read_handed_over(content.data, self.passphrase)
         if self.intermediates is None:
             return found
         text = self.intermediates
@@ -140,8 +146,7 @@ class FetchIssuer(Issuer):
         :raises TlsError: it cannot be looked at.
         """
         place = self.place(certificate, host)
-        digest = hashlib.sha256(f"{self.fields.text('certificate')}\n{place.describe()}".encode()).hexdigest()
-        entry = f"fetch/{self.name}/{digest[:32]}.json"
+        entry = self.entry(place)
         seen = self.seen(entry)
         if place.remote and not record:
             return seen if seen and is_fresh(seen) else self.look_there(place, seen)
@@ -157,9 +162,14 @@ class FetchIssuer(Issuer):
         content, now = place.changed(seen.tag) if seen else place.read(), time.time()
         if content is None:
             return replace(seen or Seen(), looked_at=now)
-        found = told_of(place, lambda: self.completed(read_handed_over(content.data, self.passphrase)))
+        found = told_of(place, lambda: self.opened(content))
         chain = told_of(place, HandedOver(found.certificates).chain)
         return Seen(content.tag, now, chain)
+
+    def entry(self, place: Source) -> str:
+        """Where in the store it is noted what was seen at a place; the place itself may have a secret in it."""
+        written = f"{self.fields.text('certificate')}\n{place.describe()}"
+        return f"fetch/{self.name}/{hashlib.sha256(written.encode()).hexdigest()[:32]}.json"
 
     def seen(self, entry: str) -> Seen | None:
         """What is noted in the store; a note that cannot be read is none."""
