@@ -50,7 +50,9 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("first issue, 5 a host", 5, (PING, ROLE, FAST, FULL), first=True, least={FAST: 10, FULL: 10}, most_rounds=2),
+    Scenario(
+        "first issue, 5 a host", 5, (PING, ROLE, FAST, FULL), first=True, least={FAST: 10, FULL: 10}, most_rounds=2
+    ),
     Scenario("no-op, 1 a host", 1, (PING, ROLE, TASK, FAST, FULL), most=1.25),
     Scenario("no-op, 5 a host", 5, (PING, ROLE, TASK, FAST, FULL), most=1.3, least={FAST: 3.3, FULL: 18}),
     Scenario("no-op, 20 a host", 20, (PING, ROLE, TASK), most=1.5),
