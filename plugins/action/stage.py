@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, STORE_OPTIONS, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import MISSHAPEN
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import as_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import Flow, chosen_issuer, trusted_files

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils import rotation_proof
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import RotationError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import parse_found, shortened, text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import Rotation, begin
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import Rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_record import Record, take, this_run

@@ -13,10 +13,11 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CANARY_NAME, CaRollover, Canary
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import CLOCK_TOLERANCE, Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CANARY_NAME, Canary, CaRollover
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import CLOCK_TOLERANCE
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Found, parse_clock
 from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import look_request
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import Rekey, old_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
