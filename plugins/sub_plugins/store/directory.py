@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import tempfile
 import time
@@ -30,10 +29,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     StoreConflict,
     StoreError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Store, check_key
 
-# No component begins with a dot, so none leads out of the store or to a file that is being written.
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
 COLUMNS = tuple(field.name for field in fields(Issuance))
 SCHEMA = (
     f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
@@ -120,14 +117,15 @@ class DirectoryStore(Store):
                 raise
             connection.execute("COMMIT")
 
-    def issuances(self) -> Iterator[Issuance]:
+    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         if not self.ledger_path.exists():
             return
         with self.translated(), contextlib.closing(self.connect()) as connection:
             # A run that was killed while it made the ledger leaves one without a table.
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'issuance'").fetchone()
             # All rows at once: an open query would keep writers waiting for whoever reads.
-            rows = connection.execute(f"{SELECT} ORDER BY id").fetchall() if made else []
+            query = f"{SELECT} WHERE (? IS NULL OR issuer = ?) AND issued_at >= ? ORDER BY id"
+            rows = connection.execute(query, (issuer, issuer, since)).fetchall() if made else []
         yield from (issuance(row) for row in rows)
 
     @property
@@ -165,9 +163,7 @@ class DirectoryStore(Store):
 
         :raises StoreError: the key could lead out of the store.
         """
-        if not KEY.fullmatch(key):
-            raise StoreError(f"'{key}' is no key for a store")
-        return self.root / key
+        return self.root / check_key(key)
 
     def open_lock(self, name: str) -> int:
         """The lock file's descriptor."""
