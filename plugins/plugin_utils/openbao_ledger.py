@@ -7,6 +7,7 @@
 
     ledger/requests/ISSUER/REQUEST-ID/KEY-ID               {"rows": [...]}: what was issued for one request and key, oldest first
     ledger/order/2026-11/ISSUED-AT:ISSUER:REQUEST-ID:KEY-ID:PLACE   no more than its name: the order, found by listing
+    ledger/revoked/ISSUER/FINGERPRINT                      {"issuance": row, "reason", "revoked_at"}; the first record stands
 
 A look for a request is one read, a recording two writes: the name first, which without its row counts for nothing, then the row,
 check-and-set. So two runs that issue for one request at once do not wait for each other: one of them is told that it was not the first.
@@ -24,7 +25,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import safe
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_kv import Kept, KeyValues
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Ledger, Revocation
 
 # How many rows are asked for at a time: whoever stops reading early has not paid for all.
 WINDOW = 64
@@ -45,8 +46,8 @@ class KeyValueLedger(Ledger):
         path = self.path(issuer, request_id, key_id)
         self.seen[path] = self.entries.read(path)
         wanted = (issuer, request_id, key_id)
-        found = [row for row in rows_of(self.seen[path], path) if (row.issuer, row.request_id, row.key_id) == wanted]
-        return found[-1] if found else None
+        rows = [row for row in rows_of(self.seen[path], path) if (row.issuer, row.request_id, row.key_id) == wanted]
+        return next((row for row in reversed(rows) if not self.revoked(row)), None)
 
     def add(self, issuance: Issuance) -> None:
         path = self.path(issuance.issuer, issuance.request_id, issuance.key_id)
@@ -60,12 +61,32 @@ class KeyValueLedger(Ledger):
         version = self.entries.write(path, values, expect=expect)
         self.seen[path] = Kept(version, values)
 
+    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
+        found = {
+            row.fingerprint: row for row in issuances(self.entries, self.root) if which in (row.serial, row.fingerprint)
+        }
+        for row in found.values():
+            values = {"issuance": asdict(row), "reason": reason, "revoked_at": now}
+            with contextlib.suppress(StoreConflict):
+                self.entries.write(self.revoked_path(row), values, expect=0)
+        revoked = [each for row in found.values() if (each := self.revoked(row))]
+        return tuple(sorted(revoked, key=revocation_order))
+
+    def revoked(self, row: Issuance) -> Revocation | None:
+        """What is recorded of its revocation."""
+        path = self.revoked_path(row)
+        return revocation_of(self.entries.read(path), path)
+
+    def revoked_path(self, row: Issuance) -> str:
+        """Where its revocation lies."""
+        return f"{self.root}/revoked/{safe(row.issuer)}/{safe(row.fingerprint)}"
+
     def path(self, issuer: str, request_id: str, key_id: str) -> str:
         """Where the rows of a request lie."""
         return f"{self.root}/requests/{safe(issuer)}/{safe(request_id)}/{safe(key_id)}"
 
 
-def issuances(entries: KeyValues, root: str, issuer: str | None, since: int) -> Iterator[Issuance]:
+def issuances(entries: KeyValues, root: str, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
     """As :meth:`Store.issuances`."""
     for month in entries.names(f"{root}/order"):
         if month.rstrip("/") < month_of(since):
@@ -87,6 +108,19 @@ def issuances(entries: KeyValues, root: str, issuer: str | None, since: int) -> 
                         yield rows[place - 1]
 
 
+def revocations(entries: KeyValues, root: str, issuer: str) -> Iterator[Revocation]:
+    """As :meth:`Store.revocations`."""
+    folder = f"{root}/revoked/{safe(issuer)}"
+    paths = [f"{folder}/{name}" for name in entries.names(folder)]
+    found = [each for path, kept in zip(paths, entries.read_all(paths)) if (each := revocation_of(kept, path))]
+    yield from sorted((each for each in found if each.issuance.issuer == issuer), key=revocation_order)
+
+
+def revocation_order(revocation: Revocation) -> tuple[int, int, str]:
+    """Oldest first; those of one second by when they were issued."""
+    return revocation.revoked_at, revocation.issuance.issued_at, revocation.issuance.fingerprint
+
+
 def order_name(issuance: Issuance, place: int) -> str:
     """Below ``order/``: the month, then a name that sorts by time and leads to the row."""
     names = (safe(issuance.issuer), safe(issuance.request_id), safe(issuance.key_id))
@@ -106,7 +140,21 @@ def rows_of(kept: Kept, path: str) -> list[Issuance]:
     try:
         return [row_of(raw) for raw in kept.values["rows"]] if kept.values else []
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"the ledger's entry '{path}' is damaged", remedy="restore it (bao kv rollback)") from error
+        raise damaged(path) from error
+
+
+def revocation_of(kept: Kept, path: str) -> Revocation | None:
+    """What an entry says of a revocation, None where there is none.
+
+    :raises StoreError: it is damaged.
+    """
+    if not kept.values:
+        return None
+    try:
+        values = kept.values
+        return Revocation(row_of(values["issuance"]), str(values["reason"]), int(values["revoked_at"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path) from error
 
 
 def row_of(raw: Mapping[str, Any]) -> Issuance:
@@ -115,3 +163,8 @@ def row_of(raw: Mapping[str, Any]) -> Issuance:
     :raises TypeError: other fields than it has.
     """
     return Issuance(**{**raw, "names": tuple(raw["names"])})
+
+
+def damaged(path: str) -> StoreError:
+    """An entry that is not ours."""
+    return StoreError(f"the ledger's entry '{path}' is damaged", remedy="restore it (bao kv rollback)")

@@ -26,7 +26,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_options import (
     parse_auth,
     parse_server,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import KEY, Entry, Issuance, Ledger, Store, check_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import (
+    KEY,
+    Entry,
+    Issuance,
+    Ledger,
+    Revocation,
+    Store,
+    check_key,
+)
 
 VERSION = re.compile(r"[1-9][0-9]{0,15}")
 
@@ -113,6 +121,9 @@ class OpenBaoStore(Store):
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         return openbao_ledger.issuances(self.entries, f"{self.root}/ledger", issuer, since)
+
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        return openbao_ledger.revocations(self.entries, f"{self.root}/ledger", issuer)
 
     def path(self, key: str) -> str:
         """Where an entry lies.

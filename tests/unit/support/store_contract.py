@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     StoreError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Revocation, Store
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_request, make_spec
 from ansible_collections.fleet.tls.tests.unit.support.processes import FORK, in_processes, killed_after
@@ -164,6 +164,32 @@ class StoreContract:
         assert list(open_store().issuances(since=since)) == rows[8:]
         assert list(open_store().issuances(issuer="a b/c", since=since)) == [rows[9], rows[11]]
         assert list(open_store().issuances(issuer="nobody")) == []
+
+    def test_revocations(self, open_store: OpenStore) -> None:
+        store = open_store()
+        assert list(store.revocations("internal")) == []
+        second = row(serial="s2", fingerprint="f2", issued_at=4)
+        add(store, ROW, second, row(serial="ab", fingerprint="f3", issuer="other", issued_at=5))
+        assert list(store.revocations("internal")) == []
+        with store.ledger() as ledger:
+            (first,) = ledger.revoke("f2", "superseded", 10)
+            revoked = ledger.revoke("ab", "key_compromise", 11)
+            assert [each.issuance.issuer for each in revoked] == ["internal", "other"]
+            assert ledger.revoke("f2", "key_compromise", 12) == (first,)
+            assert ledger.revoke("none", "superseded", 13) == ()
+        assert first == Revocation(second, "superseded", 10)
+        assert list(open_store().revocations("internal")) == [first, Revocation(ROW, "key_compromise", 11)]
+        assert [each.issuance.fingerprint for each in store.revocations("other")] == ["f3"]
+        assert len(list(store.issuances())) == 3
+
+    def test_what_is_revoked_is_not_found_again(self, open_store: OpenStore) -> None:
+        store = open_store()
+        add(store, row(serial="s1", fingerprint="f1"), row(serial="s2", fingerprint="f2"))
+        with store.ledger() as ledger:
+            ledger.revoke("f2", "superseded", 10)
+            assert ledger.find("internal", "request-0001", "ef") == row(serial="s1", fingerprint="f1")
+            ledger.revoke("s1", "superseded", 10)
+            assert ledger.find("internal", "request-0001", "ef") is None
 
     def test_a_reader_keeps_no_writer_waiting(self, open_store: OpenStore) -> None:
         add(open_store(), ROW, row(request_id="request-0002", issued_at=4))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, StoreBusy, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Revocation
 from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
@@ -113,13 +114,26 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert DirectoryStore({"path": "~/x/../tls"}).root == tmp_path / "tls"
 
 
+def test_a_ledger_of_before_revocation(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, ROW)
+    with contextlib.closing(store.connect()) as connection:
+        connection.execute("DROP TABLE revocation")
+    assert list(store.revocations("internal")) == []
+    with store.ledger() as ledger:
+        assert ledger.find("internal", "request-0001", "ef") == ROW
+        ledger.revoke("ab", "superseded", 10)
+    assert list(store.revocations("internal")) == [Revocation(ROW, "superseded", 10)]
+
+
 def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, ROW)
     with pytest.raises(RuntimeError), store.ledger() as ledger:
         ledger.add(row(serial="lost"))
+        ledger.revoke("ab", "superseded", 10)
         raise RuntimeError
-    assert [each.serial for each in store.issuances()] == ["ab"]
+    assert [each.serial for each in store.issuances()] == ["ab"] and not list(store.revocations("internal"))
 
 
 def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
