@@ -16,6 +16,7 @@ In the store, for an issuer named ``internal``::
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -194,7 +195,16 @@ class CaIssuer(Issuer):
         state = self.ensure(now, self.longest(requests, now))
         issuing = self.authority(state.issuing)
         with self.store.ledger() as ledger:
-            return tuple(self.issue_once(request, issuing, ledger, now) for request in requests)
+            return tuple(self.issue_beside_others(request, issuing, ledger, now) for request in requests)
+
+    def issue_beside_others(
+        self, request: IssueRequest, issuing: Authority, ledger: Ledger, now: dt.datetime
+    ) -> Issued | TlsError:
+        """Where another run was faster with the same request, its certificate serves both: ours has left this process nowhere."""
+        for _try in range(TRIES):
+            with contextlib.suppress(StoreConflict):
+                return self.issue_once(request, issuing, ledger, now)
+        return IssuerError("other runs issue for the same request all the time", remedy="run again when they have ended")
 
     def longest(self, requests: Sequence[IssueRequest], now: dt.datetime) -> dt.timedelta:
         """The longest lifetime asked for that this CA can ever give: what goes beyond must not cost the other requests."""
@@ -217,30 +227,22 @@ class CaIssuer(Issuer):
     ) -> Issued | TlsError:
         """Sign, or hand out again what was signed for this very request and can still be used."""
         public_key = request.csr.public_key()
+        earlier = ledger.find(self.name, request.request_id, key_id(public_key))
+        if earlier:
+            chain = parse_pem_chain(earlier.chain)
+            if self.still_good(chain, request, now, earlier.issued_at):
+                return Issued(chain, reused=True)
         lifetime = self.lifetime_of(request)
-        for _try in range(TRIES):
-            earlier = ledger.find(self.name, request.request_id, key_id(public_key))
-            if earlier:
-                chain = parse_pem_chain(earlier.chain)
-                if self.still_good(chain, request, now, earlier.issued_at):
-                    return Issued(chain, reused=True)
-            if now + lifetime > issuing.certificate.not_valid_after_utc:
-                return IssuerError(
-                    f"the issuing CA of '{self.name}' expires on {iso(issuing.certificate.not_valid_after_utc)}, before the"
-                    f" certificate would ({duration_text(int(lifetime.total_seconds()))} from now)",
-                    remedy="shorten the certificate's duration or lengthen issuing_duration",
-                )
-            leaf = make_leaf(public_key, request.names, request.usages, issuing, now, lifetime)
-            chain = (leaf, issuing.certificate)
-            try:
-                ledger.add(issuance(self.name, request, chain, now))
-            except StoreConflict:
-                # Another run was faster. What was signed here has left this process nowhere; theirs serves both.
-                continue
-            return Issued(chain)
-        return IssuerError(
-            "other runs issue for the same request all the time", remedy="run again when they have ended"
-        )
+        if now + lifetime > issuing.certificate.not_valid_after_utc:
+            return IssuerError(
+                f"the issuing CA of '{self.name}' expires on {iso(issuing.certificate.not_valid_after_utc)}, before the"
+                f" certificate would ({duration_text(int(lifetime.total_seconds()))} from now)",
+                remedy="shorten the certificate's duration or lengthen issuing_duration",
+            )
+        leaf = make_leaf(public_key, request.names, request.usages, issuing, now, lifetime)
+        chain = (leaf, issuing.certificate)
+        ledger.add(issuance(self.name, request, chain, now))
+        return Issued(chain)
 
     def still_good(
         self, chain: Sequence[x509.Certificate], request: IssueRequest, now: dt.datetime, issued_at: int
