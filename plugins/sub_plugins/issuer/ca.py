@@ -85,6 +85,8 @@ class CaIssuer(Issuer):
 
     keeps_crls = True
 
+    ca_in_store = True
+
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)
         if not CERTIFICATE_NAME.fullmatch(name):
