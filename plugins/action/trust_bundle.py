@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import Selection, parse_anchors, refuse_empty, select
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
+    Selection,
+    expired_text,
+    refuse_empty,
+    select,
+    trusted_by,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
@@ -43,7 +46,8 @@ class ActionModule(TlsAction):
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        sources = trusted_by(options)
+        issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
+        sources = trusted_by(issuers, options.get("from_issuers") or None, options["anchors"], "from_issuers")
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"])
@@ -80,25 +84,8 @@ class ActionModule(TlsAction):
             for name, anchors in (("anchors", chosen.anchors), ("expired", chosen.expired))
         }
         if chosen.expired:
-            result["warnings"] = [
-                f"the trust anchor '{each['subject']}' of '{each['source']}' expired on {each['not_after']} and is left out"
-                for each in result["expired"]
-            ]
+            result["warnings"] = [expired_text(anchor) for anchor in chosen.expired]
         return result
-
-
-def trusted_by(options: dict[str, Any]) -> dict[str, Iterable[x509.Certificate]]:
-    """Anchors by who gives them, issuers and extra ones.
-
-    :raises TlsError: an unknown issuer, an anchor that cannot be read, an anchor that is named like an issuer.
-    """
-    issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
-    names = [one_of(name, issuers, "from_issuers") for name in options.get("from_issuers") or issuers]
-    extra = parse_anchors(options["anchors"])
-    for name in extra:
-        if name in names:
-            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
-    return {**{name: issuers[name].trust() for name in names}, **extra}
 
 
 def parse_bundle(raw: dict[str, Any]) -> dict[str, Any]:
