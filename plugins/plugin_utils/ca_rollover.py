@@ -120,6 +120,11 @@ class CaRollover:
                 return f"it is from {old} of '{self.ca.name}', and {state.root} has taken over"
         return None
 
+    def signing_roots(self) -> tuple[x509.Certificate, ...]:
+        """The root below which certificates are issued now; empty where there is no CA yet."""
+        state = self.ca.state()
+        return (self.ca.certificate(state.root),) if state else ()
+
     def is_current(self, chain: Sequence[x509.Certificate]) -> bool:
         """Whether a chain leads to the root that signs now."""
         return is_issued_by(chain[-1], self.ca.certificate(self.state().root))

@@ -204,6 +204,16 @@ def local(suite: Suite) -> None:
     pytest(suite, "tests/local")
 
 
+def bao(suite: Suite) -> None:
+    """The store and the issuer of type openbao, with real servers on loopback."""
+    venvs.ensure("bao")
+    try:
+        packages.ensure("nginx")
+    except packages.SetupError as error:
+        raise Skipped(str(error)) from error
+    pytest(suite, "tests/bao")
+
+
 def need_containers(suite: Suite) -> None:
     """Skip without a machine that can run them; build the images that are missing."""
     reason = why_not()
@@ -236,7 +246,15 @@ def fleet(suite: Suite) -> None:
 
 # In this order they are counted and started; the second lane runs beside the first.
 LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
-    {"unit": unit, "unit-2.19": unit_oldest, "lint": lint, "sanity": sanity, "build": build, "local": local},
+    {
+        "unit": unit,
+        "unit-2.19": unit_oldest,
+        "lint": lint,
+        "sanity": sanity,
+        "build": build,
+        "local": local,
+        "bao": bao,
+    },
     {"molecule": molecule, "fleet": fleet},
 )
 MAIN_READY: concurrent.futures.Future[None] = concurrent.futures.Future()

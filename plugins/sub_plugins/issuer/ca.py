@@ -10,6 +10,7 @@ Where it lies in the store is told by ``plugin_utils/ca_files.py``; how the root
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,30 +24,24 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState,
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
-    CertificateError,
     IssuerError,
     SpecError,
+    StoreConflict,
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, KEY_ALGORITHMS
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Ledger
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
-    check_chain,
-    check_issued,
-    fingerprint,
     is_issued_by,
     iso,
-    key_id,
-    parse_pem_chain,
-    seconds,
-    serial_text,
-    to_pem,
 )
 
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
+TRIES = 5
 
 
 class CaIssuer(CaFiles, Issuer):
@@ -167,7 +162,18 @@ class CaIssuer(CaFiles, Issuer):
         state = self.ensure(now, self.longest(requests, now))
         issuing = self.authority(state.issuing)
         with self.store.ledger() as ledger:
-            return tuple(self.issue_once(request, issuing, ledger, now) for request in requests)
+            return tuple(self.issue_beside_others(request, issuing, ledger, now) for request in requests)
+
+    def issue_beside_others(
+        self, request: IssueRequest, issuing: Authority, ledger: Ledger, now: dt.datetime
+    ) -> Issued | TlsError:
+        """Where another run was faster with the same request, its certificate serves both: ours has left this process nowhere."""
+        for _try in range(TRIES):
+            with contextlib.suppress(StoreConflict):
+                return self.issue_once(request, issuing, ledger, now)
+        return IssuerError(
+            "other runs issue for the same request all the time", remedy="run again when they have ended"
+        )
 
     def longest(self, requests: Sequence[IssueRequest], now: dt.datetime) -> dt.timedelta:
         """The longest lifetime asked for that this CA can ever give: what goes beyond must not cost the other requests."""
@@ -190,11 +196,10 @@ class CaIssuer(CaFiles, Issuer):
     ) -> Issued | TlsError:
         """Sign, or hand out again what was signed for this very request and can still be used."""
         public_key = request.csr.public_key()
-        earlier = ledger.find(self.name, request.request_id, key_id(public_key))
+        # One of a CA that was replaced meanwhile would have to be replaced at once.
+        earlier = earlier_answer(ledger, self.name, request, self.rollover().signing_roots(), now)
         if earlier:
-            chain = parse_pem_chain(earlier.chain)
-            if self.still_good(chain, request, now, earlier.issued_at):
-                return Issued(chain, reused=True)
+            return earlier
         lifetime = self.lifetime_of(request)
         if now + lifetime > issuing.certificate.not_valid_after_utc:
             return IssuerError(
@@ -206,24 +211,6 @@ class CaIssuer(CaFiles, Issuer):
         chain = (leaf, issuing.certificate)
         ledger.add(issuance(self.name, request, chain, now))
         return Issued(chain)
-
-    def still_good(
-        self, chain: Sequence[x509.Certificate], request: IssueRequest, now: dt.datetime, issued_at: int
-    ) -> bool:
-        """Whether an earlier answer to a request serves it still: what is wanted, trusted, and not half used up.
-
-        :param issued_at: seconds since the epoch; the certificate's own start lies before it.
-        """
-        leaf = chain[0]
-        try:
-            check_issued(chain, names=request.names, usages=request.usages, key=key_id(leaf.public_key()), now=now)
-            check_chain(chain, self.trust(), now)
-        except CertificateError:
-            return False
-        if self.superseded(chain):
-            return False
-        end = seconds(leaf.not_valid_after_utc)
-        return end - seconds(now) > (end - issued_at) / 2
 
     def ensure(self, now: dt.datetime, leaf_lifetime: dt.timedelta) -> CaState:
         """Make what is missing: both CAs, or an issuing CA that lives long enough.
@@ -252,7 +239,7 @@ class CaIssuer(CaFiles, Issuer):
 
     def create(self, now: dt.datetime) -> CaState:
         """A new root and its first issuing CA; ``ca.json`` last: without it the rest does not count."""
-        if any(row.issuer == self.name for row in self.store.issuances()):
+        if any(self.store.issuances(issuer=self.name)):
             raise IssuerError(
                 f"{self.store.describe()} has issued with the CA '{self.name}', but the CA itself is missing",
                 remedy=f"restore ca/{self.name}/ from the store's backup; for a new CA choose a new issuer name",
@@ -312,26 +299,6 @@ class CaIssuer(CaFiles, Issuer):
         lifetime = dt.timedelta(seconds=self.issuing_duration)
         name = f"{self.title(root_id)} Issuing {now:%Y-%m}"
         return make_issuing(name, self.key_algorithm, root, now, lifetime)
-
-
-def issuance(issuer: str, request: IssueRequest, chain: tuple[x509.Certificate, ...], now: dt.datetime) -> Issuance:
-    """The ledger's row for a new certificate."""
-    leaf = chain[0]
-    return Issuance(
-        request_id=request.request_id,
-        issuer=issuer,
-        host=request.host,
-        certificate=request.certificate,
-        serial=serial_text(leaf.serial_number),
-        fingerprint=fingerprint(leaf),
-        key_id=key_id(leaf.public_key()),
-        names=tuple(value for _kind, value in request.names.sans()),
-        not_before=seconds(leaf.not_valid_before_utc),
-        not_after=seconds(leaf.not_valid_after_utc),
-        issued_at=seconds(now),
-        reason=request.reason,
-        chain="".join(to_pem(certificate) for certificate in chain),
-    )
 
 
 PROVIDER = CaIssuer

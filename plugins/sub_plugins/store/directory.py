@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import tempfile
 import time
@@ -30,10 +29,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     StoreConflict,
     StoreError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Revocation, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import (
+    Entry,
+    Issuance,
+    Ledger,
+    Revocation,
+    Store,
+    check_key,
+)
 
-# No component begins with a dot, so none leads out of the store or to a file that is being written.
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
 COLUMNS = tuple(field.name for field in fields(Issuance))
 SCHEMA = (
     f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
@@ -122,15 +126,16 @@ class DirectoryStore(Store):
                 raise
             connection.execute("COMMIT")
 
-    def issuances(self) -> Iterator[Issuance]:
-        yield from (issuance(row) for row in self.rows("issuance", f"{SELECT} ORDER BY id"))
+    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
+        query = f"{SELECT} WHERE (? IS NULL OR issuer = ?) AND issued_at >= ? ORDER BY id"
+        yield from (issuance(row) for row in self.rows("issuance", query, issuer, issuer, since))
 
     def revocations(self, issuer: str) -> Iterator[Revocation]:
         yield from (
             revocation(row) for row in self.rows("revocation", f"{REVOKED} WHERE issuer = ? {IN_ORDER}", issuer)
         )
 
-    def rows(self, table: str, query: str, *values: str) -> list[tuple[Any, ...]]:
+    def rows(self, table: str, query: str, *values: str | int | None) -> list[tuple[Any, ...]]:
         """All rows of a query at once: an open query would keep writers waiting for whoever reads."""
         if not self.ledger_path.exists():
             return []
@@ -174,9 +179,7 @@ class DirectoryStore(Store):
 
         :raises StoreError: the key could lead out of the store.
         """
-        if not KEY.fullmatch(key):
-            raise StoreError(f"'{key}' is no key for a store")
-        return self.root / key
+        return self.root / check_key(key)
 
     def open_lock(self, name: str) -> int:
         """The lock file's descriptor."""
