@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import services
 from ansible_collections.fleet.tls.plugins.module_utils.client_proof import Proof, prove, refused
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import resolve
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.file_batch import WantedFile, compare, digests, swap
 from ansible_collections.fleet.tls.plugins.module_utils.files import Transaction
@@ -67,7 +68,7 @@ class Client:
         self.bundle = str(bundle["path"]) if bundle else None
         self.wanted = [WantedFile(**{**bundle, "content": bundle["content"].encode()})] if bundle else []
         self.changes = compare(self.wanted)
-        self.services = [services.resolve(each) for each in raw["services"]]
+        self.services = [resolve(each) for each in raw["services"]]
         self.record = TakenFiles(request["directory"], "client-{0}".format(raw["name"]))
         self.transaction = Transaction()
 

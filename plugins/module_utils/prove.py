@@ -19,6 +19,8 @@ _MOST_THREADS = 16
 # Right after a reload the old workers still answer for a moment.
 _PAUSE = 0.2
 
+Asked = Callable[[Canary, Any], dict[str, Any]]
+
 
 def prove_step(
     request: dict[str, Any], secrets: Mapping[str, str], stores: Iterable[TrustStore] = STORES
@@ -35,14 +37,12 @@ def prove_step(
         paths.append(store.bundle if store else "the system's trust store")
     endpoints = endpoints_of(request)
     deadline = time.monotonic() + request["patience"]
-    work = [
-        (ask, each, canary, subject)
-        for each, canary in canaries
-        for ask, subjects in ((ask_bundle, paths), (ask_endpoint, endpoints))
-        for subject in subjects  # type: ignore[attr-defined]
-    ]
+    work: list[tuple[Asked, dict[str, Any], Canary, Any]] = []
+    for each, canary in canaries:
+        work += [(ask_bundle, each, canary, path) for path in paths]
+        work += [(ask_endpoint, each, canary, endpoint) for endpoint in endpoints]
     with ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(work)))) as pool:
-        proofs = list(pool.map(lambda one: until_expected(*one, deadline), work))
+        proofs = list(pool.map(lambda one: until_expected(one[0], one[1], one[2], one[3], deadline), work))
     return False, {**answer, "proofs": proofs}
 
 
@@ -61,11 +61,7 @@ def endpoints_of(request: dict[str, Any]) -> list[Endpoint]:
 
 
 def until_expected(
-    ask: Callable[[Canary, Any], dict[str, Any]],
-    entry: Mapping[str, Any],
-    canary: Canary,
-    subject: Any,
-    deadline: float,
+    ask: Asked, entry: Mapping[str, Any], canary: Canary, subject: Any, deadline: float
 ) -> dict[str, Any]:
     """Ask until the answer is the expected one, or the time is up; then it is told as it is."""
     while True:

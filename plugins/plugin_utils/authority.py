@@ -58,12 +58,21 @@ def make_issuing(
 
 
 def make_leaf(
-    public_key: Any, names: Names, usages: tuple[str, ...], issuing: Authority, now: dt.datetime, lifetime: dt.timedelta
+    public_key: Any,
+    names: Names,
+    usages: tuple[str, ...],
+    issuing: Authority,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
+    *,
+    serial: int | None = None,
 ) -> x509.Certificate:
     """An end-entity certificate with exactly ``names``.
 
     The subject gets a common name for the people who read lists; where none fits, the subject stays empty and the
     alternative names become critical (RFC 5280, 4.2.1.6).
+
+    :param serial: None: a random one, as every certificate that is to be used has.
     """
     candidates = (names.common_name, *(value for _kind, value in names.sans()))
     common_name = next((name for name in candidates if name and len(name) <= LONGEST_COMMON_NAME), None)
@@ -74,7 +83,7 @@ def make_leaf(
         .subject_name(subject)
         .issuer_name(issuing.certificate.subject)
         .public_key(public_key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
         .not_valid_after(now + lifetime)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -171,9 +171,10 @@ class CaRollover:
         """Canaries of the ``old`` and the ``new`` CA; errors as :meth:`canary`."""
         return {name: self.canary(*pair, now) for name, pair in self.pairs().items()}
 
-    def canary(self, root_id: str, issuing_id: str, now: dt.datetime) -> Canary:
+    def canary(self, root_id: str, issuing_id: str, now: dt.datetime, serial: int | None = None) -> Canary:
         """A canary of an issuing CA below a root.
 
+        :param serial: its serial number; None: one that nobody has.
         :raises TlsError: the issuing CA's key cannot be opened.
         """
         issuing, root = self.ca.authority(issuing_id), self.ca.certificate(root_id)
@@ -183,9 +184,9 @@ class CaRollover:
                 remedy="restore the store from its backup",
             )
         key = generate_key("ecdsa-p256")
-        names = Names(dns_names=(CANARY_NAME,))
-        end = min(CANARY_LIFETIME, issuing.certificate.not_valid_after_utc - now)
-        leaf = make_leaf(key.public_key(), names, ("server_auth", "client_auth"), issuing, now, end)
+        names, usages = Names(dns_names=(CANARY_NAME,)), ("server_auth", "client_auth")
+        lifetime = min(CANARY_LIFETIME, issuing.certificate.not_valid_after_utc - now)
+        leaf = make_leaf(key.public_key(), names, usages, issuing, now, lifetime, serial=serial)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -149,13 +149,7 @@ class Flow:
         if self.issuer is None:
             rekey = Rekey(rotation.begun_at, frozenset(rotation.names) or None)
             return problems + rotation_proof.key_problems(rekey, founds, list(self.store.issuances()))
-        proofs = [
-            {
-                **{name: shortened(proof[name]) for name in ("kind", "subject", "canary")},
-                **{name: text_or_none(proof.get(name)) for name in ("outcome", "error")},
-            }
-            for proof in answer["proofs"]
-        ]
+        proofs = parse_proofs(answer)
         rollover = self.issuer.rollover()
         problems += rotation_proof.ca_problems(
             rotation.stage, self.issuer.name, rollover, founds, self.store.issuances()
@@ -175,6 +169,20 @@ class Flow:
             return mine.disproved(host) if problems else mine.proved(host, self.moment)
 
         return self.record.change(work)
+
+
+def parse_proofs(answer: Mapping[str, Any]) -> list[dict[str, str | None]]:
+    """What the canaries met, by a host's answer.
+
+    :raises KeyError, TypeError, AttributeError: it does not have the agreed form.
+    """
+    return [
+        {
+            **{name: shortened(proof[name]) for name in ("kind", "subject", "canary")},
+            **{name: text_or_none(proof.get(name)) for name in ("outcome", "error")},
+        }
+        for proof in answer["proofs"]
+    ]
 
 
 def chosen_issuer(issuers: Mapping[str, Issuer], name: str | None) -> Issuer:

@@ -56,7 +56,7 @@ def proof_request(
 
 def expected(stage: str, canary: str) -> str:
     """What has to become of a canary."""
-    return REFUSED if (stage, canary) == ("retire", "old") else ACCEPTED
+    return REFUSED if (stage, canary) in (("retire", "old"), ("revoked", "revoked")) else ACCEPTED
 
 
 def trust_problems(stage: str, proofs: Iterable[Mapping[str, Any]]) -> list[str]:

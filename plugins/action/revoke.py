@@ -1,0 +1,109 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.revoke``: certificates chosen, revoked, and a host's proof that its servers know of it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.crl import describe_crl
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.found import MISSHAPEN, parse_found
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.revoking import (
+    choose,
+    parse_meant,
+    proof_problems,
+    proving_canaries,
+    replaced,
+    revoke_rows,
+    revoked_already,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import parse_proofs
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_proof import proof_request
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store, load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
+
+
+class ActionModule(TlsAction):
+    """Options in, one of three things done, result out."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        **STORE_OPTIONS,
+        **DIRECTORY_OPTION,
+        "state": {"type": "str", "choices": ["revoked", "chosen", "proven"], "default": "revoked"},
+        "which": {"type": "list", "elements": "str", "default": []},
+        "names": {"type": "list", "elements": "str", "default": []},
+        "hosts": {"type": "list", "elements": "str", "default": []},
+        "issuer": {"type": "str"},
+        "same_key": {"type": "bool", "default": False},
+        "reason": {"type": "str", "default": "unspecified"},
+        "certificates": {"type": "list", "elements": "dict", "default": []},
+    }
+    # Only the proof has to do with a host, and opens the connection with its step.
+    _requires_connection = False
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        store = load_store(options["store"])
+        issuers = load_issuers(options["issuers"], store)
+        meant = parse_meant(
+            options["which"], options["names"], options["hosts"], options.get("issuer"), same_key=options["same_key"]
+        )
+        rows = choose(store, meant, self.now())
+        if options["state"] == "proven":
+            return self.prove(options, variables, store, issuers, {row.fingerprint for row in rows})
+        due = [row for row in rows if row.fingerprint not in revoked_already(store, issuers)]
+        result: dict[str, Any] = {
+            "changed": options["state"] == "revoked" and bool(due),
+            "certificates": replaced(rows, store.issuances()),
+            "key_ids": sorted({row.key_id for row in rows}),
+        }
+        if options["state"] == "chosen" or self._task.check_mode:
+            return result
+        outcome = revoke_rows(issuers, store, due, options["reason"], self.now())
+        concerned = dict.fromkeys(row.issuer for row in outcome.revoked)
+        result["crls"] = [describe_crl(crl) for name in concerned for crl in issuers[name].crls(self.now())]
+        if outcome.warnings:
+            result["warnings"] = outcome.warnings
+        if outcome.failed:
+            error = IssuerError("not revoked: " + "; ".join(outcome.failed), remedy="revoke it where it was issued")
+            error.result = result  # type: ignore[attr-defined]
+            raise error
+        return result
+
+    def prove(
+        self, options: dict[str, Any], variables: dict[str, Any], store: Store, issuers: dict[str, Issuer], prints: set[str]
+    ) -> dict[str, Any]:
+        """One round trip: no server of the host takes a revoked client, and none of the certificates is served or installed."""
+        spec = parse_host(options["certificates"], {name: each.lifetime for name, each in issuers.items()})
+        settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
+        keys = {row.key_id for row in store.issuances() if row.fingerprint in prints}
+        problems: list[str] = []
+        for name in dict.fromkeys(row.issuer for row in store.issuances() if row.fingerprint in prints):
+            canaries = proving_canaries(issuers[name], store, self.now()) if issuers[name].keeps_crls else {}
+            request = proof_request(
+                spec, settings, self.now(), stage="revoked", canaries=canaries, bundles=(), system=False
+            )
+            answer = self.step("prove", request, variables, {each: canary.key for each, canary in canaries.items()})
+            try:
+                problems += proof_problems(parse_proofs(answer))
+                for certificate in spec.certificates:
+                    found = parse_found(answer["certificates"].get(certificate.name), certificate.name)
+                    if options["same_key"] and found.leaf and key_id(found.leaf.public_key()) in keys:
+                        problems.append(f"certificate '{certificate.name}' still has a key that is to be used no more")
+                    problems += [
+                        f"{served.endpoint} serves a revoked certificate"
+                        for served in found.served
+                        if options["same_key"] and served.fingerprint in prints
+                    ]
+            except MISSHAPEN as error:
+                raise HostError(f"the host's answer does not have the agreed form ({type(error).__name__})") from error
+        problems = list(dict.fromkeys(problems))
+        if problems and not self._task.check_mode:
+            raise HostError("; ".join(problems), code="unproven", remedy="see what its server says, and run again")
+        return {"changed": False, "problems": problems}
