@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     Selection,
+    absent_texts,
     bundle_text,
     expired_text,
     refuse_empty,
@@ -42,6 +43,10 @@ class ActionModule(TlsAction):
         "certificates": {"type": "list", "elements": "dict"},
     }
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.warnings: list[str] = []
+
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         known = None if options.get("certificates") is None else certificate_usages(options["certificates"])
         clients = parse_clients(options["clients"], known)
@@ -49,27 +54,20 @@ class ActionModule(TlsAction):
         directory = parse_directory(options["directory"], "directory")
         chosen = {client.name: self.trusted(client, issuers) for client in clients}
         result: dict[str, Any] = {"changed": False, "clients": {}}
-        warnings = [expired_text(anchor) for each in chosen.values() if each for anchor in each.expired]
-        if warnings:
-            result["warnings"] = list(dict.fromkeys(warnings))
+        if self.warnings:
+            result["warnings"] = list(dict.fromkeys(self.warnings))
         if not clients:
             return result
-        if self._task.check_mode and any(each and not (each.anchors or each.expired) for each in chosen.values()):
-            # On a fresh controller the CA would have been made by now, and its root would be installed.
+        if any(each and not each.anchors for each in chosen.values()):
             return {**result, "changed": True}
-        requests = []
-        for client in clients:
-            selection = chosen[client.name]
-            if selection:
-                refuse_empty(selection, [f"client '{client.name}'"])
-            requests.append(client.as_request(bundle_text(selection.anchors) if selection else None))
+        texts = {name: bundle_text(each.anchors) if each else None for name, each in chosen.items()}
         answer = self.step(
             "client",
             {
                 "directory": directory,
                 "now": seconds(self.now()),
                 "prove_timeout": options["prove_timeout"],
-                "clients": requests,
+                "clients": [client.as_request(texts[client.name]) for client in clients],
                 "check": bool(self._task.check_mode),
             },
             variables,
@@ -79,11 +77,19 @@ class ActionModule(TlsAction):
     def trusted(self, client: Client, issuers: Mapping[str, Issuer]) -> Selection | None:
         """What a client is to trust; None: what its system does.
 
-        :raises TlsError: as :func:`anchors.trusted_by` and :func:`anchors.select`.
+        :raises TlsError: as :func:`anchors.trusted_by`, :func:`anchors.select` and :func:`anchors.refuse_empty`.
         """
         if client.bundle is None:
             return None
-        return select(trusted_by(issuers, client.bundle.issuers, client.bundle.anchors, "bundle: issuers"), self.now())
+        sources = trusted_by(issuers, client.bundle.issuers, client.bundle.anchors, "bundle: issuers")
+        selection = select(sources, self.now())
+        self.warnings += [expired_text(anchor) for anchor in selection.expired]
+        if not self._task.check_mode:
+            self.warnings += absent_texts(issuers, sources, self.now())
+        # On a fresh controller, check mode: the CA would have been made by now, and its root would be installed.
+        if not (self._task.check_mode and sources and not selection.expired):
+            refuse_empty(selection, [f"client '{client.name}'"])
+        return selection
 
     def concluded(self, result: dict[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
         """The task's result.

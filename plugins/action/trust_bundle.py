@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     Selection,
+    absent_texts,
     expired_text,
     refuse_empty,
     select,
@@ -47,15 +48,18 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
-        sources = trusted_by(issuers, options.get("from_issuers") or None, options["anchors"], "from_issuers")
+        sources = trusted_by(issuers, options.get("from_issuers"), options["anchors"], "from_issuers")
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"])
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
         result.update(changed_paths=[], services={})
+        absent = [] if self._task.check_mode else absent_texts(issuers, sources, self.now())
+        if absent:
+            result["warnings"] = [*result.get("warnings", ()), *absent]
         if not options["system"] and not bundles:
             return result
-        if self._task.check_mode and not chosen.anchors and not chosen.expired:
+        if self._task.check_mode and sources and not chosen.anchors and not chosen.expired:
             # On a fresh controller the CA would have been made by now, and its root would be installed.
             return {**result, "changed": True}
         refuse_empty(chosen, list(sources))

@@ -87,6 +87,12 @@ def trusted_by(
     return {**{name: issuers[name].trust() for name in chosen}, **extra}
 
 
+def absent_texts(issuers: Mapping[str, Issuer], sources: Iterable[str], now: dt.datetime) -> list[str]:
+    """Which of the chosen issuers have nothing to trust because their CA was not made yet, for people."""
+    texts = {name: issuers[name].unprepared(now) for name in sources if name in issuers and not issuers[name].trust()}
+    return [f"nothing of the issuer '{name}' is trusted yet: {text}" for name, text in texts.items() if text]
+
+
 def bundle_text(anchors: Iterable[Anchor]) -> str:
     """A bundle file: each anchor's PEM below its line of comment."""
     return "".join(f"{anchor.comment}\n{to_pem(anchor.certificate)}" for anchor in anchors)

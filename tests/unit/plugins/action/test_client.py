@@ -93,8 +93,16 @@ def test_installed_and_proven(world: World) -> None:
 
 def test_an_expired_anchor_is_left_out_with_a_warning(world: World) -> None:
     result = world.run(world.client("{test: '{{ root }}', gone: '{{ gone }}'}"))
-    assert "the trust anchor 'CN=Gone' of 'gone' expired on" in result["warnings"][0]
+    assert any("the trust anchor 'CN=Gone' of 'gone' expired on" in each for each in result["warnings"])
     assert len(parse_pem_chain((world.host.out / "ca.pem").read_text())) == 1
+
+
+def test_an_issuer_without_a_ca_is_told(world: World) -> None:
+    result = world.run(world.client())
+    assert result["warnings"][0].startswith(
+        "nothing of the issuer 'internal' is trusted yet: the CA 'internal' does not exist"
+    )
+    assert "warnings" not in world.run(world.client(), check_mode=True)
 
 
 def test_a_refusal_names_host_client_endpoint_and_remedy(world: World) -> None:
@@ -120,6 +128,7 @@ def test_a_refusal_names_host_client_endpoint_and_remedy(world: World) -> None:
         ("[{certificate: wwww}]", "Did you mean 'www'|did you mean 'www'"),
         ("[{certificate: www, bundle: {path: /x, issuers: [intrnal]}}]", "bundle: issuers: 'intrnal' is unknown"),
         ("[{certificate: www, bundle: {path: /x}}]", "no trust anchor to install .asked: client 'www'"),
+        ("[{certificate: www, bundle: {path: /x, issuers: []}}]", "no trust anchor to install .asked: client 'www'"),
         ("[{certificate: www, bundle: {path: /x, anchors: {gone: '{{ gone }}'}}}]", "every trust anchor has expired"),
         ("[{certificate: www, bundle: {path: /x, anchors: {a: nothing}}}]", "anchor 'a': not a complete PEM"),
     ],
