@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+    DIRECTORY_OPTION,
+    ENDPOINTS_OPTION,
+    STORE_OPTIONS,
+    TlsAction,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, IssuerError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
@@ -44,6 +49,7 @@ class ActionModule(TlsAction):
         "same_key": {"type": "bool", "default": False},
         "reason": {"type": "str", "default": "unspecified"},
         "certificates": {"type": "list", "elements": "dict", "default": []},
+        **ENDPOINTS_OPTION,
     }
     # Only the proof has to do with a host, and opens the connection with its step.
     _requires_connection = False
@@ -77,7 +83,12 @@ class ActionModule(TlsAction):
         return result
 
     def prove(
-        self, options: dict[str, Any], variables: dict[str, Any], store: Store, issuers: dict[str, Issuer], prints: set[str]
+        self,
+        options: dict[str, Any],
+        variables: dict[str, Any],
+        store: Store,
+        issuers: dict[str, Issuer],
+        prints: set[str],
     ) -> dict[str, Any]:
         """One round trip: no server of the host takes a revoked client, and none of the certificates is served or installed."""
         spec = parse_host(options["certificates"], {name: each.lifetime for name, each in issuers.items()})
@@ -87,20 +98,27 @@ class ActionModule(TlsAction):
         for name in dict.fromkeys(row.issuer for row in store.issuances() if row.fingerprint in prints):
             canaries = proving_canaries(issuers[name], store, self.now()) if issuers[name].keeps_crls else {}
             request = proof_request(
-                spec, settings, self.now(), stage="revoked", canaries=canaries, bundles=(), system=False
+                spec,
+                settings,
+                self.now(),
+                stage="revoked",
+                canaries=canaries,
+                bundles=(),
+                system=False,
+                endpoints=options["endpoints"],
             )
             answer = self.step("prove", request, variables, {each: canary.key for each, canary in canaries.items()})
             try:
-                problems += proof_problems(parse_proofs(answer))
+                proofs = parse_proofs(answer)
+                problems += proof_problems(proofs)
+                served = [(proof["subject"], proof["fingerprint"]) for proof in proofs]
                 for certificate in spec.certificates:
                     found = parse_found(answer["certificates"].get(certificate.name), certificate.name)
                     if options["same_key"] and found.leaf and key_id(found.leaf.public_key()) in keys:
                         problems.append(f"certificate '{certificate.name}' still has a key that is to be used no more")
-                    problems += [
-                        f"{served.endpoint} serves a revoked certificate"
-                        for served in found.served
-                        if options["same_key"] and served.fingerprint in prints
-                    ]
+                    served += [(each.endpoint, each.fingerprint) for each in found.served]
+                if options["same_key"]:
+                    problems += [f"{where} serves a revoked certificate" for where, seen in served if seen in prints]
             except MISSHAPEN as error:
                 raise HostError(f"the host's answer does not have the agreed form ({type(error).__name__})") from error
         problems = list(dict.fromkeys(problems))

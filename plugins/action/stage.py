@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+    DIRECTORY_OPTION,
+    ENDPOINTS_OPTION,
+    STORE_OPTIONS,
+    TlsAction,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import MISSHAPEN
@@ -46,6 +51,7 @@ class ActionModule(TlsAction):
         "bundles": {"type": "list", "elements": "dict", "default": []},
         "system": {"type": "bool", "default": False},
         "trust_issuers": {"type": "list", "elements": "str"},
+        **ENDPOINTS_OPTION,
     }
     # The controller's part of it needs no host; the proof opens the connection with its step.
     _requires_connection = False
@@ -87,7 +93,8 @@ class ActionModule(TlsAction):
         spec = parse_host(options["certificates"], lifetimes)
         files = trusted_files(options, flow.issuer.name if flow.issuer else None)
         settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
-        request, secrets = flow.proof_request(spec, settings, files, system=options["system"] and bool(files.issuer))
+        system = options["system"] and bool(files.issuer)
+        request, secrets = flow.proof_request(spec, settings, files, options["endpoints"], system=system)
         answer = self.step("prove", request, variables, secrets)
         try:
             problems = flow.problems(spec, answer)

@@ -96,8 +96,21 @@ def _shake_in_memory(client: ssl.SSLContext, server: ssl.SSLContext, server_name
     raise ssl.SSLError("the handshake did not come to an end")
 
 
-def server_takes(endpoint: Endpoint, canary: Canary) -> tuple[str | None, str | None]:
-    """What a server says to the canary as its client: ``accepted``, ``refused``, or None where it asks for no certificate; and an error.
+@dataclass(frozen=True)
+class Verdict:
+    """What a server says to the canary as its client.
+
+    :param outcome: ``accepted``, ``refused``, or None where it asks for no certificate or nobody answers.
+    :param leaf: the certificate that it served, PEM.
+    """
+
+    outcome: str | None
+    error: str | None = None
+    leaf: str | None = None
+
+
+def server_takes(endpoint: Endpoint, canary: Canary) -> Verdict:
+    """Ask a server.
 
     Some servers, nginx among them, complete the handshake and refuse with the first answer: where one speaks HTTP, it is asked.
     """
@@ -105,10 +118,9 @@ def server_takes(endpoint: Endpoint, canary: Canary) -> tuple[str | None, str | 
         result = handshake(replace(endpoint, client_certificate=pem))
         if result.client_certificate == ACCEPTED:
             refusal = _http_refusal(endpoint, pem)
-            return (REFUSED, refusal) if refusal else (ACCEPTED, None)
-    if result.client_certificate == REFUSED:
-        return REFUSED, result.error
-    return None, result.error
+            return Verdict(REFUSED if refusal else ACCEPTED, refusal, result.chain[0])
+    outcome = REFUSED if result.client_certificate == REFUSED else None
+    return Verdict(outcome, result.error, result.chain[0] if result.chain else None)
 
 
 def _http_refusal(endpoint: Endpoint, pem: str) -> str | None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.canary import Canary, bundle_takes, server_takes
+from ansible_collections.fleet.tls.plugins.module_utils.generations import fingerprint
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.look import look_step, targets_of
 from ansible_collections.fleet.tls.plugins.module_utils.trust_stores import STORES, TrustStore, find_trust_store
@@ -74,11 +75,19 @@ def until_expected(
 def ask_bundle(canary: Canary, path: str) -> dict[str, Any]:
     """Whether a bundle file takes a canary."""
     taken, error = bundle_takes(path, canary)
-    return {"kind": "bundle", "subject": path, "outcome": "accepted" if taken else "refused", "error": error}
+    outcome = "accepted" if taken else "refused"
+    return {"kind": "bundle", "subject": path, "outcome": outcome, "error": error, "fingerprint": None}
 
 
 def ask_endpoint(canary: Canary, endpoint: Endpoint) -> dict[str, Any]:
     """Whether an endpoint takes a canary for its client; ``outcome`` None: it asks for no certificate, or nobody answers."""
-    outcome, error = server_takes(endpoint, canary)
+    verdict = server_takes(endpoint, canary)
     subject = endpoint.address + (" ({0})".format(endpoint.server_name) if endpoint.server_name else "")
-    return {"kind": "endpoint", "subject": subject, "outcome": outcome, "error": error}
+    served = fingerprint(verdict.leaf.encode()) if verdict.leaf else None
+    return {
+        "kind": "endpoint",
+        "subject": subject,
+        "outcome": verdict.outcome,
+        "error": verdict.error,
+        "fingerprint": served,
+    }

@@ -68,6 +68,28 @@ options:
     type: list
     elements: dict
     default: []
+  endpoints:
+    description:
+      - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).
+      - Sites as P(fleet.tls.sites#filter) returns them have them under C(endpoints).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: An address, seen from the host.
+        type: str
+        default: 127.0.0.1
+      port:
+        description: A port.
+        type: int
+        required: true
+      server_name:
+        description: The name to ask for (SNI).
+        type: str
+      certificate:
+        description: Not read.
+        type: str
   directory:
     description: Where generations are kept on the host.
     type: str

@@ -27,6 +27,21 @@ STORE_OPTIONS: dict[str, Any] = {
 }
 # No "path": that type would expand ~ and variables here, and this path is the host's.
 DIRECTORY_OPTION: dict[str, Any] = {"directory": {"type": "str", "default": "/etc/fleet-tls"}}
+# Servers that verify their clients, besides those of the certificates' services.
+ENDPOINTS_OPTION: dict[str, Any] = {
+    "endpoints": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "default": "127.0.0.1"},
+            "port": {"type": "int", "required": True},
+            "server_name": {"type": "str"},
+            # As tls_sites have it; which one is served is seen.
+            "certificate": {"type": "str"},
+        },
+    }
+}
 PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "float", "default": 15.0}}
 
 

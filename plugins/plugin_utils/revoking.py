@@ -79,7 +79,8 @@ def parse_meant(
     )
     if not (meant.which or meant.names or meant.hosts or meant.issuer):
         raise SpecError(
-            "it is not said which certificates are meant", remedy="give which, names, hosts or issuer; nothing was revoked"
+            "it is not said which certificates are meant",
+            remedy="give which, names, hosts or issuer; nothing was revoked",
         )
     return meant
 
@@ -191,7 +192,8 @@ def proving_canaries(issuer: Issuer, store: Store, now: dt.datetime) -> dict[str
     ]
     if not serials:
         raise IssuerError(
-            f"nothing of '{issuer.name}' was revoked within the last seven days", remedy="revoke first, with state: revoked"
+            f"nothing of '{issuer.name}' was revoked within the last seven days",
+            remedy="revoke first, with state: revoked",
         )
     return {
         "good": rollover.canary(state.root, state.issuing, now),
@@ -204,7 +206,9 @@ def proof_problems(proofs: Iterable[Mapping[str, str | None]]) -> list[str]:
     outcomes: dict[str, dict[str, str | None]] = {}
     for proof in proofs:
         outcomes.setdefault(str(proof["subject"]), {})[str(proof["canary"])] = proof["outcome"]
-    return [f"{subject} accepts a revoked client" for subject, each in outcomes.items() if each.get("revoked") == "accepted"]
+    return [
+        f"{subject} accepts a revoked client" for subject, each in outcomes.items() if each.get("revoked") == "accepted"
+    ]
 
 
 def replaced(before: Iterable[Issuance], after: Iterable[Issuance]) -> list[dict[str, str]]:

@@ -127,13 +127,26 @@ class Flow:
         return self.record.change(work)
 
     def proof_request(
-        self, spec: HostSpec, settings: Settings, files: TrustedFiles, *, system: bool
+        self,
+        spec: HostSpec,
+        settings: Settings,
+        files: TrustedFiles,
+        endpoints: Sequence[Mapping[str, Any]],
+        *,
+        system: bool,
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """What a host is asked, and the keys that go with it."""
         stage = self.required().stage
         canaries = self.issuer.rollover().canaries(self.now) if self.issuer else {}
         request = rotation_proof.proof_request(
-            spec, settings, self.now, stage=stage, canaries=canaries, bundles=files.paths, system=system
+            spec,
+            settings,
+            self.now,
+            stage=stage,
+            canaries=canaries,
+            bundles=files.paths,
+            system=system,
+            endpoints=endpoints,
         )
         return request, {name: canary.key for name, canary in canaries.items()}
 
@@ -152,7 +165,7 @@ class Flow:
         proofs = parse_proofs(answer)
         rollover = self.issuer.rollover()
         problems += rotation_proof.ca_problems(
-            rotation.stage, self.issuer.name, rollover, founds, self.store.issuances()
+            rotation.stage, self.issuer.name, rollover, founds, self.store.issuances(), proofs
         )
         return problems + rotation_proof.trust_problems(rotation.stage, proofs)
 
@@ -179,7 +192,7 @@ def parse_proofs(answer: Mapping[str, Any]) -> list[dict[str, str | None]]:
     return [
         {
             **{name: shortened(proof[name]) for name in ("kind", "subject", "canary")},
-            **{name: text_or_none(proof.get(name)) for name in ("outcome", "error")},
+            **{name: text_or_none(proof.get(name)) for name in ("outcome", "error", "fingerprint")},
         }
         for proof in answer["proofs"]
     ]
@@ -204,7 +217,8 @@ def chosen_issuer(issuers: Mapping[str, Issuer], name: str | None) -> Issuer:
     if len(able) != 1:
         names = ", ".join(each.name for each in able) or "none"
         raise SpecError(
-            f"issuer: which CA is to be replaced? Those that can be: {names}", remedy="name it: -e tls_rotate_issuer=NAME"
+            f"issuer: which CA is to be replaced? Those that can be: {names}",
+            remedy="name it: -e tls_rotate_issuer=NAME",
         )
     return able[0]
 

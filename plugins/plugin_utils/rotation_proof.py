@@ -44,7 +44,8 @@ def proof_request(
         "look": look_request(spec.certificates, spec.services, settings, now, "never"),
         "server_name": CANARY_NAME,
         "canaries": [
-            {"name": name, "chain": canary.chain, "expected": expected(stage, name)} for name, canary in canaries.items()
+            {"name": name, "chain": canary.chain, "expected": expected(stage, name)}
+            for name, canary in canaries.items()
         ],
         "bundles": list(bundles),
         "system": system,
@@ -90,10 +91,12 @@ def ca_problems(
     rollover: CaRollover,
     founds: Mapping[str, Found],
     issuances: Iterable[Issuance],
+    proofs: Iterable[Mapping[str, Any]] = (),
 ) -> list[str]:
     """What the certificates of a host have against a stage of a CA's rotation, in words.
 
     :param founds: what the host has, by the names of the certificates.
+    :param proofs: what its endpoints serve besides.
     :raises RotationError: the store is older than what the host shows.
     """
     problems: list[str] = []
@@ -110,6 +113,7 @@ def ca_problems(
         for served in found.served
         if served.fingerprint and served.ours != "live"
     }
+    strangers.update({proof["fingerprint"]: proof["subject"] for proof in proofs if proof.get("fingerprint")})
     rows = {row.fingerprint: row for row in issuances if row.issuer == issuer and row.fingerprint in strangers}
     for seen, row in rows.items():
         if not rollover.is_current(parse_pem_chain(row.chain)):
@@ -135,7 +139,9 @@ def state_problems(founds: Mapping[str, Found]) -> list[str]:
         problems += [f"certificate '{name}': {problem.detail}" for problem in found.problems]
         for served in found.served:
             if served.ours == "older" or (served.explicit and served.ours != "live"):
-                problems.append(f"{served.endpoint} does not serve certificate '{name}' ({served.error or 'another one'})")
+                problems.append(
+                    f"{served.endpoint} does not serve certificate '{name}' ({served.error or 'another one'})"
+                )
     return problems
 
 

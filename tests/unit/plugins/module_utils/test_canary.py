@@ -52,7 +52,9 @@ def test_a_bundle_takes_what_its_cas_have_signed(cas: tuple[Authority, Authority
             assert taken or (path in str(error) and "issuer" in str(error))
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "is missing"), (b"", "cannot be used"), (b"no PEM", "cannot be used")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is missing"), (b"", "cannot be used"), (b"no PEM", "cannot be used")]
+)
 def test_a_bundle_that_is_none(
     content: bytes | None, said: str, cas: tuple[Authority, Authority], tmp_path: Path
 ) -> None:
@@ -80,22 +82,22 @@ def test_servers_that_verify_in_the_handshake(
     pair = old.issue("www", "DNS:www.example.com")
     with tls_server(pair, version=version, client_ca=old.root.certificate, require_client=required) as address:
         endpoint = Endpoint(address.host, address.port, "www.example.com")
-        assert server_takes(endpoint, canary_of(old)) == ("accepted", None)
-        outcome, error = server_takes(endpoint, canary_of(new))
-        assert outcome == "refused" and "alert" in str(error)
+        verdict = server_takes(endpoint, canary_of(old))
+        assert (verdict.outcome, verdict.error, verdict.leaf) == ("accepted", None, pair.pem)
+        verdict = server_takes(endpoint, canary_of(new))
+        assert verdict.outcome == "refused" and "alert" in str(verdict.error) and verdict.leaf == pair.pem
 
 
 def test_a_server_that_asks_for_nothing_and_one_that_is_not_there(cas: tuple[Authority, Authority]) -> None:
     with tls_server(cas[0].issue("www", "DNS:www.example.com")) as address:
-        assert server_takes(Endpoint(address.host, address.port), canary_of(cas[0])) == (None, None)
-    outcome, error = server_takes(Endpoint("127.0.0.1", free_port()), canary_of(cas[0]))
-    assert outcome is None and "refused" in str(error)
+        verdict = server_takes(Endpoint(address.host, address.port), canary_of(cas[0]))
+        assert (verdict.outcome, verdict.error) == (None, None)
+    verdict = server_takes(Endpoint("127.0.0.1", free_port()), canary_of(cas[0]))
+    assert verdict.outcome is verdict.leaf is None and "refused" in str(verdict.error)
 
 
 @pytest.mark.parametrize("verify", ["on", "optional"])
-def test_nginx_which_refuses_after_the_handshake(
-    verify: str, cas: tuple[Authority, Authority], tmp_path: Path
-) -> None:
+def test_nginx_which_refuses_after_the_handshake(verify: str, cas: tuple[Authority, Authority], tmp_path: Path) -> None:
     old, new = cas
     pair: Pair = old.issue("www", "DNS:www.example.com")
     endpoint = Endpoint("127.0.0.1", free_port(), "www.example.com")
@@ -103,8 +105,10 @@ def test_nginx_which_refuses_after_the_handshake(
         text = NGINX.format(port=endpoint.port, pair=pair, verify=verify, ca=old.root.certificate)
         (nginx.conf / "site.conf").write_text(text)
         nginx.start()
-        assert server_takes(endpoint, canary_of(old)) == ("accepted", None)
-        assert server_takes(endpoint, canary_of(new)) == ("refused", "HTTP/1.1 400 Bad Request")
+        verdict = server_takes(endpoint, canary_of(old))
+        assert (verdict.outcome, verdict.error, verdict.leaf) == ("accepted", None, pair.pem)
+        verdict = server_takes(endpoint, canary_of(new))
+        assert (verdict.outcome, verdict.error) == ("refused", "HTTP/1.1 400 Bad Request")
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
