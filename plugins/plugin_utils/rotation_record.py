@@ -57,10 +57,15 @@ class Record:
             return after
 
 
+# Ansible loads an action in the playbook's process and forks a worker for every task and host from it. A worker that outlives a
+# playbook that was killed gets another parent, so that has to be asked for early.
+_LOADED_BY, _PARENT = os.getpid(), os.getppid()
+
+
 def this_run() -> Runner:
-    """The run that this process works for: Ansible forks one for every task and host from that of the playbook."""
-    parent = os.getppid()
-    return Runner(machine(), parent, started(parent) or "")
+    """The run that this process works for."""
+    playbook = _PARENT if os.getpid() == _LOADED_BY else _LOADED_BY
+    return Runner(machine(), playbook, started(playbook) or "")
 
 
 def machine() -> str:

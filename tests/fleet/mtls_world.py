@@ -144,7 +144,7 @@ class World:
             {"host": address, "port": 443, "server_name": "www.test", "request": "/"} for address in self.addresses
         ]
         client = {"certificate": "app", "bundle": {"path": "/srv/app/ca.pem"}, "endpoints": endpoints}
-        return {"tls_certificates": certificates, "tls_clients": [client], "tls_trust_system": True}
+        return {"tls_certificates": certificates, "tls_clients": [client]}
 
     def inventory(self) -> Path:
         """The inventory as it is now."""

@@ -30,7 +30,7 @@ def stays(site: World, stage: str, host: str) -> str:
     with site.unreachable(host):
         result = site.run("rotate_ca")
     assert result.rc != 0 and site.record()["stage"] == stage, result.stdout
-    assert f"stays at '{stage}', held back by {host} (unreachable" in result.stdout, result.stdout
+    assert f"stays at '{stage}', held back by {host} (unreachable: " in result.stdout, result.stdout
     return result.stdout
 
 

@@ -54,7 +54,11 @@ def on_host(host: HonestHost) -> type[ActionModule]:
 
     class OnHost(ActionModule):
         def step(
-            self, step: str, request: Mapping[str, Any], variables: dict[str, Any], secrets: Mapping[str, str] | None = None
+            self,
+            step: str,
+            request: Mapping[str, Any],
+            variables: dict[str, Any],
+            secrets: Mapping[str, str] | None = None,
         ) -> dict[str, Any]:
             plain = json.loads(json.dumps(request))
             plain["look"]["certificates"], plain["look"]["services"] = [], []

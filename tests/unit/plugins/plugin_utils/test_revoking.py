@@ -143,7 +143,9 @@ def test_a_ca_that_cannot_does_not_keep_the_others(issuer: CaIssuer, tmp_path: P
     mine, first, second, lost = (
         issue(issuer, "www", "web1"), issue(far, "a", "web1"), issue(far, "b", "web1"), issue(make_issuer(tmp_path, "gone"), "c", "web1"),
     )  # fmt: skip
-    outcome = revoke_rows({"internal": issuer, "far": far}, issuer.store, [first, second, lost, mine], "superseded", NOW)
+    outcome = revoke_rows(
+        {"internal": issuer, "far": far}, issuer.store, [first, second, lost, mine], "superseded", NOW
+    )
     assert outcome.revoked == [second, mine] and Far.asked == ["superseded", "superseded"]
     assert len(outcome.failed) == 2 and "'a' of web1" in outcome.failed[0] and "it is closed today" in outcome.failed[0]
     assert "'gone', which issued 'c' of web1" in outcome.failed[1]

@@ -1,0 +1,140 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotations of a CA and of keys killed over and over, at stage boundaries and inside stages: each is gone on with, nothing is issued twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.hosts import Hosts, ledger, serving
+from tools.playbook import ansible_environment, playbook_command, run_playbook
+
+HOSTS = {"web1": ["www", "api"], "web2": ["mail", "imap"]}
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    made = Hosts(tmp_path, HOSTS, one_nginx=True)
+    made.issue()
+    with serving(*made):
+        run_playbook("fleet.tls.deploy", inventory(made)).check()
+        yield made
+
+
+def inventory(hosts: Hosts) -> Path:
+    """Every host with a bundle, and no system's trust store."""
+    changes = {host: {"tls_trust_bundles": [{"path": str(bundle(hosts, host))}]} for host in hosts.sites}
+    return hosts.inventory(changes, tls_trust_system=False)
+
+
+def bundle(hosts: Hosts, host: str) -> Path:
+    """The host's bundle."""
+    return hosts.folder / host / "bundle.pem"
+
+
+def record(hosts: Hosts, name: str) -> dict[str, Any]:
+    """What the store has of a rotation."""
+    path = hosts.store / "rotations" / f"{name}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def killed_when(playbook: str, path: Path, happened: Callable[[], bool]) -> bool:
+    """Whether a run was killed, as soon as something had happened, before it came to its end."""
+    process = subprocess.Popen(
+        playbook_command(playbook, path), env=ansible_environment(), start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not happened():
+        time.sleep(0.01)
+    ended = process.poll() is not None
+    if not ended:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return not ended
+
+
+def assert_whole(hosts: Hosts) -> None:
+    """No mixed pair, and every server serves its own to a client that trusts the host's bundle."""
+    for site in hosts:
+        assert site.pair_fault() is None
+        assert site.served(bundle(hosts, site.host))
+
+
+def test_a_ca_is_replaced_by_runs_that_are_killed(hosts: Hosts) -> None:
+    path, first = inventory(hosts), len(ledger(hosts.store))
+    state = hosts.store / "ca/internal/ca.json"
+    web1, web2 = (bundle(hosts, name).read_bytes() for name in hosts.sites)
+    moments: list[Callable[[], bool]] = [
+        lambda: bool(record(hosts, "ca-internal")),
+        lambda: (hosts.store / "ca/internal/issuing-2.pem").exists(),
+        lambda: b'"next"' in state.read_bytes(),
+        lambda: bundle(hosts, "web1").read_bytes() != web1,
+        lambda: bundle(hosts, "web2").read_bytes() != web2,
+        lambda: bool(record(hosts, "ca-internal").get("proven")),
+        lambda: b'"root": "root-2"' in state.read_bytes() and b'"next"' not in state.read_bytes(),
+        lambda: record(hosts, "ca-internal")["stage"] == "activate",
+        lambda: len(ledger(hosts.store)) > first,
+        lambda: len(ledger(hosts.store)) >= first + 3,
+        lambda: record(hosts, "ca-internal")["stage"] == "activate" and bool(record(hosts, "ca-internal")["proven"]),
+        lambda: b"root-1" not in state.read_bytes(),
+        lambda: record(hosts, "ca-internal")["stage"] == "retire",
+        lambda: record(hosts, "ca-internal")["stage"] == "retire" and bool(record(hosts, "ca-internal")["proven"]),
+    ]
+    killed = 0
+    for happened in moments:
+        killed += killed_when("fleet.tls.rotate_ca", path, happened)
+        assert_whole(hosts)
+    # Moments that lie close together are passed in one go now and then.
+    assert killed > len(moments) // 2
+    if record(hosts, "ca-internal")["stage"] != "done":
+        run_playbook("fleet.tls.rotate_ca", path, timeout=600).check()
+    assert record(hosts, "ca-internal")["stage"] == "done"
+    assert_whole(hosts)
+    assert json.loads(state.read_text()) == {
+        "version": 1,
+        "root": "root-2",
+        "issuing": "issuing-2",
+        "trusted": ["root-2"],
+    }
+    later = ledger(hosts.store)[first:]
+    assert Counter((row["host"], row["certificate"]) for row in later) == Counter(
+        (site.host, site.label) for site in hosts
+    )
+    assert run_playbook("fleet.tls.deploy", path).check().changed == 0
+
+
+def test_keys_are_replaced_once_by_runs_that_are_killed(hosts: Hosts) -> None:
+    path, rows = inventory(hosts), ledger(hosts.store)
+    # The ledger counts whole seconds.
+    while int(time.time()) <= max(row["issued_at"] for row in rows):
+        time.sleep(0.05)
+    moments: list[Callable[[], bool]] = [
+        lambda: bool(record(hosts, "keys")),
+        lambda: len(ledger(hosts.store)) > len(rows),
+        lambda: len(ledger(hosts.store)) >= len(rows) + 3,
+        lambda: bool(record(hosts, "keys").get("proven")),
+    ]
+    killed = 0
+    for happened in moments:
+        killed += killed_when("fleet.tls.rotate_keys", path, happened)
+        assert_whole(hosts)
+    assert killed >= 3
+    if record(hosts, "keys")["stage"] != "done":
+        run_playbook("fleet.tls.rotate_keys", path, timeout=600).check()
+    later = ledger(hosts.store)[len(rows) :]
+    assert Counter((row["host"], row["certificate"]) for row in later) == Counter(
+        (site.host, site.label) for site in hosts
+    )
+    assert not {row["key_id"] for row in rows} & {row["key_id"] for row in later}
+    assert run_playbook("fleet.tls.deploy", path).check().changed == 0
