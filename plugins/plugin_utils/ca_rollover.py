@@ -77,16 +77,22 @@ class CaRollover:
             )
         return state
 
-    def prepare(self, now: dt.datetime) -> CaState:
-        """A new root and issuing CA beside those that sign, trusted and not yet used.
+    def next_root(self) -> str:
+        """The root that is to take over: the one that is prepared, or the next one."""
+        state = self.state()
+        return state.successor[0] if state.successor else f"root-{number_of(state.root) + 1}"
 
+    def prepare(self, root_id: str, now: dt.datetime) -> CaState:
+        """A new root and issuing CA beside those that sign, trusted and not yet used. Nothing to do where they are there.
+
+        :param root_id: from :meth:`next_root`: a run that was killed may have had it take over already.
         :raises TlsError: a key cannot be sealed, or the store not be written.
         """
         with self.ca.store.lock(f"ca/{self.ca.name}"):
             state = self.state()
-            if state.successor:
+            if state.successor or state.root == root_id:
                 return state
-            root_id, issuing_id = f"root-{number_of(state.root) + 1}", f"issuing-{state.made + 1}"
+            issuing_id = f"issuing-{state.made + 1}"
             self.ca.make_pair(root_id, issuing_id, now)
             prepared = state.prepared(root_id, issuing_id)
             self.ca.keep_state(prepared)

@@ -45,6 +45,7 @@ class Rotation:
     :param left_behind: host → the stage at which the user said to go on without it.
     :param runner: who drives it, last heard of at ``seen``.
     :param names: of certificates, where it is about some only.
+    :param target: the root that is to take over.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Rotation:
     left_behind: Mapping[str, str] = field(default_factory=dict)
     runner: Runner | None = None
     names: tuple[str, ...] = ()
+    target: str = ""
 
     @classmethod
     def load(cls, text: bytes) -> Rotation:
@@ -146,7 +148,9 @@ def listing(hosts: Iterable[str], why: Mapping[str, str]) -> str:
     return ", ".join(f"{host} ({why.get(host, 'not proven yet')})" for host in hosts)
 
 
-def begin(kind: str, subject: str, hosts: Iterable[str], now: int, names: Iterable[str] = ()) -> Rotation:
+def begin(
+    kind: str, subject: str, hosts: Iterable[str], now: int, names: Iterable[str] = (), target: str = ""
+) -> Rotation:
     """A rotation at its first stage.
 
     :raises SpecError: an unknown kind, or no host.
@@ -158,7 +162,7 @@ def begin(kind: str, subject: str, hosts: Iterable[str], now: int, names: Iterab
         raise SpecError(
             "no host of the inventory has to do with this rotation", remedy="check tls_issuers and tls_hosts"
         )
-    return Rotation(kind, subject, STAGES[kind][0], now, now, hosts=chosen, names=tuple(sorted(set(names))))
+    return Rotation(kind, subject, STAGES[kind][0], now, now, hosts=chosen, names=tuple(sorted(set(names))), target=target)
 
 
 def as_result(rotation: Rotation, inventory: Iterable[str] = ()) -> dict[str, Any]:

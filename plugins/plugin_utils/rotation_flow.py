@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import parse_found, shortened, text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import Rotation, begin
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import Rotation, begin, listing
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import Rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_record import Record, take, this_run
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec
@@ -87,14 +87,15 @@ class Flow:
         def work(present: Rotation | None) -> Rotation:
             if present is None or present.is_done:
                 subject = self.issuer.name if self.issuer else "keys"
-                made = begin(self.kind, subject, self.inventory, self.moment, names)
+                target = self.issuer.rollover().next_root() if self.issuer else ""
+                made = begin(self.kind, subject, self.inventory, self.moment, names, target)
                 return made.taken_by(me, self.moment).leaving(leave_behind)
             self.notes.append(f"the {present.title} of an earlier run goes on at '{present.stage}'")
             return take(present, me, self.moment, take_over=self.take_over).leaving(leave_behind)
 
         rotation = self.record.change(work)
         if self.issuer and rotation.stage == "prepare":
-            self.issuer.rollover().prepare(self.now)
+            self.issuer.rollover().prepare(rotation.target, self.now)
         return rotation
 
     def advance(self, leave_behind: Iterable[str], why: Mapping[str, str]) -> Rotation:
@@ -108,8 +109,7 @@ class Flow:
                 raise RotationError("no rotation is under way", remedy="begin one with state: begun")
             waiting = rotation.holding_back(self.inventory)
             if waiting and not rotation.is_done:
-                told = ", ".join(f"{host} ({why.get(host, 'not proven yet')})" for host in waiting)
-                self.notes.append(f"'{rotation.next_stage}' is next, held back by {told}")
+                self.notes.append(f"'{rotation.next_stage}' is next, held back by {listing(waiting, why)}")
             return rotation
         me = this_run()
 

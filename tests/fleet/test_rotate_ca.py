@@ -10,7 +10,6 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -70,7 +69,6 @@ def test_a_ca_is_replaced_and_no_request_fails(site: World) -> None:
     old_root = (site.store / "ca/internal/root-1.pem").read_text().split("\n")[1]
     for host, path in (
         (CLIENT, "/srv/app/ca.pem"),
-        (CLIENT, "/etc/ssl/certs/ca-certificates.crt"),
         ("web1", "/etc/nginx/fleet-tls/clients.pem"),
     ):
         assert old_root not in site.fleet.exec(host, ["cat", path]).stdout
@@ -137,12 +135,12 @@ def public_key(site: World, host: str, name: str) -> str:
     ).stdout
 
 
-def test_hosts_left_behind_by_name(site: World, tmp_path: Path) -> None:
+def test_a_compromised_ca_is_replaced_without_a_host_that_is_missing(site: World) -> None:
     with site.unreachable("web2"):
-        result = site.run("rotate_ca", tls_leave_behind=["web2"]).check()
+        result = site.run("replace_compromised", tls_compromised_issuer="internal", tls_leave_behind=["web2"]).check()
     assert site.record()["stage"] == "done" and site.record()["left_behind"] == {"web2": "prepare"}, result.stdout
-    assert "internal CA 3 Issuing" in site.issuer_of("web1", "www") and "internal CA 2 Issuing" in site.issuer_of(
-        "web2", "www"
-    )
+    assert "replaced_by" in result.stdout
+    assert "internal CA 3 Issuing" in site.issuer_of("web1", "www")
+    assert "internal CA 2 Issuing" in site.issuer_of("web2", "www")
     site.run("deploy").check()
     assert "internal CA 3 Issuing" in site.issuer_of("web2", "www")

@@ -35,7 +35,7 @@ def issued(issuer: CaIssuer, request_id: str = "request-0001", now: dt.datetime 
 def test_prepared_it_is_trusted_and_issues_nothing(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     before = issued(issuer).chain
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     assert [common_name(each) for each in issuer.trust()] == ["internal CA Root", "internal CA 2 Root"]
     after = issued(issuer, "request-0002").chain
     assert after[1] == before[1] and issuer.superseded(before) is None
@@ -45,7 +45,7 @@ def test_prepared_it_is_trusted_and_issues_nothing(tmp_path: Path) -> None:
 def test_every_ca_has_a_crl_from_the_start(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     authorities = issuer.crl_authorities(NOW)
     assert len(authorities) == 4 and issuer.crls_due(NOW) is None
     assert all(any(is_crl_of(crl, authority) for crl in issuer.crls(NOW)) for authority in authorities)
@@ -55,7 +55,7 @@ def test_activated_it_issues_and_what_was_issued_before_is_superseded(tmp_path: 
     issuer = make_issuer(tmp_path)
     request = make_request()
     (before,) = issuer.issue([request], NOW)
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     issuer.rollover().activate()
     assert isinstance(before, Issued)
     assert issuer.superseded(before.chain) == "it is from root-1 of 'internal', and root-2 has taken over"
@@ -69,7 +69,7 @@ def test_activated_it_issues_and_what_was_issued_before_is_superseded(tmp_path: 
 def test_retired_the_old_one_is_trusted_no_more(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issued(issuer)
-    for work in (lambda: issuer.rollover().prepare(NOW), issuer.rollover().activate, issuer.rollover().retire):
+    for work in (lambda: issuer.rollover().prepare("root-2", NOW), issuer.rollover().activate, issuer.rollover().retire):
         work()
     assert [common_name(each) for each in issuer.trust()] == ["internal CA 2 Root"]
     assert len(issuer.crl_authorities(NOW)) == 2
@@ -80,7 +80,7 @@ def test_each_is_done_once(done: str, tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
     rollover = issuer.rollover()
-    steps = {"prepare": lambda: rollover.prepare(NOW), "activate": rollover.activate, "retire": rollover.retire}
+    steps = {"prepare": lambda: rollover.prepare("root-2", NOW), "activate": rollover.activate, "retire": rollover.retire}
     for name, work in steps.items():
         work()
         if name == done:
@@ -93,7 +93,7 @@ def test_each_is_done_once(done: str, tmp_path: Path) -> None:
 def test_several_rollovers_and_renewals_in_between(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     # The old issuing CA comes near its end while the new one waits.
     later = NOW + 600 * DAY
     assert issuer.state().made == 2  # type: ignore[union-attr]
@@ -101,7 +101,7 @@ def test_several_rollovers_and_renewals_in_between(tmp_path: Path) -> None:
     assert issuer.state().issuing == "issuing-3"  # type: ignore[union-attr]
     issuer.rollover().activate()
     issuer.rollover().retire()
-    state = issuer.rollover().prepare(later)
+    state = issuer.rollover().prepare(issuer.rollover().next_root(), later)
     assert state.successor == ("root-3", "issuing-4")
     issuer.rollover().activate()
     state = issuer.rollover().retire()
@@ -111,14 +111,14 @@ def test_several_rollovers_and_renewals_in_between(tmp_path: Path) -> None:
 
 def test_there_has_to_be_a_ca(tmp_path: Path) -> None:
     with pytest.raises(IssuerError, match="does not exist yet"):
-        make_issuer(tmp_path).rollover().prepare(NOW)
+        make_issuer(tmp_path).rollover().prepare("root-2", NOW)
 
 
 def test_a_host_gets_a_new_certificate_when_it_is_activated_and_only_then(tmp_path: Path) -> None:
     issuer, host, wish = make_issuer(tmp_path), HonestHost(), {"name": "www", "dns_names": ["www.example.com"]}
     issuers = {"internal": issuer}
     run_task(host, issuers, wish)
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     assert not run_task(host, issuers, wish).progress["www"].verdict.due
     issuer.rollover().activate()
     reasons = run_task(host, issuers, wish).progress["www"].verdict.reasons
@@ -131,7 +131,7 @@ def test_a_host_gets_a_new_certificate_when_it_is_activated_and_only_then(tmp_pa
 def test_a_host_that_missed_it_all_is_put_right_later(tmp_path: Path) -> None:
     issuer, host, wish = make_issuer(tmp_path), HonestHost(), {"name": "www", "dns_names": ["www.example.com"]}
     run_task(host, {"internal": issuer}, wish)
-    for work in (lambda: issuer.rollover().prepare(NOW), issuer.rollover().activate, issuer.rollover().retire):
+    for work in (lambda: issuer.rollover().prepare("root-2", NOW), issuer.rollover().activate, issuer.rollover().retire):
         work()
     run = run_task(host, {"internal": issuer}, wish).progress["www"]
     assert [reason.code for reason in run.verdict.reasons] == ["chain_untrusted"] and run.error is None
@@ -141,7 +141,7 @@ def test_canaries(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
     rollover = issuer.rollover()
-    rollover.prepare(NOW)
+    rollover.prepare("root-2", NOW)
     old, new = issuer.trust()
     for stage in ("prepared", "activated", "retired"):
         canaries = rollover.canaries(NOW)
@@ -160,7 +160,7 @@ def test_without_the_old_key_there_is_no_old_canary(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
     assert set(issuer.rollover().canaries(NOW)) == {"new"}
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     issuer.rollover().activate()
     (tmp_path / "ca/internal/issuing-1.key").unlink()
     assert set(issuer.rollover().canaries(NOW)) == {"new"}
@@ -169,7 +169,7 @@ def test_without_the_old_key_there_is_no_old_canary(tmp_path: Path) -> None:
 def test_a_store_that_is_older_than_the_fleet(tmp_path: Path) -> None:
     newer, older = make_issuer(tmp_path / "newer"), make_issuer(tmp_path / "older")
     newer.prepare(NOW)
-    newer.rollover().prepare(NOW)
+    newer.rollover().prepare("root-2", NOW)
     for path in sorted((tmp_path / "newer/ca/internal").iterdir()):
         target = tmp_path / "older/ca/internal" / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ def test_a_store_that_is_older_than_the_fleet(tmp_path: Path) -> None:
 def test_names_stay_within_their_limit(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path, common_name="ü" * 24)
     issuer.prepare(NOW)
-    issuer.rollover().prepare(NOW)
+    issuer.rollover().prepare("root-2", NOW)
     names = [common_name(each) for each in issuer.authorities().values()]
     assert len(set(names)) == 4 and all(len(name.encode()) <= 64 for name in names)
     assert f"{'ü' * 23} 2 Root" in names

@@ -78,7 +78,7 @@ def test_certificates_of_the_old_and_the_new_ca(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     old = found_of(issuer, "request-0001")
     rollover = issuer.rollover()
-    rollover.prepare(NOW)
+    rollover.prepare("root-2", NOW)
 
     def problems(stage: str, found: Found) -> list[str]:
         return ca_problems(stage, "internal", rollover, {"www": found}, issuer.store.issuances())
