@@ -132,7 +132,11 @@ def test_another_host_header_opens_no_door(bench: Bench, host: str, server: str,
     """The handshake asks for the open site, which wants no certificate, and the request for the closed one."""
     opened = bench.ask(host, server, version, "none", MIXED, name="mixed-open.test")
     assert opened.status == 200 and not opened.private
-    for client, port, name in (("none", MIXED, "mixed-open.test"), ("none", OPEN, "open.test"), ("stranger", OPEN, "open.test")):
+    for client, port, name in (
+        ("none", MIXED, "mixed-open.test"),
+        ("none", OPEN, "open.test"),
+        ("stranger", OPEN, "open.test"),
+    ):
         for asked in ("closed.test", "mixed-closed.test"):
             answer = bench.ask(host, server, version, client, port, name=name, http_host=asked)
             assert not answer.private, (client, port, asked, answer)
@@ -148,7 +152,9 @@ def test_sessions_are_resumed_where_they_were_made(
         context = client_context(version, bench.clients[client])
         first = bench.ask(host, server, version, client, port, context=context)
         # HAProxy 2.6 and Apache keep some sessions in the memory of one process: now and then another one answers.
-        again = [bench.ask(host, server, version, client, port, context=context, session=first.session) for _try in range(4)]
+        again = [
+            bench.ask(host, server, version, client, port, context=context, session=first.session) for _try in range(4)
+        ]
         assert all(answer.status == 200 for answer in again)
         assert any(answer.resumed for answer in again), port
 

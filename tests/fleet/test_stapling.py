@@ -19,7 +19,13 @@ RESPONDER = 2560
 STAPLED, PLAIN = 0, 1
 SECONDS = 60
 SITES = [
-    {"name": name, "server_names": [f"{name}.test"], "certificate": name, "listen": port, "upstream": f"http://127.0.0.1:{PUBLIC}"}
+    {
+        "name": name,
+        "server_names": [f"{name}.test"],
+        "certificate": name,
+        "listen": port,
+        "upstream": f"http://127.0.0.1:{PUBLIC}",
+    }
     for name, port in (("stapled", STAPLED), ("plain", PLAIN))
 ]
 
@@ -41,8 +47,14 @@ def servers(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             fleet.exec(HOST, ["mkdir", "-p", f"/etc/fleet-tls/live/{name}"])
             for file, text in (("cert.pem", leaf), ("fullchain.pem", leaf + authority.pem), ("privkey.pem", key)):
                 fleet.exec(HOST, ["tee", f"/etc/fleet-tls/live/{name}/{file}"], stdin=text)
-            index.append(f"V\t{certificate.not_valid_after_utc:%y%m%d%H%M%SZ}\t\t{certificate.serial_number:X}\tunknown\t/CN={name}\n")
-        for file, text in (("ca.pem", authority.pem), ("ca.key", key_pem(authority.key).decode()), ("index.txt", "".join(index))):
+            index.append(
+                f"V\t{certificate.not_valid_after_utc:%y%m%d%H%M%SZ}\t\t{certificate.serial_number:X}\tunknown\t/CN={name}\n"
+            )
+        for file, text in (
+            ("ca.pem", authority.pem),
+            ("ca.key", key_pem(authority.key).decode()),
+            ("index.txt", "".join(index)),
+        ):
             fleet.exec(HOST, ["tee", f"/etc/fleet-tls/{file}"], stdin=text)
         fleet.exec(
             HOST,
@@ -59,7 +71,13 @@ def status(servers: WebServers, server: str, port: int, name: str) -> str:
     address = f"127.0.0.1:{SERVERS[server][0] + port}"
     command = ["openssl", "s_client", "-connect", address, "-servername", name, "-status"]
     shown = servers.fleet.exec(HOST, command, stdin="", check=False).stdout
-    return "stapled" if "OCSP Response Status: successful" in shown else "none" if "OCSP response: no response" in shown else shown
+    return (
+        "stapled"
+        if "OCSP Response Status: successful" in shown
+        else "none"
+        if "OCSP response: no response" in shown
+        else shown
+    )
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -84,7 +102,9 @@ def test_an_answer_is_stapled_where_there_is_a_responder(servers: WebServers, se
 )
 def test_nobody_complains(servers: WebServers, check: list[str], silent: str) -> None:
     done = servers.fleet.exec(HOST, check)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if silent in line.lower() and "successful" not in line]
+    said = [
+        line for line in (done.stdout + done.stderr).splitlines() if silent in line.lower() and "successful" not in line
+    ]
     assert said == []
 
 

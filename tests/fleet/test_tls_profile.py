@@ -21,7 +21,13 @@ from tools import venvs
 HOSTS = ("deb12", "deb13")
 NAME = "www.test"
 HYBRID = "X25519MLKEM768"
-SITE = {"name": "www", "server_names": [NAME], "certificate": "www", "listen": 0, "upstream": f"http://127.0.0.1:{PUBLIC}"}
+SITE = {
+    "name": "www",
+    "server_names": [NAME],
+    "certificate": "www",
+    "listen": 0,
+    "upstream": f"http://127.0.0.1:{PUBLIC}",
+}
 VARIABLES: dict[str, Any] = {
     "tls_certificates": [{"name": "www", "issuer": "internal", "dns_names": [NAME]}],
     "tls_sites": [SITE],

@@ -18,7 +18,15 @@ from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, che
 
 __all__ = ["cheap_scrypt"]
 
-ANSWER = {"changed": True, "changed_paths": [], "missing": False, "validated": True, "services": {}, "proof": [], "diff": []}
+ANSWER = {
+    "changed": True,
+    "changed_paths": [],
+    "missing": False,
+    "validated": True,
+    "services": {},
+    "proof": [],
+    "diff": [],
+}
 
 
 @pytest.fixture
@@ -96,4 +104,11 @@ def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(TlsAction, "step", lambda _action, _name, request, _variables: facts_step(request)[1])
     told = run_action(HostFacts, f"directory: {tmp_path}/")
     assert not told["changed"]
-    assert set(told["ansible_facts"]["fleet_tls_host"]) == {"family", "openssl", "python", "systemd", "resolvers", "ocsp"}
+    assert set(told["ansible_facts"]["fleet_tls_host"]) == {
+        "family",
+        "openssl",
+        "python",
+        "systemd",
+        "resolvers",
+        "ocsp",
+    }
