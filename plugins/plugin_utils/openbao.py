@@ -60,6 +60,7 @@ class Connection:
         self.urls = list(server.urls)
         self.session: Any = None
         self.clients: dict[str, Any] = {}
+        self.patience = PATIENCE
         self.network_error: type[Exception] = OSError
 
     def describe(self) -> str:
@@ -89,13 +90,14 @@ class Connection:
         :raises TlsError: of the connection's kind.
         :raises DependencyError: ``hvac`` is missing.
         """
-        end, pause = time.monotonic() + PATIENCE, 0.1
+        end, pause = time.monotonic() + self.patience, 0.1
         while True:
             for url in tuple(self.urls):
                 before()
                 found = self.attempt(url, method, path, body, anonymous=anonymous, fresh=once, timeout=timeout)
                 if isinstance(found, Answer) and (found.status < 300 or found.status in accept):
                     self.prefer(url)
+                    self.patience = PATIENCE
                     return found
                 problem = found if isinstance(found, Problem) else problem_of(found.status, found.errors)
                 if problem.denied:
@@ -103,6 +105,8 @@ class Connection:
                 if problem.final or (once and problem.begun):
                     raise self.failure(problem, method, path)
             if not problem.passes or time.monotonic() + pause > end:
+                # Whoever comes next (the host's other certificates) need not wait for as long.
+                self.patience = 0.0
                 raise self.failure(problem, method, path)
             time.sleep(pause * random.uniform(0.7, 1.3))
             pause = min(pause * 2, 2.0)
