@@ -25,12 +25,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_problems import 
     expired_token,
     network_problem,
     no_right,
+    nothing_open,
     problem_of,
 )
 
 # Seconds; an election among raft nodes takes one to ten.
 PATIENCE = 20.0
 CONNECT_SECONDS = 5.0
+# Shorter ones are no secrets, but parts of words.
+SHORTEST_SECRET = 4
 # Of reads that go on side by side (the ledger's rows).
 CONNECTIONS = 8
 
@@ -101,7 +104,7 @@ class Connection:
                     return found
                 problem = found if isinstance(found, Problem) else problem_of(found.status, found.errors)
                 if problem.denied:
-                    problem = self.denied(url, path)
+                    problem = nothing_open(path) if anonymous else self.denied(url, path)
                 if problem.final or (once and problem.begun):
                     raise self.failure(problem, method, path)
             if not problem.passes or time.monotonic() + pause > end:
@@ -223,7 +226,8 @@ class Connection:
         """A problem as an error; no secret that the server may have repeated stays in it."""
         text = problem.text if problem.tells_all else f"{method} {path}: {problem.text}"
         for secret in self.secrets():
-            text = text.replace(secret, "***")
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
         return self.error(f"{self.describe()}: {text}", remedy=problem.remedy)
 
     def secrets(self) -> Iterator[str]:

@@ -157,11 +157,6 @@ class MountAnchors:
         :raises IssuerError: it has none.
         """
         answer = self.connection.request("LIST", f"{self.mount}/issuers", accept=(404,), anonymous=True)
-        if any("no handler for route" in each for each in answer.errors):
-            raise IssuerError(
-                f"{self.connection.describe()} has no secrets engine at '{self.mount}/'",
-                remedy=f"bao secrets enable -path={self.mount} pki; or set the right mount and namespace",
-            )
         data = answer.data.get("data")
         keys = data.get("keys") if isinstance(data, Mapping) else None
         if not isinstance(keys, list) or not keys:

@@ -148,7 +148,7 @@ def test_what_the_role_does_not_allow(mount: Mount, open_issuer: Open) -> None:
     assert "did not sign it" in words and "www.example.net not allowed by this role" in words and "role 'web'" in words
     assert "unknown role" in refusal(open_issuer(mount, token=mount.cluster.root_token, role="nobody"))
     mount.write("roles/web", allowed_domains="example.com", allow_subdomains=True, key_type="any")
-    assert "require_cn" in refusal(open_issuer(mount))
+    assert "require_cn" in refusal(open_issuer(mount), make_request(make_spec(ip_addresses=["192.0.2.7"])))
     assert list(open_issuer(mount).store.issuances()) == []
 
 
