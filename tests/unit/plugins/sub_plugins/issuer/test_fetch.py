@@ -68,7 +68,7 @@ class Shop:
 
     def run(
         self,
-        wish: dict[str, Any] = WWW,
+        wish: dict[str, Any] | None = None,
         *,
         host: HonestHost | None = None,
         issuer: dict[str, Any] | None = None,
@@ -78,7 +78,7 @@ class Shop:
         host, now = host or self.host, settings.pop("now", NOW)
         # run_task moves the host's clock by the difference to its own moment.
         host.clock = TASK_NOW.timestamp()
-        return run_task(host, self.issuers(**(issuer or {})), wish, now=now, **settings)
+        return run_task(host, self.issuers(**(issuer or {})), wish or WWW, now=now, **settings)
 
     def ok(self, *arguments: Any, **options: Any) -> Run:
         """The same; it succeeds."""
