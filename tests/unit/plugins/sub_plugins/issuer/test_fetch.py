@@ -267,6 +267,21 @@ def test_the_next_issuer_when_there_is_nothing_newer_in_time(shop: Shop) -> None
     assert shop.leaf() == newer.fingerprint and back.warnings() == []
 
 
+def test_a_pool_of_fetched_pairs(shop: Shop) -> None:
+    wish, hosts = {**WWW, "scope": "pool"}, [HonestHost() for _number in range(3)]
+    for age, code in ((10 * DAY, "missing"), (DAY, "source_changed")):
+        pair = shop.put(MAKERS.give(age=age))
+        for host in hosts:
+            assert reasons(shop.ok(wish, host=host)) == [code]
+            assert fingerprint(parse_pem_chain(host.live["www"].chain[0])[0]) == pair.fingerprint
+        for host in hosts:
+            assert task_result(shop.ok(wish, host=host), True)["changed"] is False
+    shop.place.unlink()
+    late = HonestHost()
+    shop.ok(wish, host=late)
+    assert fingerprint(parse_pem_chain(late.live["www"].chain[0])[0]) == pair.fingerprint
+
+
 def test_check_mode_writes_nothing(shop: Shop) -> None:
     shop.put(MAKERS.give(age=10 * DAY))
     shop.ok()
