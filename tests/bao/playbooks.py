@@ -43,17 +43,12 @@ class Fleet:
         }
 
     def certificates(self, host: str, **changes: Any) -> list[dict[str, Any]]:
-        """``tls_certificates`` of a host; no services."""
+        """``tls_certificates`` of a host; no services unless ``changes`` say so."""
         www, api = self.hosts.sites[host]
         return [
-            www.certificate(services=[], **changes),
-            api.certificate(services=[], issuer="bao", **{**changes, "dns_names": [self.domain(api)]}),
+            www.certificate(**{"services": [], **changes}),
+            api.certificate(**{"services": [], "issuer": "bao", **changes}),
         ]
-
-    @staticmethod
-    def domain(site: Site) -> str:
-        """What the role allows."""
-        return site.domain
 
     def inventory(self, hosts: Mapping[str, Mapping[str, Any]] | None = None, **common: Any) -> Path:
         """All hosts, or those of ``hosts`` with changed variables."""

@@ -18,6 +18,7 @@ from bao.proxy import HANG, PASS, proxied
 from bao.server import Cluster, until
 from local.family import Family
 from local.hosts import entry
+from tools.playbook import run_playbook
 
 NAMES = [f"web{number}" for number in range(1, 9)]
 
@@ -31,10 +32,10 @@ def test_four_runs_at_once(fleet: Fleet) -> None:
     """Job slices, and slices that overlap: every certificate is issued once, by one CA, and both runs tell the same of it."""
     slices = [NAMES[0:4], NAMES[2:6], NAMES[4:8], [*NAMES[6:8], *NAMES[0:2]]]
     inventory = fleet.inventory()
+    play = fleet.hosts.playbook()
     with ThreadPoolExecutor(4) as pool:
-        runs = list(
-            pool.map(lambda names: fleet.play(None, "--limit", ",".join(names), tls_unused=str(inventory)), slices)
-        )
+        limits = [["--limit", ",".join(names)] for names in slices]
+        runs = list(pool.map(lambda limit: run_playbook(play, inventory, args=limit, timeout=600), limits))
     assert [run.rc for run in runs] == [0] * 4, "\n".join(run.stdout for run in runs)
     rows = fleet.rows()
     assert Counter((row.host, row.certificate) for row in rows) == {
@@ -45,7 +46,8 @@ def test_four_runs_at_once(fleet: Fleet) -> None:
     entries = fleet.cluster.root.secrets.kv.v2.list_secrets(
         f"{fleet.store['path']}/entries/ca/internal", mount_point="secret"
     )
-    assert sorted(entries["data"]["keys"]) == ["ca.json", "issuing-1.key", "issuing-1.pem", "root-1.key", "root-1.pem"]
+    keys = [name for name in entries["data"]["keys"] if name.endswith((".key", ".json", ".pem"))]
+    assert sorted(keys) == ["ca.json", "issuing-1.key", "issuing-1.pem", "root-1.key", "root-1.pem"]
     assert len({row.chain.partition("-----END")[2] for row in rows if row.issuer == "internal"}) == 1
     assert len(fleet.mount.serials()) == 9
     live = {site.on_disk() for site in fleet.sites()}
