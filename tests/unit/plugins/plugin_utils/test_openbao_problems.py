@@ -24,6 +24,7 @@ STANDBY = "local node not active but active cluster node not found"
         (500, "error during forwarding RPC request", "no active node", True, True),
         (502, "", "no active node, status 502", True, True),
         (400, "Upgrading from non-versioned to versioned data", "Upgrading", True, False),
+        (400, "Waiting for the primary to upgrade from non-versioned to versioned data.", "Waiting", True, False),
         (429, "rate limit quota exceeded", "takes no more requests", True, False),
         (403, "permission denied", "permission denied", False, False),
         (404, 'no handler for route "x/data/a". route entry not found.', "no secrets engine", False, False),
