@@ -34,6 +34,8 @@ options:
       - With V(openbao) the PKI engine of OpenBao or HashiCorp Vault signs. Its options are C(url), C(auth), C(mount) (default V(pki)), C(role),
         C(issuer_ref), C(duration), C(root), C(namespace), C(ca_certificate) and C(timeout); they are described in C(docs/issuers/openbao.md) of the
         collection. The controller needs the Python package C(hvac) then.
+      - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
+        are in docs/issuers of this collection, as is how to write an issuer of your own.
       - An issuer of another collection is named in full, C(namespace.collection.name).
     type: dict
     required: true
