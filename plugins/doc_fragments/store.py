@@ -19,6 +19,9 @@ options:
       - C(passphrase) seals all private keys in it, at least 12 characters long. It is needed only when something is
         issued, not by a run with nothing to do. Keep it in Ansible Vault.
       - Back this directory up. Whoever loses it loses the CA.
+      - With V(openbao) it is a KV engine of OpenBao or HashiCorp Vault that several controllers share. Its options are C(url), C(auth), C(mount)
+        (default V(secret)), C(path) (default V(fleet-tls)), C(namespace), C(ca_certificate), C(timeout) and C(passphrase); they are described in
+        C(docs/stores/openbao.md) of the collection. The controller needs the Python package C(hvac) then.
     type: dict
     required: true
   issuers:
@@ -28,6 +31,9 @@ options:
         C(duration) of a certificate (default V(90d)), C(issuing_duration) (default V(2y)), C(root_duration) (default
         V(10y)), C(crl_duration) of the issuing CA's revocation lists (default V(7d)), C(key_algorithm) of the CA keys (default
         V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)).
+      - With V(openbao) the PKI engine of OpenBao or HashiCorp Vault signs. Its options are C(url), C(auth), C(mount) (default V(pki)), C(role),
+        C(issuer_ref), C(duration), C(root), C(namespace), C(ca_certificate) and C(timeout); they are described in C(docs/issuers/openbao.md) of the
+        collection. The controller needs the Python package C(hvac) then.
       - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
         are in docs/issuers of this collection, as is how to write an issuer of your own.
       - An issuer of another collection is named in full, C(namespace.collection.name).

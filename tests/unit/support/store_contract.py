@@ -191,6 +191,15 @@ class StoreContract:
             ledger.revoke("s1", "superseded", 10)
             assert ledger.find("internal", "request-0001", "ef") is None
 
+    def test_a_session_that_fails_revokes_nothing(self, open_store: OpenStore) -> None:
+        add(open_store(), ROW)
+        with pytest.raises(RuntimeError), open_store().ledger() as ledger:
+            assert ledger.revoke("ab", "superseded", 10)
+            raise RuntimeError
+        assert list(open_store().revocations("internal")) == []
+        with open_store().ledger() as ledger:
+            assert ledger.find("internal", "request-0001", "ef") == ROW
+
     def test_a_reader_keeps_no_writer_waiting(self, open_store: OpenStore) -> None:
         add(open_store(), ROW, row(request_id="request-0002", issued_at=4))
         rows = open_store().issuances()
