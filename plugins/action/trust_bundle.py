@@ -49,7 +49,8 @@ class ActionModule(TlsAction):
         services = parse_bare_services(options["services"])
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
         result.update(changed_paths=[], services={})
-        if not options["system"] and not bundles:
+        # Where all issuers are public ones, every system trusts them by itself.
+        if not bundles and (not options["system"] or (options["issuers"] and not sources)):
             return result
         if self._task.check_mode and not chosen.anchors and not chosen.expired:
             # On a fresh controller the CA would have been made by now, and its root would be installed.
@@ -98,7 +99,9 @@ def trusted_by(options: dict[str, Any]) -> dict[str, Iterable[x509.Certificate]]
     for name in extra:
         if name in names:
             raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
-    return {**{name: issuers[name].trust() for name in names}, **extra}
+    given = {name: issuers[name].anchors() for name in names}
+    # A public CA has anchors, but none that a host would have to be given.
+    return {**{name: found for name, found in given.items() if found or not issuers[name].trust()}, **extra}
 
 
 def parse_bundle(raw: dict[str, Any]) -> dict[str, Any]:

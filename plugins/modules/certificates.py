@@ -243,6 +243,11 @@ certificates:
       description: What had to be put right around a certificate that is good, each with C(code) and C(detail).
       type: list
       elements: dict
+    deferred:
+      description:
+        - Why a certificate that is due was left for a later run, where its issuer has no room for more now. The present one is valid
+          and stays.
+      type: str
     issuer:
       description: The name of the issuer it is from.
       type: str

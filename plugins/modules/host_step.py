@@ -23,7 +23,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, handshake]
+    choices: [look, apply, trust, configure, handshake, challenge]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
@@ -59,6 +59,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
+STEPS = ("look", "apply", "trust", "configure", "handshake", "challenge")
+
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
     """Whether the step changed anything, and its answer. Steps are imported late: each pays for its own imports only."""
@@ -78,6 +80,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.configure import configure_step
 
         return configure_step(request)
+    if step == "challenge":
+        from ansible_collections.fleet.tls.plugins.module_utils.challenge import challenge_step
+
+        return challenge_step(request)
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)
@@ -87,7 +93,7 @@ def main() -> None:
     """Wire the module."""
     module = AnsibleModule(
         argument_spec={
-            "step": {"type": "str", "required": True, "choices": ["look", "apply", "trust", "configure", "handshake"]},
+            "step": {"type": "str", "required": True, "choices": list(STEPS)},
             "request": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },

@@ -11,12 +11,13 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     CertificateError,
+    Deferred,
     HostError,
     IssuerError,
     TlsError,
@@ -38,6 +39,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Verdict, judge
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import ControllerKey, controller_key, parse_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, fingerprint, key_id
 
@@ -77,6 +79,12 @@ class Progress:
     applied: Outcome | None = None
     error: TlsError | None = None
     notes: list[str] = field(default_factory=list)
+    deferred: str | None = None
+
+    def serves_still(self, now: dt.datetime) -> bool:
+        """Whether the present pair can go on being used for a while, due or not."""
+        leaf = self.found.leaf
+        return leaf is not None and not self.found.problems and leaf.not_valid_after_utc > now
 
 
 @dataclass
@@ -92,6 +100,7 @@ class Run:
     now: dt.datetime
     progress: dict[str, Progress] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
+    challenge: HostStep | None = None
     skew: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -110,6 +119,8 @@ class Run:
         for each in due:
             self.guard(each, self.check_clock)
         if self.settings.check_mode:
+            for each in due:
+                self.guard(each, self.foresee)
             return self
         due = [each for each in due if not each.error]
         if due:
@@ -159,7 +170,8 @@ class Run:
         named = each.found.manifest.get("issuer")
         issuer = self.issuers[named if named in each.spec.issuers else each.spec.issuers[0]]
         anchors = issuer.trust()
-        advice = issuer.advice(each.found.leaf, self.now) if each.found.leaf else None
+        # Another issuer knows nothing of this certificate.
+        advice = issuer.advice(each.found.leaf, self.now) if each.found.leaf and named == issuer.name else None
         each.verdict = judge(
             each.spec,
             each.found,
@@ -231,11 +243,18 @@ class Run:
             for name, issuers in waiting.items():
                 rounds.setdefault(issuers.pop(0), []).append(name)
             for issuer, names in rounds.items():
-                answers = self.answers(self.issuers[issuer], [requests[name] for name in names])
+                asked = [
+                    replace(requests[name], present=self.present(self.progress[name], self.issuers[issuer]))
+                    for name in names
+                ]
+                answers = self.answers(self.issuers[issuer], asked)
                 for name, answer in zip(names, answers):
-                    if self.accept(self.progress[name], self.issuers[issuer], answer) or not waiting[name]:
+                    done = self.accept(self.progress[name], self.issuers[issuer], answer)
+                    if done or not waiting[name] or self.progress[name].deferred:
                         del waiting[name]
         for each in due:
+            if each.deferred:
+                each.error = None
             if each.error and len(each.notes) > 1:
                 each.error = IssuerError("; ".join(each.notes), certificate=each.spec.name)
 
@@ -252,14 +271,37 @@ class Run:
             if isinstance(answer, TlsError):
                 raise answer
             request_key = each.key.key_id if each.key else key_id(self.csr_of(each).public_key())
-            check_issued(answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=self.now)
-            check_chain(answer.chain, issuer.trust(), self.now)
+            # Not the clock of the run's start: a certificate made since then would not be valid yet.
+            now = dt.datetime.fromtimestamp(self.clock(), dt.timezone.utc)
+            check_issued(answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=now)
+            check_chain(answer.chain, issuer.trust(), now)
         except TlsError as error:
             each.notes.append(f"issuer '{issuer.name}': {error.about('')}".rstrip("."))
             each.error = error.about(each.spec.name)
+            self.defer(each, error)
             return False
+        each.notes += answer.notes
         each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
         return True
+
+    def foresee(self, each: Progress) -> None:
+        """In check mode: whether the issuer would leave it for a later run."""
+        issuer = self.issuers[each.spec.issuers[0]]
+        error = issuer.forecast(self.host, each.spec, self.present(each, issuer), self.now)
+        if error:
+            each.notes.append(f"issuer '{issuer.name}': {error}".rstrip("."))
+            each.error = error.about(each.spec.name)
+            self.defer(each, error)
+            each.error = None if each.deferred else each.error
+
+    def defer(self, each: Progress, error: TlsError) -> None:
+        """An issuer that has no room now costs nothing as long as what is there can go on being used."""
+        if isinstance(error, Deferred) and each.serves_still(self.now):
+            each.deferred = str(error)
+
+    def present(self, each: Progress, issuer: Issuer) -> x509.Certificate | None:
+        """The certificate of this issuer that is to be replaced."""
+        return each.found.leaf if each.found.manifest.get("issuer") == issuer.name else None
 
     def request_for(self, each: Progress) -> IssueRequest:
         """What an issuer gets to see."""
@@ -273,6 +315,7 @@ class Run:
             usages=each.spec.usages,
             duration=each.spec.duration,
             reason=", ".join(reason.code for reason in each.verdict.reasons),
+            host_step=self.challenge,
         )
 
     def csr_of(self, each: Progress) -> x509.CertificateSigningRequest:

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import load_provider
+from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, fingerprint
 
@@ -32,6 +34,8 @@ class IssueRequest:
         controller wrote; an issuer that forwards the CSR relies on the caller having compared them.
     :param duration: seconds, None: the issuer's own.
     :param reason: why it is due, for the ledger.
+    :param present: the certificate of this issuer that is to be replaced; None: there is none.
+    :param host_step: runs step ``challenge`` of docs/host-protocol.md on the host; None: there is no host.
     """
 
     request_id: str
@@ -42,14 +46,20 @@ class IssueRequest:
     usages: tuple[str, ...]
     duration: int | None
     reason: str
+    present: x509.Certificate | None = None
+    host_step: HostStep | None = None
 
 
 @dataclass(frozen=True)
 class Issued:
-    """What came of a request: leaf first, no root. ``reused``: it had been issued before for the same request id."""
+    """What came of a request: leaf first, no root. ``reused``: it had been issued before for the same request id.
+
+    ``notes``: what deserves a look though the certificate is there, in words.
+    """
 
     chain: tuple[x509.Certificate, ...]
     reused: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Issuer(ABC):
@@ -107,6 +117,30 @@ class Issuer(ABC):
     def authorities(self) -> dict[str, x509.Certificate]:
         """The CA certificates the controller knows, by their ids; anchors among them. No secret."""
         return {fingerprint(anchor): anchor for anchor in self.trust()}
+
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """Those of :meth:`trust` that hosts have to be given: not those that every system has of its own."""
+        return self.trust()
+
+    def thumbprints(self) -> tuple[str, ...]:
+        """ACME account keys (RFC 7638) whose http-01 challenges the fleet's servers are to answer. No secret."""
+        return ()
+
+    def check(self, wish: CertificateSpec) -> None:
+        """Refuse what this issuer can never issue, before anything is touched.
+
+        :raises SpecError: why, without the certificate's name.
+        """
+        return None
+
+    def forecast(
+        self, host: str, wish: CertificateSpec, present: x509.Certificate | None, now: dt.datetime
+    ) -> Deferred | None:
+        """Why a due certificate would have to wait for a later run, None: it would not. For check mode; no secret.
+
+        In a run that issues, :class:`Deferred` is what :meth:`issue` answers then.
+        """
+        return None
 
     def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
         """When the issuer wants ``leaf`` renewed (ARI, RFC 9773). Most issuers have no opinion: None."""

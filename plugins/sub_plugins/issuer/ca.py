@@ -33,21 +33,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, KEY_ALGORITHMS
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Ledger
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
-    check_chain,
-    check_issued,
-    fingerprint,
-    iso,
-    key_id,
-    parse_pem_chain,
-    seconds,
-    serial_text,
-    to_pem,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import iso, key_id, parse_pem_chain, to_pem
 
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
@@ -177,11 +168,9 @@ class CaIssuer(Issuer):
     ) -> Issued | TlsError:
         """Sign, or hand out again what was signed for this very request and can still be used."""
         public_key = request.csr.public_key()
-        earlier = ledger.find(self.name, request.request_id, key_id(public_key))
+        earlier = earlier_answer(ledger, self.name, request, self.trust(), now)
         if earlier:
-            chain = parse_pem_chain(earlier.chain)
-            if self.still_good(chain, request, now, earlier.issued_at):
-                return Issued(chain, reused=True)
+            return earlier
         lifetime = self.lifetime_of(request)
         if now + lifetime > issuing.certificate.not_valid_after_utc:
             return IssuerError(
@@ -193,22 +182,6 @@ class CaIssuer(Issuer):
         chain = (leaf, issuing.certificate)
         ledger.add(issuance(self.name, request, chain, now))
         return Issued(chain)
-
-    def still_good(
-        self, chain: Sequence[x509.Certificate], request: IssueRequest, now: dt.datetime, issued_at: int
-    ) -> bool:
-        """Whether an earlier answer to a request serves it still: what is wanted, trusted, and not half used up.
-
-        :param issued_at: seconds since the epoch; the certificate's own start lies before it.
-        """
-        leaf = chain[0]
-        try:
-            check_issued(chain, names=request.names, usages=request.usages, key=key_id(leaf.public_key()), now=now)
-            check_chain(chain, self.trust(), now)
-        except CertificateError:
-            return False
-        end = seconds(leaf.not_valid_after_utc)
-        return end - seconds(now) > (end - issued_at) / 2
 
     def ensure(self, now: dt.datetime, leaf_lifetime: dt.timedelta) -> CaState:
         """Make what is missing: both CAs, or an issuing CA that lives long enough.
@@ -344,26 +317,6 @@ def version(store: Any, key: str) -> str | None:
     """The present version of an entry."""
     entry = store.get(key)
     return entry.version if entry else None
-
-
-def issuance(issuer: str, request: IssueRequest, chain: tuple[x509.Certificate, ...], now: dt.datetime) -> Issuance:
-    """The ledger's row for a new certificate."""
-    leaf = chain[0]
-    return Issuance(
-        request_id=request.request_id,
-        issuer=issuer,
-        host=request.host,
-        certificate=request.certificate,
-        serial=serial_text(leaf.serial_number),
-        fingerprint=fingerprint(leaf),
-        key_id=key_id(leaf.public_key()),
-        names=tuple(value for _kind, value in request.names.sans()),
-        not_before=seconds(leaf.not_valid_before_utc),
-        not_after=seconds(leaf.not_valid_after_utc),
-        issued_at=seconds(now),
-        reason=request.reason,
-        chain="".join(to_pem(certificate) for certificate in chain),
-    )
 
 
 PROVIDER = CaIssuer

@@ -1,0 +1,97 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an ACME issuer writes down in the store besides its account: orders under way, renewal information, what it ordered.
+
+For an issuer named ``public``::
+
+    acme/public/pending/<host>/<certificate>.json   the order of the last request: {"request_id", "key_id", "account", "url"}
+    acme/public/renewals/<00..ff>.json              renewal information by certificate: {"<ari id>": {...}}
+    acme/public/ordered.json                        {"version": 1, "orders": [...], "failures": [[at, name], ...]}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.ari import Renewal
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys import safe
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
+
+
+class Records:
+    """The entries of one issuer. What cannot be read counts as not there: none of it is needed to issue."""
+
+    def __init__(self, store: Store, issuer: str) -> None:
+        self.store, self.issuer = store, issuer
+
+    def pending_order(self, request: IssueRequest, account: str) -> str | None:
+        """URL of the order that an earlier run began for this very request; a host that names another's request finds nothing."""
+        found = self.read(self.pending_name(request))
+        wanted = {"request_id": request.request_id, "key_id": key_id(request.csr.public_key()), "account": account}
+        url = found.pop("url", None)
+        return url if isinstance(url, str) and found == wanted else None
+
+    def keep_order(self, request: IssueRequest, account: str, url: str) -> None:
+        """Write an order down, in the place of the last one."""
+        found = {"request_id": request.request_id, "key_id": key_id(request.csr.public_key()), "account": account}
+        self.change(self.pending_name(request), lambda _old: {**found, "url": url})
+
+    def pending_name(self, request: IssueRequest) -> str:
+        """Where a certificate's order is written down."""
+        return f"pending/{safe(request.host)}/{safe(request.certificate)}.json"
+
+    def renewal(self, certificate: str) -> Renewal | None:
+        """What is known of a certificate's renewal."""
+        return renewal_of(self.read(renewal_name(certificate)).get(certificate))
+
+    def keep_renewal(self, certificate: str, renewal: Renewal, now: int) -> None:
+        """Write it down; those of certificates that have ended go."""
+
+        def work(old: dict[str, Any]) -> dict[str, Any]:
+            live = {key: value for key, value in old.items() if (each := renewal_of(value)) and each.not_after > now}
+            return {**live, certificate: renewal.as_json()}
+
+        self.change(renewal_name(certificate), work)
+
+    def lock(self, what: str, wait: float = 60.0) -> Any:
+        """A lock of this issuer."""
+        return self.store.lock(f"acme/{self.issuer}/{what}", wait=wait)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """An entry's JSON object, an empty one for none."""
+        entry = self.store.get(self.entry(name))
+        try:
+            found = json.loads(entry.value) if entry else {}
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def change(self, name: str, work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace an entry by what ``work`` makes of it."""
+        with self.lock("records"):
+            entry = self.store.get(self.entry(name))
+            value = json.dumps(work(self.read(name)), indent=1).encode()
+            self.store.put(self.entry(name), value, expect=entry.version if entry else None)
+
+    def entry(self, name: str) -> str:
+        """A key of the store."""
+        return f"acme/{self.issuer}/{name}"
+
+
+def renewal_name(certificate: str) -> str:
+    """In which of 256 entries a certificate's renewal information is: none grows large, and not all hosts wait for one."""
+    return f"renewals/{hashlib.sha256(certificate.encode()).hexdigest()[:2]}.json"
+
+
+def renewal_of(raw: Any) -> Renewal | None:
+    """One piece of renewal information, None for what cannot be read."""
+    try:
+        return Renewal.from_json(raw)
+    except (TypeError, ValueError, KeyError):
+        return None
