@@ -89,13 +89,23 @@ def pytest(suite: Suite, folder: str, venv: str = "main", *options: str) -> None
     suite.run(command, env=environment(venv))
 
 
+def need_nginx() -> None:
+    """Some tests of the host's part have a real nginx take what it made."""
+    try:
+        packages.ensure("nginx")
+    except packages.SetupError as error:
+        raise Skipped(str(error)) from error
+
+
 def unit(suite: Suite) -> None:
     """Unit tests with the newest ansible-core."""
+    need_nginx()
     pytest(suite, "tests/unit")
 
 
 def unit_oldest(suite: Suite) -> None:
     """Unit tests with the oldest ansible-core that is promised."""
+    need_nginx()
     venvs.ensure("oldest")
     pytest(suite, "tests/unit", "oldest")
 
@@ -188,10 +198,7 @@ def build(suite: Suite) -> None:
 
 def local(suite: Suite) -> None:
     """Tests with real nginx processes on loopback."""
-    try:
-        packages.ensure("nginx")
-    except packages.SetupError as error:
-        raise Skipped(str(error)) from error
+    need_nginx()
     pytest(suite, "tests/local")
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import served_leaf
-from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService, free_port
+from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
+from tools.ports import free_port
 from ansible_collections.fleet.tls.tests.unit.support.one_host import (
     OneHost,
     endpoint,
