@@ -202,6 +202,14 @@ def local(suite: Suite) -> None:
     pytest(suite, "tests/local")
 
 
+def acme(suite: Suite) -> None:
+    """The issuer acme with real ACME and DNS servers on loopback."""
+    need_nginx()
+    packages.ensure("acme")
+    venvs.ensure("acme2certifier")
+    pytest(suite, "tests/acme_servers", "main", "-n", "2", "--dist", "loadfile")
+
+
 def need_containers(suite: Suite) -> None:
     """Skip without a machine that can run them; build the images that are missing."""
     reason = why_not()
@@ -234,7 +242,15 @@ def fleet(suite: Suite) -> None:
 
 # In this order they are counted and started; the second lane runs beside the first.
 LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
-    {"unit": unit, "unit-2.19": unit_oldest, "lint": lint, "sanity": sanity, "build": build, "local": local},
+    {
+        "unit": unit,
+        "unit-2.19": unit_oldest,
+        "lint": lint,
+        "sanity": sanity,
+        "build": build,
+        "local": local,
+        "acme": acme,
+    },
     {"molecule": molecule, "fleet": fleet},
 )
 MAIN_READY: concurrent.futures.Future[None] = concurrent.futures.Future()

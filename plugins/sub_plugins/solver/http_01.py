@@ -107,7 +107,8 @@ class HttpSolver(Solver):
             else "see that the name leads to a host of this fleet, whose web server has the issuer's tls_acme_thumbprints"
         )
         return IssuerError(
-            f"{problem}; the CA was not asked", remedy=f"{how}; set check: false where the controller cannot reach it"
+            f"{problem}; the CA was not asked to look",
+            remedy=f"{how}; set check: false where the controller cannot reach it",
         )
 
 
