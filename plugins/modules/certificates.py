@@ -100,6 +100,12 @@ options:
       duration:
         description: How long it lives, where the issuer lets one choose. Without it, the issuer's own.
         type: str
+      must_staple:
+        description:
+          - Whether clients are to refuse it without a stapled OCSP answer (RFC 7633). Only issuers of type V(acme) can do that, and
+            few CAs do.
+        type: bool
+        default: false
       owner:
         description: Owner of the private key file. Without it, the user the task runs as.
         type: str

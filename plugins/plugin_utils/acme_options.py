@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.names import parse_email_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.solver import Solver, load_solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import PEM_CERTIFICATE, parse_pem_chain
+
+BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def parse_external(raw: Any, where: str) -> Mapping[str, str] | None:
     kid, hmac_key = fields.text("kid"), fields.text("hmac_key")
     if not kid or not hmac_key:
         raise SpecError(f"{where}: kid or hmac_key is missing", remedy="copy both as the CA gave them")
+    if not BASE64URL.fullmatch(hmac_key):
+        raise SpecError(f"{where}: hmac_key is not base64url", remedy="copy it as the CA gave it")
     return {"kid": kid, "hmac_key": hmac_key}
 
 

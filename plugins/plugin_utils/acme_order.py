@@ -48,6 +48,7 @@ class Order:
 
     :param url: of the order.
     :param host: see :meth:`Solver.present`.
+    :param resumed: whether an earlier run began it, and may have been killed before it took its answers away.
     """
 
     client: Client
@@ -55,6 +56,7 @@ class Order:
     thumbprint: str
     url: str
     host: HostStep | None
+    resumed: bool = False
 
     def finish(self, csr: x509.CertificateSigningRequest) -> str:
         """Go through the steps that are still to be done; returns the URL of the certificate.
@@ -62,6 +64,8 @@ class Order:
         :raises ValidationError, OrderEnded, AcmeError: it could not be finished.
         """
         order, _headers = self.client.order(self.url)
+        if self.resumed and not self.solver.stateless:
+            self.clean_leftovers(order["authorizations"])
         if order["status"] == "pending":
             self.authorize(order["authorizations"])
             order = self.await_change({"pending"})
@@ -137,6 +141,14 @@ class Order:
         if failed:
             raise refused(failed)
 
+    def clean_leftovers(self, urls: list[str]) -> None:
+        """Take away the answers of names that the CA has validated by now."""
+        validated = [found for url in urls if (found := self.client.authorization(url)[0])["status"] == "valid"]
+        offered = [each for each in validated if self.solver.challenge_type in types_of(each)]
+        answers = [self.challenge_of(each)[0] for each in offered]
+        if answers:
+            self.clean(answers, quietly=True)
+
     def clean(self, answers: list[Challenge], quietly: bool) -> None:
         """Take the answers away; what fails then fails nothing else, as they do no harm."""
         try:
@@ -199,6 +211,11 @@ class Order:
         return OrderEnded(
             f"the order is {shortened(order['status'])}: {words}", remedy="run again: a new order is made"
         )
+
+
+def types_of(authorization: Mapping[str, Any]) -> set[str]:
+    """The types of an authorization's challenges; of one that is valid often only the one that was answered is left."""
+    return {str(each.get("type")) for each in authorization["challenges"]}
 
 
 def refused(authorizations: Mapping[str, Mapping[str, Any]]) -> ValidationError:

@@ -50,6 +50,7 @@ def look_entry(spec: CertificateSpec, forced: bool) -> dict[str, Any]:
             "common_name": spec.names.common_name,
             "sans": [list(pair) for pair in spec.names.sans()],
             "usages": list(spec.usages),
+            "must_staple": spec.must_staple,
         },
     }
 

@@ -70,6 +70,9 @@ class Issuer(ABC):
     :raises SpecError: (constructor) an option that is unknown or does not fit.
     """
 
+    #: Whether it issues what ``must_staple`` asks for.
+    staples = False
+
     def __init__(self, name: str, options: Mapping[str, Any], store: Store) -> None:
         self.name = name
         self.store = store
@@ -131,7 +134,10 @@ class Issuer(ABC):
 
         :raises SpecError: why, without the certificate's name.
         """
-        return None
+        if wish.must_staple and not self.staples:
+            raise SpecError(
+                f"issuer '{self.name}' makes no certificates that must be stapled", remedy="leave must_staple out"
+            )
 
     def forecast(
         self, host: str, wish: CertificateSpec, present: x509.Certificate | None, now: dt.datetime

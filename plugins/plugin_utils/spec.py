@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError,
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import (
     Fields,
     one_of,
+    parse_boolean,
     parse_mode,
     parse_path,
 )
@@ -41,7 +42,7 @@ OUTPUT_METHODS = ("link", "copy")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services",
+    "owner", "group", "mode", "outputs", "services", "must_staple",
 )  # fmt: skip
 
 
@@ -82,11 +83,14 @@ class CertificateSpec:
     mode: str = "0600"
     outputs: tuple[Output, ...] = ()
     services: tuple[Service, ...] = ()
+    must_staple: bool = False
 
     @property
     def request_digest(self) -> str:
         """SHA-256 over what a CSR says: when it changes, the present certificate no longer fits."""
         content = [self.names.sans(), self.names.common_name, self.usages, self.private_key.algorithm]
+        # Not for those without it: their digests stand in manifests.
+        content += ["must_staple"] if self.must_staple else []
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -196,6 +200,7 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
         mode=mode,
         outputs=outputs,
         services=services,
+        must_staple=parse_boolean(fields.get("must_staple", False), "must_staple"),
     )
 
 

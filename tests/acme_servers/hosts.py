@@ -85,7 +85,12 @@ def acme_hosts(folder: Path, pair: Pair, labels: dict[str, list[str]]) -> Iterat
     """The hosts, with Pebble and proxy; what answers challenges is started by the test."""
     hosts = AcmeHosts(folder, labels, one_nginx=True)
     hosts.http = free_port()
-    with pebble.running(folder / "pebble", pair, http_port=hosts.http) as ca, proxy.running(pair, ca.port) as front:
+    # Every order is validated: whether a challenge is answered is what these tests look at.
+    env = {"PEBBLE_AUTHZREUSE": "0"}
+    with (
+        pebble.running(folder / "pebble", pair, http_port=hosts.http, env=env) as ca,
+        proxy.running(pair, ca.port) as front,
+    ):
         hosts.pebble, hosts.proxy = ca, front
         yield hosts
 

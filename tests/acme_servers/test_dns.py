@@ -93,6 +93,18 @@ def test_the_record_of_a_killed_run_is_taken_away_by_the_next(world: DnsWorld, m
     assert world.names.texts("_acme-challenge.killed.example.com") == []
 
 
+def test_so_is_one_that_the_ca_had_seen(world: DnsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the CA's look and the clean-up."""
+    issuer, request = world.ready(), world.request(dns_names=["*.seen.example.com"])
+    monkeypatch.setattr(issuer.solver, "cleanup", lambda *arguments: None)
+    world.proxy.before.append(times(1000, "/finalize-order/", lambda: Answer.problem(403, "unauthorized")))
+    refused(issuer, request)
+    assert len(world.names.texts("_acme-challenge.seen.example.com")) == 1
+    world.proxy.before.clear()
+    obtained(world.issuer(), request)
+    assert world.names.texts("_acme-challenge.seen.example.com") == []
+
+
 def test_an_update_that_is_refused(world: DnsWorld) -> None:
     world.ready()
     unsigned = world.issuer(challenge=world.names.solver(tsig=None))

@@ -273,4 +273,5 @@ def test_no_secret_is_shown(hosts: AcmeHosts) -> None:
             result = hosts.run(*args, hosts=hosts.wishes(services=[]), issuer=issuer)
             shown = result.stdout + result.stderr
             assert "PRIVATE KEY" not in shown
+            assert secret not in shown + json.dumps(result.task_results)
             assert PASSPHRASE not in json.dumps(result.task_results)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from acme_servers import pebble, proxy
 from acme_servers.pebble import Pebble
@@ -19,7 +21,12 @@ from acme_servers.servers import Pair
 from acme_servers.world import PASSPHRASE, Responder, World, make_spec, now, obtained, refused
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, PassphraseError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, issuer_text, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+    fingerprint,
+    issuer_text,
+    must_staple,
+    names_of,
+)
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from tools.ports import free_port
 
@@ -163,6 +170,18 @@ def test_another_key_gets_nothing_of_an_order(world: World) -> None:
     stolen = type(other)(**{**other.__dict__, "request_id": one.request_id})
     answer = obtained(world.issuer(), stolen)
     assert not answer.reused
+
+
+def test_must_staple(world: World) -> None:
+    """Pebble is asked for it and leaves it out, as most CAs do: refused, and the order is not made again."""
+    issuer, request = world.ready(), world.request(must_staple=True)
+    assert "the CA leaves out must_staple" in str(refused(issuer, request))
+    assert "the CA leaves out must_staple" in str(refused(world.issuer(), request))
+    assert world.rows() == []
+    (finalize,) = world.proxy.accepted("/finalize-order/")
+    text = (finalize.payload or {})["csr"]
+    assert must_staple(x509.load_der_x509_csr(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+    assert len(world.proxy.accepted("/order-plz")) == 1
 
 
 def test_ip_addresses(world: World) -> None:

@@ -32,12 +32,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_renewal import Rene
 from ansible_collections.fleet.tls.plugins.plugin_utils.ari import ari_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.budget import Wanted
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import safe
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, CertificateSpec
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, must_staple, seconds
 
 # The CA's words for "your certificate cannot be replaced by this order": it is then ordered without (RFC 9773, section 5).
 NOT_REPLACEABLE = frozenset({"alreadyReplaced", "malformed", "unauthorized", "conflict"})
@@ -46,6 +46,8 @@ GONE = frozenset({403, 404, 410})
 
 class AcmeIssuer(Issuer):
     """Options: see :class:`AcmeOptions`."""
+
+    staples = True
 
     def __init__(self, name: str, options: Mapping[str, Any], store: Any) -> None:
         super().__init__(name, options, store)
@@ -97,6 +99,7 @@ class AcmeIssuer(Issuer):
         return asking(leaf, now)
 
     def check(self, wish: CertificateSpec) -> None:
+        super().check(wish)
         names, kind = wish.names, self.solver.challenge_type
         if names.uris or names.email_addresses:
             raise SpecError(
@@ -176,16 +179,18 @@ class AcmeIssuer(Issuer):
         self, request: IssueRequest, client: Client, account: Account, now: dt.datetime
     ) -> tuple[x509.Certificate, ...]:
         """The chain of the order that was begun for this request, or of a new one."""
-        url = self.resumable(request, client, account)
-        if url is None:
-            url = self.new_order(request, client, account, now)
-        order = Order(client, self.solver, account.thumbprint, url, request.host_step)
+        resumed = self.resumable(request, client, account)
+        url = resumed or self.new_order(request, client, account, now)
+        order = Order(client, self.solver, account.thumbprint, url, request.host_step, resumed=resumed is not None)
         try:
             certificate = order.finish(request.csr)
         except (OrderEnded, ValidationError):
             self.budget.settle(request.request_id)
             raise
-        return download(client, certificate, self.options.preferred_chain, self.trust(), now)
+        chain = download(client, certificate, self.options.preferred_chain, self.trust(), now)
+        if must_staple(request.csr) and not must_staple(chain[0]):
+            raise IssuerError("the CA leaves out must_staple", remedy="leave it out too: most CAs no longer offer it")
+        return chain
 
     def resumable(self, request: IssueRequest, client: Client, account: Account) -> str | None:
         """URL of the order that an earlier run began for this request, while the CA has it and it is not over."""
