@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import ssl
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -139,9 +141,10 @@ def system_anchors() -> tuple[x509.Certificate, ...]:
     with open(path, encoding="utf-8", errors="replace") as stream:
         blocks = PEM_CERTIFICATE.findall(stream.read())
     found: list[x509.Certificate] = []
-    for block in blocks:
-        try:
-            found += parse_pem_chain(block)
-        except CertificateError:
-            continue
+    with warnings.catch_warnings():
+        # Of a store that is not the user's own nobody wants to hear what is odd in it.
+        warnings.simplefilter("ignore")
+        for block in blocks:
+            with contextlib.suppress(CertificateError):
+                found += parse_pem_chain(block)
     return tuple(found)

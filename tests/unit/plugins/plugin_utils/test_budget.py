@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def certificates(number: int, *names: str, at: int = NOW - DAY) -> list[Event]:
     return [Event(CERTIFICATE, at + each, names) for each in range(number)]
 
 
-def judged(wanted: Wanted, events: list[Event], due: list[Wanted] = [], **raw: str) -> Any:  # noqa: B006
+def judged(wanted: Wanted, events: list[Event], due: Sequence[Wanted] = (), **raw: str) -> Any:
     return refusal(wanted, events, due, limits(**raw), NOW, last_two_labels)
 
 
