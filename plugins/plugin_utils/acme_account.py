@@ -15,15 +15,16 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_client import Client
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_library import require_acme
 from ansible_collections.fleet.tls.plugins.plugin_utils.ari import unpadded
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_client import Client
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,9 @@ class AccountKeeper:
         :raises DependencyError, SpecError, AcmeError: it could not be registered.
         :raises StoreError, PassphraseError: the key is not to be had.
         """
+        # Late: the library is not for those who have nothing to order. Before anything is made.
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_library import require_acme
+
         require_acme()
         if not again and self.lacks() is None:
             client, account = self.connect(get_key(self.store, self.entry("account.key"))), self.kept()

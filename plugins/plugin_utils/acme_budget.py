@@ -19,9 +19,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.budget import (
     refusal,
     registered_domain,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import UNIT_SECONDS
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, seconds
 
 ENTRY = "ordered.json"
 # How long an order is remembered at least.
@@ -106,6 +108,15 @@ class Budget:
                 yield Event(CERTIFICATE, row.issued_at, row.names)
         for name, at in failures_of(record):
             yield Event(FAILURE, at, (name,))
+
+
+def wanted(names: Names, present: x509.Certificate | None) -> Wanted:
+    """A certificate as the budget sees it.
+
+    :param present: the one that is to be replaced.
+    """
+    values = tuple(value for _kind, value in names.sans())
+    return Wanted(values, seconds(present.not_valid_after_utc) if present else 0)
 
 
 def due_of(rows: list[Issuance], who: tuple[str, str], now: int) -> list[Wanted]:

@@ -12,16 +12,19 @@ For an issuer named ``public``::
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.ari import Renewal
+from ansible_collections.fleet.tls.plugins.plugin_utils.ari import Renewal, ari_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import safe
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id, seconds
 
 
 class Records:
@@ -58,6 +61,17 @@ class Records:
             return {**live, certificate: renewal.as_json()}
 
         self.change(renewal_name(certificate), work)
+
+    def replaceable(self, present: x509.Certificate, now: dt.datetime) -> str | None:
+        """The ARI name of a certificate that an order may say it replaces."""
+        name = ari_id(present)
+        known = self.renewal(name) if name else None
+        return None if present.not_valid_after_utc <= now or (known and known.replaced) else name
+
+    def keep_replaced(self, certificate: str, present: x509.Certificate, now: dt.datetime) -> None:
+        """Remember that the CA does not take this one as what an order replaces."""
+        known = self.renewal(certificate) or Renewal(seconds(present.not_valid_after_utc))
+        self.keep_renewal(certificate, replace(known, replaced=True), seconds(now))
 
     def lock(self, what: str, wait: float = 60.0) -> Any:
         """A lock of this issuer."""

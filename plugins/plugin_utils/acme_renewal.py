@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_network import AcmeError, Network, retry_after
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.ari import (
     USUAL_WAIT,
@@ -60,18 +59,17 @@ class RenewalAdvice:
     def asked(self, name: str, leaf: x509.Certificate, now: dt.datetime) -> Renewal:
         """Ask, and write down what was said. Of several hosts with this certificate one asks."""
         with self.records.lock(f"renewal-{name.rpartition('.')[2][-2:]}"):
-            known = self.known(name, leaf)
+            known = self.records.renewal(name) or Renewal(seconds(leaf.not_valid_after_utc))
             if known.next_request <= seconds(now):
                 known = self.answer(name, known, seconds(now))
                 self.records.keep_renewal(name, known, seconds(now))
         return known
 
-    def known(self, name: str, leaf: x509.Certificate) -> Renewal:
-        """What is written down of it so far."""
-        return self.records.renewal(name) or Renewal(seconds(leaf.not_valid_after_utc))
-
     def answer(self, name: str, known: Renewal, now: int) -> Renewal:
         """What the CA says now; where it says nothing of use, what it said last, and when to ask again."""
+        # Late: in most runs nothing is asked.
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_network import AcmeError, Network, retry_after
+
         network = Network(None, verify=self.verify, patience=SECONDS, timeout=SECONDS)
         try:
             document = network.read(f"{self.base.rstrip('/')}/{name}", tries=TRIES)

@@ -11,14 +11,13 @@ import http.client
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from acme_servers.servers import Pair
+from acme_servers.servers import Pair, in_threads
 from tools.ports import free_port
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -212,21 +211,14 @@ class RenewalInfo:
 def running(pair: Pair, upstream: int, *, path: str = "/dir", upstream_tls: bool = True) -> Iterator[Proxy]:
     """A proxy in front of the server on ``upstream``, in threads of this process."""
     server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
-    server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     # The handshake belongs to each connection's own thread: a client that is slow must not keep the others waiting.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     proxy = Proxy(server.server_address[1], upstream, path, upstream_tls)
     server.proxy = proxy  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with in_threads(server):
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(20)
 
 
 class Handler(BaseHTTPRequestHandler):

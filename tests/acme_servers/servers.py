@@ -10,9 +10,11 @@ import datetime as dt
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -90,3 +92,17 @@ def await_port(started: subprocess.Popen[bytes], port: int, log: Path) -> None:
             break
         time.sleep(0.05)
     raise AssertionError(f"{started.args!r} does not listen on port {port}:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@contextlib.contextmanager
+def in_threads(server: ThreadingHTTPServer) -> Iterator[int]:
+    """A server of this process, each connection in a thread of its own; yields its port."""
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(20)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,6 +28,15 @@ def test_over_budget(world: World) -> None:
     assert "there is room again in 168.0 h" in str(found)
     assert len(world.proxy.accepted("/order-plz")) == orders
     obtained(world.issuer(**TWO), world.request(dns_names=["www.example.org"]))
+
+
+def test_many_hosts_at_once_share_what_is_left(world: World) -> None:
+    world.ready(**TWO)
+    requests = [world.request(f"host{number}") for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda request: world.issuer(**TWO).issue([request], now())[0], requests))
+    assert sorted(type(answer).__name__ for answer in answers) == ["Deferred", "Deferred", "Issued", "Issued"]
+    assert len(world.rows()) == 2
 
 
 def test_the_plan_of_check_mode_says_the_same(world: World) -> None:

@@ -21,6 +21,7 @@ from acme_servers.servers import Pair
 from acme_servers.world import Responder, World, now, obtained, refused
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import names_of
+from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from tools.ports import free_port
 
 PROGRAM = """\
@@ -53,7 +54,7 @@ class DnsWorld(World):
     def options(self, **changes: object) -> dict[str, object]:
         return {**super().options(challenge=self.names.solver()), **changes}
 
-    def ready(self, **changes: object) -> object:
+    def ready(self, **changes: object) -> AcmeIssuer:
         issuer = self.issuer(**changes)
         issuer.prepare(now())
         return issuer
@@ -82,27 +83,20 @@ def test_records_are_taken_away_after_a_failure_too(world: DnsWorld) -> None:
     assert world.names.texts("_acme-challenge.fails.example.com") == []
 
 
-def test_the_record_of_a_killed_run_is_taken_away_by_the_next(world: DnsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    issuer, request = world.ready(), world.request(dns_names=["killed.example.com"])
+@pytest.mark.parametrize("moment", ["/chalZ/", "/finalize-order/"])
+def test_the_record_of_a_killed_run_is_taken_away_by_the_next(
+    world: DnsWorld, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Killed before the CA had looked, or between its look and the clean-up."""
+    label = moment.strip("/z").lower()
+    issuer, request = world.ready(), world.request(dns_names=[f"*.{label}.example.com"])
     monkeypatch.setattr(issuer.solver, "cleanup", lambda *arguments: None)
-    world.proxy.before.append(times(1000, "/chalZ/", lambda: Answer.problem(403, "unauthorized")))
+    world.proxy.before.append(times(1000, moment, lambda: Answer.problem(403, "unauthorized")))
     refused(issuer, request)
-    assert len(world.names.texts("_acme-challenge.killed.example.com")) == 1
+    assert len(world.names.texts(f"_acme-challenge.{label}.example.com")) == 1
     world.proxy.before.clear()
     obtained(world.issuer(), request)
-    assert world.names.texts("_acme-challenge.killed.example.com") == []
-
-
-def test_so_is_one_that_the_ca_had_seen(world: DnsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between the CA's look and the clean-up."""
-    issuer, request = world.ready(), world.request(dns_names=["*.seen.example.com"])
-    monkeypatch.setattr(issuer.solver, "cleanup", lambda *arguments: None)
-    world.proxy.before.append(times(1000, "/finalize-order/", lambda: Answer.problem(403, "unauthorized")))
-    refused(issuer, request)
-    assert len(world.names.texts("_acme-challenge.seen.example.com")) == 1
-    world.proxy.before.clear()
-    obtained(world.issuer(), request)
-    assert world.names.texts("_acme-challenge.seen.example.com") == []
+    assert world.names.texts(f"_acme-challenge.{label}.example.com") == []
 
 
 def test_an_update_that_is_refused(world: DnsWorld) -> None:

@@ -35,11 +35,9 @@ def test_an_overloaded_ca_is_asked_again(world: World, part: str, answer: Answer
 def test_it_is_asked_again_when_it_said(world: World) -> None:
     issuer, moments = world.ready(), []
     later = Answer.problem(429, "rateLimited", Retry_After="2")
-    world.proxy.before.append(times(1, "/order-plz", lambda: later))
     world.proxy.before.append(lambda seen: moments.append(time.monotonic()) if "/order-plz" in seen.path else None)
-    world.proxy.before.insert(0, lambda seen: moments.append(time.monotonic()) if "/order-plz" in seen.path else None)
+    world.proxy.before.append(times(1, "/order-plz", lambda: later))
     obtained(issuer, world.request())
-    # The first is noted once: it got its answer from the rule between the two.
     assert moments[1] - moments[0] >= 2
 
 
@@ -191,7 +189,6 @@ def test_a_ca_whose_own_certificate_is_not_trusted(world: World) -> None:
 def test_the_account_key_is_never_shown(world: World, caplog: pytest.LogCaptureFixture) -> None:
     issuer = world.ready()
     world.proxy.before.append(times(1000, "/order-plz", lambda: Answer.problem(500, "serverInternal")))
-    world.issuer(timeout="1s")
     issuer.options = type(issuer.options)(**{**issuer.options.__dict__, "timeout": 1})
     found = refused(issuer, world.request())
     assert "PRIVATE" not in f"{found!r}{caplog.text}"

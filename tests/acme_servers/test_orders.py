@@ -9,6 +9,7 @@ import base64
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,40 @@ def test_an_account_that_the_ca_has_forgotten(world: World) -> None:
     world.proxy.before.append(times(1, "/order-plz", lambda: forgotten))
     obtained(issuer, world.request())
     assert len(world.proxy.accepted("/sign-me-up")) == 2
+
+
+def test_an_account_that_was_forgotten_with_its_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CA lost its data while an order was under way."""
+    issuer, request = world.ready(), world.request()
+    with monkeypatch.context() as patch:
+        patch.setattr(issuer.solver, "present", fail)
+        refused(issuer, request)
+    forgotten = Answer.problem(400, "accountDoesNotExist")
+    world.proxy.before += [times(1, "/my-order/", lambda: forgotten), times(1, "/order-plz", lambda: forgotten)]
+    obtained(world.issuer(), request)
+    assert len(world.proxy.accepted("/order-plz")) == 2
+
+
+def fail(*arguments: object) -> None:
+    """A solver on a bad day."""
+    raise IssuerError("as the test wants it")
+
+
+def test_many_hosts_at_once_make_one_account(world: World) -> None:
+    """Each in a process of its own in real life; the store's lock works between threads alike."""
+    with ThreadPoolExecutor(4) as pool:
+        accounts = set(pool.map(lambda _host: world.ready().thumbprints(), range(4)))
+    assert len(accounts) == 1
+    assert len(world.proxy.accepted("/sign-me-up")) == 1
+
+
+def test_one_request_in_two_runs_at_once_is_ordered_once(world: World) -> None:
+    world.ready()
+    request = world.request()
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _run: obtained(world.issuer(), request), range(3)))
+    assert len({answer.chain for answer in answers}) == 1
+    assert (len(world.rows()), len(world.proxy.accepted("/order-plz"))) == (1, 1)
 
 
 def test_the_same_request_is_ordered_once(world: World) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from acme_servers.pebble import Pebble
 from acme_servers.proxy import Proxy
+from acme_servers.servers import in_threads
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import make_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, parse_certificate
@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, key_id
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
+from tools.ports import free_port
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -65,17 +66,8 @@ def responding() -> Iterator[Responder]:
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    responder.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with in_threads(ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)) as responder.port:
         yield responder
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(20)
 
 
 @dataclass
