@@ -14,14 +14,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
     STORE_OPTIONS,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run, Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.this_run import THIS_RUN
 
 # What nearly everybody uses; see preload().
 preload("store", "directory")
@@ -52,6 +54,8 @@ class ActionModule(TlsAction):
             defer_proof=options["defer_proof"],
             prove_timeout=options["prove_timeout"],
             check_mode=bool(self._task.check_mode),
+            run=THIS_RUN.name,
+            run_started=THIS_RUN.started,
         )
         run = Run(
             host=self.host(variables),

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import Selection, parse_anchors, refuse_empty, select
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_directory, parse_mode, parse_path
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
+    Selection,
+    expired_text,
+    refuse_empty,
+    select,
+    trusted_by,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
@@ -43,7 +47,10 @@ class ActionModule(TlsAction):
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        sources = trusted_by(options)
+        issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
+        sources = trusted_by(
+            issuers, options.get("from_issuers") or to_install(issuers), options["anchors"], "from_issuers"
+        )
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"])
@@ -81,27 +88,13 @@ class ActionModule(TlsAction):
             for name, anchors in (("anchors", chosen.anchors), ("expired", chosen.expired))
         }
         if chosen.expired:
-            result["warnings"] = [
-                f"the trust anchor '{each['subject']}' of '{each['source']}' expired on {each['not_after']} and is left out"
-                for each in result["expired"]
-            ]
+            result["warnings"] = [expired_text(anchor) for anchor in chosen.expired]
         return result
 
 
-def trusted_by(options: dict[str, Any]) -> dict[str, Iterable[x509.Certificate]]:
-    """Anchors by who gives them, issuers and extra ones.
-
-    :raises TlsError: an unknown issuer, an anchor that cannot be read, an anchor that is named like an issuer.
-    """
-    issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
-    names = [one_of(name, issuers, "from_issuers") for name in options.get("from_issuers") or issuers]
-    extra = parse_anchors(options["anchors"])
-    for name in extra:
-        if name in names:
-            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
-    given = {name: issuers[name].anchors() for name in names}
-    # A public CA has anchors, but none that a host would have to be given.
-    return {**{name: found for name, found in given.items() if found or not issuers[name].trust()}, **extra}
+def to_install(issuers: Mapping[str, Issuer]) -> list[str]:
+    """Names of the issuers whose anchors a host has to be given: every system has those of public CAs."""
+    return [name for name, issuer in issuers.items() if issuer.anchors() or not issuer.trust()]
 
 
 def parse_bundle(raw: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a request to a chain and its row in the ledger: the order of an earlier run finished, or a new one made where there is room."""
+"""From a request to a chain: the order of an earlier run finished, or a new one made where there is room."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_account import Account, AccountKeeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_budget import Budget, wanted
@@ -23,10 +23,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_order import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, IssuerError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer, issuance
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys import safe
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import must_staple, seconds
 
 # The CA's words for "your certificate cannot be replaced by this order": it is then ordered without (RFC 9773, section 5).
@@ -40,46 +39,42 @@ GONE_WORDS = frozenset({"malformed", "unauthorized", "accountDoesNotExist"})
 class Ordering:
     """All requests of one host and run to one CA.
 
-    :param issuer: its name.
-    :param anchors: what its chains lead to.
+    :param account: signs for the client.
     """
 
-    issuer: str
+    issuer: Issuer
     options: AcmeOptions
     records: Records
     budget: Budget
     accounts: AccountKeeper
-    anchors: tuple[x509.Certificate, ...]
     client: Client
     account: Account
     now: dt.datetime
 
-    def __call__(self, request: IssueRequest) -> Issued:
-        """One request; two runs at once do not order the same twice.
+    def __call__(self, request: IssueRequest) -> Issued | TlsError:
+        """One request's answer; two runs at once do not order the same twice."""
+        self.client.network.begin()
+        answer = issue_once(self.issuer, request, self.now, lambda: self.order(request))
+        if isinstance(answer, Issued) and not answer.reused:
+            self.budget.settle(request.request_id)
+            answer = replace(answer, notes=tuple(self.client.notes))
+        self.client.notes = []
+        return answer
+
+    def order(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
+        """The chain.
 
         :raises TlsError: it is not to be had, or (Deferred) not now.
         """
-        self.client.network.begin()
-        where = f"order/{safe(request.host)}/{safe(request.certificate)}"
-        with self.records.lock(where, wait=2.0 * self.options.timeout):
-            with self.records.store.ledger() as ledger:
-                earlier = earlier_answer(ledger, self.issuer, request, self.anchors, self.now)
-            if earlier:
-                return earlier
-            try:
-                chain = self.obtain(request)
-            except ValidationError as error:
-                self.budget.failed(error.domains, seconds(self.now))
-                raise
-            except AcmeError as error:
-                if error.problem == "rateLimited":
-                    raise Deferred(error.message, remedy=error.remedy) from None
-                raise
-            with self.records.store.ledger() as ledger:
-                ledger.add(issuance(self.issuer, request, chain, self.now))
-            self.budget.settle(request.request_id)
-        notes, self.client.notes = tuple(self.client.notes), []
-        return Issued(chain, notes=notes)
+        try:
+            return self.obtain(request)
+        except ValidationError as error:
+            self.budget.failed(error.domains, seconds(self.now))
+            raise
+        except AcmeError as error:
+            if error.problem == "rateLimited":
+                raise Deferred(error.message, remedy=error.remedy) from None
+            raise
 
     def obtain(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
         """The chain of the order that was begun for this request, or of a new one."""
@@ -93,7 +88,7 @@ class Ordering:
         except (OrderEnded, ValidationError):
             self.budget.settle(request.request_id)
             raise
-        chain = download(self.client, certificate, self.options.preferred_chain, self.anchors, self.now)
+        chain = download(self.client, certificate, self.options.preferred_chain, self.issuer.trust(), self.now)
         if must_staple(request.csr) and not must_staple(chain[0]):
             raise IssuerError("the CA leaves out must_staple", remedy="leave it out too: most CAs no longer offer it")
         return chain
@@ -120,7 +115,7 @@ class Ordering:
         ari = self.client.renewal_info is not None
         replaces = self.records.replaceable(request.present, self.now) if ari and request.present else None
         url = self.place(request, replaces)
-        self.records.keep_order(request, str(self.account.url), url)
+        self.records.keep_order(request, str(self.account.url), url, seconds(self.now))
         return url
 
     def place(self, request: IssueRequest, replaces: str | None, *, registered: bool = False) -> str:

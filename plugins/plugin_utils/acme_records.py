@@ -5,9 +5,9 @@
 
 For an issuer named ``public``::
 
-    acme/public/pending/<host>/<certificate>.json   the order of the last request: {"request_id", "key_id", "account", "url"}
-    acme/public/renewals/<00..ff>.json              renewal information by certificate: {"<ari id>": {...}}
-    acme/public/ordered.json                        {"version": 1, "orders": [...], "failures": [[at, name], ...]}
+    acme/public/orders/<00..ff>.json     orders by request: {"<request id> <key id>": {"account", "url", "at"}}
+    acme/public/renewals/<00..ff>.json   renewal information by certificate: {"<ari id>": {...}}
+    acme/public/ordered.json             {"version": 1, "orders": [...], "failures": [[name, at], ...]}
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.ari import Renewal, ari_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.durations import UNIT_SECONDS
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys import safe
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id, seconds
+
+# Seconds; orders are open for a week or so.
+REMEMBERED = 30 * UNIT_SECONDS["d"]
 
 
 class Records:
@@ -34,24 +37,26 @@ class Records:
         self.store, self.issuer = store, issuer
 
     def pending_order(self, request: IssueRequest, account: str) -> str | None:
-        """URL of the order that an earlier run began for this very request; a host that names another's request finds nothing."""
-        found = self.read(self.pending_name(request))
-        wanted = {"request_id": request.request_id, "key_id": key_id(request.csr.public_key()), "account": account}
-        url = found.pop("url", None)
-        return url if isinstance(url, str) and found == wanted else None
+        """URL of the order that an earlier run began for this very request, on this host or on another one of its pool."""
+        name = order_name(request)
+        found = self.read(entry_of("orders", name)).get(name)
+        if not isinstance(found, dict) or found.get("account") != account:
+            return None
+        return found["url"] if isinstance(found.get("url"), str) else None
 
-    def keep_order(self, request: IssueRequest, account: str, url: str) -> None:
-        """Write an order down, in the place of the last one."""
-        found = {"request_id": request.request_id, "key_id": key_id(request.csr.public_key()), "account": account}
-        self.change(self.pending_name(request), lambda _old: {**found, "url": url})
+    def keep_order(self, request: IssueRequest, account: str, url: str, now: int) -> None:
+        """Write an order down; those that no CA knows any more go."""
+        name, order = order_name(request), {"account": account, "url": url, "at": now}
 
-    def pending_name(self, request: IssueRequest) -> str:
-        """Where a certificate's order is written down."""
-        return f"pending/{safe(request.host)}/{safe(request.certificate)}.json"
+        def work(old: dict[str, Any]) -> dict[str, Any]:
+            young = {key: value for key, value in old.items() if is_young(value, now)}
+            return {**young, name: order}
+
+        self.change(entry_of("orders", name), work)
 
     def renewal(self, certificate: str) -> Renewal | None:
         """What is known of a certificate's renewal."""
-        return renewal_of(self.read(renewal_name(certificate)).get(certificate))
+        return renewal_of(self.read(entry_of("renewals", certificate)).get(certificate))
 
     def keep_renewal(self, certificate: str, renewal: Renewal, now: int) -> None:
         """Write it down; those of certificates that have ended go."""
@@ -60,7 +65,7 @@ class Records:
             live = {key: value for key, value in old.items() if (each := renewal_of(value)) and each.not_after > now}
             return {**live, certificate: renewal.as_json()}
 
-        self.change(renewal_name(certificate), work)
+        self.change(entry_of("renewals", certificate), work)
 
     def replaceable(self, present: x509.Certificate, now: dt.datetime) -> str | None:
         """The ARI name of a certificate that an order may say it replaces."""
@@ -98,9 +103,19 @@ class Records:
         return f"acme/{self.issuer}/{name}"
 
 
-def renewal_name(certificate: str) -> str:
-    """In which of 256 entries a certificate's renewal information is: none grows large, and not all hosts wait for one."""
-    return f"renewals/{hashlib.sha256(certificate.encode()).hexdigest()[:2]}.json"
+def entry_of(what: str, name: str) -> str:
+    """In which of 256 entries something is: none grows large, and not all hosts wait for one."""
+    return f"{what}/{hashlib.sha256(name.encode()).hexdigest()[:2]}.json"
+
+
+def order_name(request: IssueRequest) -> str:
+    """Request and key: a host that names another's request finds nothing."""
+    return f"{request.request_id} {key_id(request.csr.public_key())}"
+
+
+def is_young(order: Any, now: int) -> bool:
+    """Whether a CA may still know an order."""
+    return isinstance(order, dict) and isinstance(order.get("at"), int) and order["at"] > now - REMEMBERED
 
 
 def renewal_of(raw: Any) -> Renewal | None:

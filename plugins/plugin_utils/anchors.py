@@ -16,6 +16,8 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import ExtensionOID, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     describe,
     fingerprint,
@@ -65,6 +67,29 @@ class Selection:
 
     anchors: tuple[Anchor, ...]
     expired: tuple[Anchor, ...]
+
+
+def trusted_by(
+    issuers: Mapping[str, Issuer], names: Iterable[str] | None, anchors: Any, what: str
+) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Anchors by who gives them, issuers and extra ones.
+
+    :param names: those of the issuers; None: all of them.
+    :param anchors: as :func:`parse_anchors` takes them.
+    :param what: what the user calls ``names``, for errors.
+    :raises TlsError: an unknown issuer, an anchor that cannot be read, an anchor that is named like an issuer.
+    """
+    chosen = [one_of(name, issuers, what) for name in (issuers if names is None else names)]
+    extra = parse_anchors(anchors)
+    for name in extra:
+        if name in chosen:
+            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
+    return {**{name: issuers[name].trust() for name in chosen}, **extra}
+
+
+def bundle_text(anchors: Iterable[Anchor]) -> str:
+    """A bundle file: each anchor's PEM below its line of comment."""
+    return "".join(f"{anchor.comment}\n{to_pem(anchor.certificate)}" for anchor in anchors)
 
 
 def parse_anchors(raw: Any) -> dict[str, tuple[x509.Certificate, ...]]:
@@ -124,6 +149,15 @@ def check_is_ca(source: str, certificate: x509.Certificate) -> None:
             f"anchor '{source}': '{subject_text(certificate)}' is not a CA certificate",
             remedy="give the CA's own certificate, not one that it issued",
         )
+
+
+def expired_text(anchor: Anchor) -> str:
+    """That an anchor was left out, for people."""
+    certificate = anchor.certificate
+    return (
+        f"the trust anchor '{subject_text(certificate)}' of '{anchor.source}' expired on"
+        f" {iso(certificate.not_valid_after_utc)} and is left out"
+    )
 
 
 def refuse_empty(selection: Selection, asked: Sequence[str]) -> None:

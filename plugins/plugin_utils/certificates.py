@@ -11,20 +11,12 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
-    CertificateError,
-    Deferred,
-    HostError,
-    IssuerError,
-    TlsError,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import (
     Found,
-    Outcome,
     host_error,
     parse_clock,
     parse_found,
@@ -36,55 +28,24 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
     look_request,
     repair_entry,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Verdict, judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys import ControllerKey, controller_key, parse_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuing import Asking
+from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Reason, Verdict, judge
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys import controller_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pooling import Pooling
+from ansible_collections.fleet.tls.plugins.plugin_utils.pools import Pool
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Progress, Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, fingerprint, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, iso, names_of
 
 Step = Callable[..., Mapping[str, Any]]
 
 # A new certificate is valid from an hour before it was made; a clock that is further off could not use it.
 CLOCK_TOLERANCE = 3600.0
 CLOCK_WARNING = 300.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a task says besides the certificates; ``prove_timeout`` in seconds."""
-
-    directory: str = "/etc/fleet-tls"
-    force: bool | tuple[str, ...] = False
-    defer_proof: bool = False
-    prove_timeout: float = 15.0
-    check_mode: bool = False
-
-    def forces(self, name: str) -> bool:
-        """Whether a new certificate is asked for whatever the present one is like."""
-        return self.force if isinstance(self.force, bool) else name in self.force
-
-
-@dataclass
-class Progress:
-    """What is known of one certificate so far."""
-
-    spec: CertificateSpec
-    found: Found = field(default_factory=Found)
-    verdict: Verdict = field(default_factory=Verdict)
-    key: ControllerKey | None = None
-    issuer: str | None = None
-    chain: tuple[x509.Certificate, ...] = ()
-    reused: bool = False
-    applied: Outcome | None = None
-    error: TlsError | None = None
-    notes: list[str] = field(default_factory=list)
-    deferred: str | None = None
-
-    def serves_still(self, now: dt.datetime) -> bool:
-        """Whether the present pair can go on being used for a while, due or not."""
-        leaf = self.found.leaf
-        return leaf is not None and not self.found.problems and leaf.not_valid_after_utc > now
 
 
 @dataclass
@@ -119,8 +80,7 @@ class Run:
         for each in due:
             self.guard(each, self.check_clock)
         if self.settings.check_mode:
-            for each in due:
-                self.guard(each, self.foresee)
+            self.asking().foresee([each for each in due if not each.error and not each.pool])
             return self
         due = [each for each in due if not each.error]
         if due:
@@ -167,28 +127,69 @@ class Run:
 
     def reach_verdict(self, each: Progress) -> None:
         """Judge by the issuer that the present certificate says it is from."""
-        named = each.found.manifest.get("issuer")
-        issuer = self.issuers[named if named in each.spec.issuers else each.spec.issuers[0]]
-        anchors = issuer.trust()
-        # Another issuer knows nothing of this certificate.
-        advice = issuer.advice(each.found.leaf, self.now) if each.found.leaf and named == issuer.name else None
-        each.verdict = judge(
-            each.spec,
-            each.found,
-            now=self.now,
-            anchors=anchors,
-            forced=self.settings.forces(each.spec.name),
-            advice=advice,
-        )
-        if named == issuer.name and not self.settings.forces(each.spec.name):
-            self.refuse_another_store(each, issuer, anchors)
+        forced = self.settings.forces(each.spec.name)
+        if each.pool:
+            each.verdict = self.pooling(each).verdict(each)
+        else:
+            each.verdict = self.judge(each.spec, each.found, forced)
+        issuer = self.issuer_of(each.spec, each.found)
+        if each.found.manifest.get("issuer") == issuer.name and issuer.ca_in_store and not forced:
+            self.refuse_another_store(each, issuer)
 
-    def refuse_another_store(self, each: Progress, issuer: Issuer, anchors: Sequence[x509.Certificate]) -> None:
+    def issuer_of(self, spec: CertificateSpec, found: Found) -> Issuer:
+        """Who a pair says it is from, where that one may issue it; else who is asked first."""
+        named = found.manifest.get("issuer")
+        return self.issuers[named if named in spec.issuers else spec.issuers[0]]
+
+    def judge(self, spec: CertificateSpec, found: Found, forced: bool) -> Verdict:
+        """The verdict on a pair, a host's or a pool's."""
+        issuer = self.issuer_of(spec, found)
+        named = found.manifest.get("issuer")
+        ready_made = issuer.ready_made and named == issuer.name
+        verdict = judge(
+            spec,
+            found,
+            now=self.now,
+            anchors=issuer.trust(),
+            forced=forced,
+            # Another issuer knows nothing of this certificate.
+            advice=issuer.advice(found.leaf, self.now) if found.leaf and named == issuer.name else None,
+            ready_made=ready_made,
+        )
+        return self.with_successor(spec, found, issuer, verdict) if ready_made else verdict
+
+    def with_successor(self, spec: CertificateSpec, found: Found, issuer: Issuer, verdict: Verdict) -> Verdict:
+        """Where certificates are made by others, a newer one makes this one due, and where there is none it has to do."""
+        if found.leaf is None or any(reason.code != "expiring" for reason in verdict.reasons):
+            return verdict
+        notes = self.progress[spec.name].notes
+        try:
+            successor = issuer.successor(
+                spec.name, self.host, found.leaf, self.now, record=not self.settings.check_mode
+            )
+        except TlsError as error:
+            notes.append(f"issuer '{issuer.name}': {error.about('')}".rstrip("."))
+            return verdict
+        if successor is not None and covers(names_of(successor), spec.names):
+            detail = f"'{issuer.name}' has a newer one, valid until {iso(successor.not_valid_after_utc)}"
+            return Verdict((*verdict.reasons, Reason("source_changed", detail)), verdict.repairs)
+        if successor is not None:
+            others = ", ".join(value for _kind, value in names_of(successor).sans()) or "none"
+            notes.append(f"issuer '{issuer.name}' has a newer certificate, but for other names ({others})")
+        if verdict.due and len(spec.issuers) == 1:
+            notes.append(
+                f"issuer '{issuer.name}' has nothing newer than the certificate that expires on"
+                f" {iso(found.leaf.not_valid_after_utc)}"
+            )
+            return Verdict((), verdict.repairs)
+        return verdict
+
+    def refuse_another_store(self, each: Progress, issuer: Issuer) -> None:
         """A run with the wrong store must not replace the CA of a fleet by one of the same name that it just made.
 
         :raises CertificateError: the present certificate is from this issuer by name, but not by this store.
         """
-        leaf = each.found.leaf
+        leaf, anchors = each.found.leaf, issuer.trust()
         stranger = not anchors or any(reason.code == "chain_untrusted" for reason in each.verdict.reasons)
         if (
             leaf is None
@@ -217,7 +218,7 @@ class Run:
     def request_keys(self, due: Sequence[Progress]) -> None:
         """See to it that every due certificate has a key and a CSR, with one more look where the host made none."""
         for each in due:
-            if each.spec.private_key.location == "controller":
+            if each.spec.private_key.location == "controller" and not each.pool:
                 self.guard(each, self.make_controller_key)
         unprepared = [
             each.spec.name
@@ -229,113 +230,36 @@ class Run:
 
     def make_controller_key(self, each: Progress) -> None:
         """A key out of the store, where hosts may not make their own."""
-        store = self.issuers[each.spec.issuers[0]].store
-        each.key = controller_key(store, self.host, each.spec, each.found.leaf)
+        each.key = controller_key(self.store_of(each.spec), self.host, each.spec, each.found.leaf)
 
     def issue(self, due: Sequence[Progress]) -> None:
-        """Ask each certificate's issuers in their order until one gives a good chain."""
-        requests: dict[str, IssueRequest] = {}
+        """Ask the issuers, for this host or for its pools."""
+        ask = self.asking()
+        ask([each for each in due if not each.pool])
         for each in due:
-            self.guard(each, lambda each: requests.update({each.spec.name: self.request_for(each)}))
-        waiting = {each.spec.name: list(each.spec.issuers) for each in due if not each.error}
-        while waiting:
-            rounds: dict[str, list[str]] = {}
-            for name, issuers in waiting.items():
-                rounds.setdefault(issuers.pop(0), []).append(name)
-            for issuer, names in rounds.items():
-                asked = [
-                    replace(requests[name], present=self.present(self.progress[name], self.issuers[issuer]))
-                    for name in names
-                ]
-                answers = self.answers(self.issuers[issuer], asked)
-                for name, answer in zip(names, answers):
-                    done = self.accept(self.progress[name], self.issuers[issuer], answer)
-                    if done or not waiting[name] or self.progress[name].deferred:
-                        del waiting[name]
-        for each in due:
-            if each.deferred:
-                each.error = None
-            if each.error and len(each.notes) > 1:
-                each.error = IssuerError("; ".join(each.notes), certificate=each.spec.name)
+            if each.pool:
+                self.guard(each, lambda each: self.pooling(each).issue(each, ask))
 
-    def answers(self, issuer: Issuer, requests: Sequence[IssueRequest]) -> Sequence[Issued | TlsError]:
-        """The issuer's answers; one error for all of them where it failed as a whole."""
-        try:
-            return issuer.issue(requests, self.now)
-        except TlsError as error:
-            return [error] * len(requests)
+    def asking(self) -> Asking:
+        """The issuers, for requests of this host."""
+        return Asking(self.host, self.issuers, self.clock, self.challenge)
 
-    def accept(self, each: Progress, issuer: Issuer, answer: Issued | TlsError) -> bool:
-        """Take a chain only when it is what was asked for."""
-        try:
-            if isinstance(answer, TlsError):
-                raise answer
-            request_key = each.key.key_id if each.key else key_id(self.csr_of(each).public_key())
-            # Not the clock of the run's start: a certificate made since then would not be valid yet.
-            now = dt.datetime.fromtimestamp(self.clock(), dt.timezone.utc)
-            check_issued(answer.chain, names=each.spec.names, usages=each.spec.usages, key=request_key, now=now)
-            check_chain(answer.chain, issuer.trust(), now)
-        except TlsError as error:
-            each.notes.append(f"issuer '{issuer.name}': {error.about('')}".rstrip("."))
-            each.error = error.about(each.spec.name)
-            self.defer(each, error)
-            return False
-        each.notes += answer.notes
-        each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
-        return True
+    def pooling(self, each: Progress) -> Pooling:
+        """The certificate's pool."""
+        return Pooling(Pool(self.store_of(each.spec), str(each.pool)), self.settings, self.now, self.judge, self.clock)
 
-    def foresee(self, each: Progress) -> None:
-        """In check mode: whether the issuer would leave it for a later run."""
-        issuer = self.issuers[each.spec.issuers[0]]
-        error = issuer.forecast(self.host, each.spec, self.present(each, issuer), self.now)
-        if error:
-            each.notes.append(f"issuer '{issuer.name}': {error}".rstrip("."))
-            each.error = error.about(each.spec.name)
-            self.defer(each, error)
-            each.error = None if each.deferred else each.error
-
-    def defer(self, each: Progress, error: TlsError) -> None:
-        """An issuer that has no room now costs nothing as long as what is there can go on being used."""
-        if isinstance(error, Deferred) and each.serves_still(self.now):
-            each.deferred = str(error)
-
-    def present(self, each: Progress, issuer: Issuer) -> x509.Certificate | None:
-        """The certificate of this issuer that is to be replaced."""
-        return each.found.leaf if each.found.manifest.get("issuer") == issuer.name else None
-
-    def request_for(self, each: Progress) -> IssueRequest:
-        """What an issuer gets to see."""
-        request_id = each.key.request_id if each.key else each.found.pending.request_id if each.found.pending else ""
-        return IssueRequest(
-            request_id=request_id,
-            host=self.host,
-            certificate=each.spec.name,
-            csr=self.csr_of(each),
-            names=each.spec.names,
-            usages=each.spec.usages,
-            duration=each.spec.duration,
-            reason=", ".join(reason.code for reason in each.verdict.reasons),
-            host_step=self.challenge,
-        )
-
-    def csr_of(self, each: Progress) -> x509.CertificateSigningRequest:
-        """The request's CSR, checked against the wish: what a host asks for must not go beyond it."""
-        if each.key:
-            return each.key.csr
-        if each.found.pending is None:
-            raise HostError("the host made no key for it", certificate=each.spec.name)
-        return parse_csr(each.found.pending.csr, each.spec)
+    def store_of(self, spec: CertificateSpec) -> Store:
+        """The store, which all issuers share."""
+        return self.issuers[spec.issuers[0]].store
 
     def hand_over(self) -> None:
         """Install what was issued and put right what has drifted, in one round trip; none where there is neither."""
         entries, secrets = [], {}
         for name, each in self.progress.items():
-            if each.chain:
-                entries.append(
-                    install_entry(each.spec, each.chain, str(each.issuer), self.request_for(each).request_id)
-                )
-                if each.key:
-                    secrets[name] = each.key.pem
+            if each.chain and not each.error:
+                entries.append(install_entry(each.spec, each.chain, str(each.issuer), each.request_id))
+                if each.private_key:
+                    secrets[name] = each.private_key
             elif self.repairable(each):
                 entries.append(repair_entry(each.spec, each.found.manifest))
         if not entries:
@@ -368,5 +292,5 @@ class Run:
         if strangers:
             found.append(f"{self.host}: force: no certificate here is called {', '.join(sorted(strangers))}")
         for name, each in self.progress.items():
-            found += [f"{self.host}: certificate '{name}': {note}" for note in each.notes if not each.error]
+            found += [f"{self.host}: certificate '{name}': {text}" for text in dict.fromkeys(each.warnings())]
         return found

@@ -18,6 +18,7 @@ try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import pkcs12
     from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 except ImportError as error:
     CRYPTOGRAPHY_PROBLEM: str | None = str(error)
@@ -28,7 +29,7 @@ except ImportError as error:
         def __getattr__(self, name: str) -> Any:
             return self
 
-    x509 = hashes = serialization = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
+    x509 = hashes = serialization = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
     ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
     InvalidSignature = UnsupportedAlgorithm = Exception  # type: ignore[assignment,misc]
 else:
@@ -45,6 +46,7 @@ __all__ = (
     "ed448",
     "ed25519",
     "hashes",
+    "pkcs12",
     "require_cryptography",
     "rsa",
     "serialization",

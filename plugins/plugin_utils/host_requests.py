@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateS
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, seconds, serial_text, to_pem
 
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Settings
+    from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 
 GENERATIONS_KEPT = 2
 

@@ -10,15 +10,17 @@ without one: a run with nothing due reads no CA key and sends nothing to a CA.
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
-from ansible_collections.fleet.tls.plugins.plugin_utils.providers import load_provider
+from ansible_collections.fleet.tls.plugins.plugin_utils.foreign import contained
+from ansible_collections.fleet.tls.plugins.plugin_utils.providers import is_own, load_provider
 from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
@@ -54,12 +56,15 @@ class IssueRequest:
 class Issued:
     """What came of a request: leaf first, no root. ``reused``: it had been issued before for the same request id.
 
-    ``notes``: what deserves a look though the certificate is there, in words.
+    :param notes: what deserves a look though the certificate is there, in words.
+    :param private_key: PEM (PKCS#8, not encrypted) where the certificate comes with a key of its own; None: it is for the key of
+        the request. It is never part of a repr.
     """
 
     chain: tuple[x509.Certificate, ...]
     reused: bool = False
     notes: tuple[str, ...] = ()
+    private_key: str | None = field(default=None, repr=False)
 
 
 class Issuer(ABC):
@@ -70,8 +75,14 @@ class Issuer(ABC):
     :raises SpecError: (constructor) an option that is unknown or does not fit.
     """
 
-    #: Whether it issues what ``must_staple`` asks for.
-    staples = False
+    # Whether it issues what ``must_staple`` asks for.
+    staples: ClassVar[bool] = False
+    # Whether what the ledger has as revoked comes into its CRLs.
+    keeps_crls: ClassVar[bool] = False
+    # Whether its CA is in the store, so that a store without it is the wrong one.
+    ca_in_store: ClassVar[bool] = False
+    # Whether it hands out what others have made: such a certificate may have more names than the wanted ones, and a key of any kind.
+    ready_made: ClassVar[bool] = False
 
     def __init__(self, name: str, options: Mapping[str, Any], store: Store) -> None:
         self.name = name
@@ -148,6 +159,46 @@ class Issuer(ABC):
         """
         return None
 
+    def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
+        """The CAs whose certificates may be in use: who checks revocation needs a CRL of each. No secret."""
+        return tuple(each for each in self.authorities().values() if each.not_valid_after_utc > now)
+
+    def crls(self, now: dt.datetime, *, renew: bool = True) -> tuple[x509.CertificateRevocationList, ...]:
+        """What the CAs have revoked, a CRL each. An issuer that keeps none has none: the default.
+
+        Nothing due needs no secret. What is due and cannot be signed (a key kept elsewhere, no passphrase) comes as it is, or not at
+        all, and :meth:`waits_for` tells of it: who depends on a CRL has to look whether it counts.
+
+        :param renew: sign anew what is due; without it (check mode) the store is only read.
+        :raises TlsError: they cannot be read or signed.
+        """
+        return ()
+
+    def crls_due(self, now: dt.datetime) -> str | None:
+        """Which CRLs :meth:`crls` would sign anew, and why, in words; None: none. No secret."""
+        return None
+
+    def successor(
+        self, certificate: str, host: str, leaf: x509.Certificate, now: dt.datetime, *, record: bool
+    ) -> x509.Certificate | None:
+        """What lies ready to take the place of ``leaf`` (``ready_made`` issuers only); None: nothing newer. No secret of the store.
+
+        :param certificate: the name of the certificate, whose ``leaf`` the host has.
+        :param record: whether what was seen may be noted in the store, which a run in check mode must not do.
+        :raises TlsError: nobody can tell at the moment.
+        """
+        return None
+
+    def revoke(self, leaf: x509.Certificate, reason: str, now: dt.datetime) -> None:
+        """Have a certificate of this issuer revoked by its CA.
+
+        :param reason: in the words of RFC 5280, 5.3.1, such as ``keyCompromise``.
+        :raises IssuerError: it was not revoked: the default, where there is no way to.
+        """
+        raise IssuerError(
+            f"issuer '{self.name}' has no way to revoke a certificate", remedy="revoke it where it was issued"
+        )
+
     def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
         """When the issuer wants ``leaf`` renewed (ARI, RFC 9773). Most issuers have no opinion: None."""
         return None
@@ -168,4 +219,18 @@ def load_issuer(name: str, options: Any, store: Store) -> Issuer:
     if not isinstance(options, Mapping) or not options.get("type"):
         raise SpecError(f"issuer '{name}' has no type", remedy=f"write {name}: {{type: ca}}")
     rest = {key: value for key, value in options.items() if key != "type"}
-    return load_provider("issuer", options["type"])(name, rest, store)
+    provider = load_provider("issuer", options["type"])
+    refuse_no_issuer(provider, str(options["type"]))
+    made: Issuer = (provider if is_own(options["type"]) else contained(provider, Issuer))(name, rest, store)
+    return made
+
+
+def refuse_no_issuer(provider: Any, kind: str) -> None:
+    """:raises SpecError: what a module provides is no issuer, or half of one."""
+    problem = None
+    if not (isinstance(provider, type) and issubclass(provider, Issuer)):
+        problem = "its PROVIDER is no Issuer"
+    elif inspect.isabstract(provider):
+        problem = f"it lacks {', '.join(sorted(provider.__abstractmethods__))}"
+    if problem:
+        raise SpecError(f"'{kind}' is no issuer type: {problem}", remedy="see docs/issuers/own.md of fleet.tls")

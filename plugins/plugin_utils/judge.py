@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Found
+from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     check_chain,
@@ -56,12 +57,14 @@ def judge(
     anchors: Sequence[x509.Certificate],
     forced: bool = False,
     advice: dt.datetime | None = None,
+    ready_made: bool = False,
 ) -> Verdict:
     """Judge one certificate of one host.
 
     :param now: the controller's clock; a host's own clock decides nothing.
     :param anchors: what the issuer of the present certificate trusts; empty: no chain can lead there.
     :param advice: the issuer's own word for when to renew (ARI, RFC 9773); wins over ``renew_before``.
+    :param ready_made: whether it was made by others, see :class:`~.issuer.Issuer`.
     """
     reasons = [Reason(problem.code, problem.detail) for problem in found.problems]
     leaf = found.leaf
@@ -70,7 +73,8 @@ def judge(
             reasons.append(Reason("missing", "no certificate on the host"))
     else:
         reasons += validity(spec, leaf, now, advice)
-        reasons += differences(spec, found, leaf)
+        reasons += differences_of_given(spec, leaf) if ready_made else differences(spec, found, leaf)
+        reasons += another_issuer(spec, found)
         reasons += chain_problems(found.chain, anchors, now)
     if forced:
         reasons.append(Reason("forced", "a new certificate was asked for"))
@@ -94,16 +98,19 @@ def validity(
 
 
 def differences(spec: CertificateSpec, found: Found, leaf: x509.Certificate) -> list[Reason]:
-    """Where the present certificate is not the wanted one."""
+    """Where the present certificate is not the wanted one.
+
+    Issuers may drop the common name and add usages: what one gave for this very request is not asked for again.
+    """
     reasons = []
     names = names_of(leaf)
-    # What a CA added to, or dropped from, what was asked for in this very way is its own choice, and would be so again.
-    asked_so = found.manifest.get("request_digest") == spec.request_digest
+    answered = found.manifest.get("request_digest") == spec.request_digest
     if names.sans() != spec.names.sans():
         reasons.append(Reason("names_changed", change(listing(names.sans()), listing(spec.names.sans()))))
-    elif spec.names.common_name and names.common_name != spec.names.common_name and not asked_so:
+    elif spec.names.common_name and names.common_name != spec.names.common_name and not answered:
         reasons.append(Reason("names_changed", change(f"CN {names.common_name}", f"CN {spec.names.common_name}")))
-    if set(spec.usages) - set(usages_of(leaf)) or (usages_of(leaf) != spec.usages and not asked_so):
+    missing = set(spec.usages) - set(usages_of(leaf))
+    if missing or (usages_of(leaf) != spec.usages and not answered):
         reasons.append(Reason("usages_changed", change(", ".join(usages_of(leaf)), ", ".join(spec.usages))))
     algorithm = key_algorithm(leaf.public_key())
     if algorithm != spec.private_key.algorithm:
@@ -111,10 +118,25 @@ def differences(spec: CertificateSpec, found: Found, leaf: x509.Certificate) -> 
     if not reasons and found.manifest.get("request_digest") not in (None, spec.request_digest):
         # A common name that is no longer asked for, for instance: nothing in the certificate contradicts the wish.
         reasons.append(Reason("names_changed", "it was issued for another request"))
-    issuer = found.manifest.get("issuer")
-    if issuer not in spec.issuers:
-        reasons.append(Reason("issuer_changed", change(str(issuer or "unknown"), ", ".join(spec.issuers))))
     return reasons
+
+
+def differences_of_given(spec: CertificateSpec, leaf: x509.Certificate) -> list[Reason]:
+    """Where a certificate that others have made does not do."""
+    reasons, names = [], names_of(leaf)
+    if not covers(names, spec.names):
+        reasons.append(Reason("names_changed", change(listing(names.sans()), listing(spec.names.sans()))))
+    if set(spec.usages) - set(usages_of(leaf)):
+        reasons.append(Reason("usages_changed", change(", ".join(usages_of(leaf)), ", ".join(spec.usages))))
+    return reasons
+
+
+def another_issuer(spec: CertificateSpec, found: Found) -> list[Reason]:
+    """The present certificate is from none of the wanted issuers."""
+    issuer = found.manifest.get("issuer")
+    if issuer in spec.issuers:
+        return []
+    return [Reason("issuer_changed", change(str(issuer or "unknown"), ", ".join(spec.issuers)))]
 
 
 def chain_problems(

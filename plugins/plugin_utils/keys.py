@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key, name_of, signature_hash
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import serialization, x509
@@ -56,13 +57,33 @@ def controller_key(store: Store, host: str, spec: CertificateSpec, live: x509.Ce
         if key is None or not fits or (in_use and spec.private_key.rotation_policy == "always"):
             key = generate_key(spec.private_key.algorithm)
             put_key(store, entry_name, key, expect=entry.version if entry else None)
-    identity = key_id(key.public_key())
-    # A kept key may get several certificates: the one it follows makes the request unique.
+    return request_key(key, spec, live)
+
+
+def request_key(private_key: Any, spec: CertificateSpec, live: x509.Certificate | None) -> ControllerKey:
+    """A key with its request. A kept key may get several certificates: the one it follows makes the request unique."""
+    identity = key_id(private_key.public_key())
     follows = serial_text(live.serial_number)[:20] if live else "first"
-    pem = key.private_bytes(
+    return ControllerKey(identity, f"{identity[:40]}-{follows}", make_csr(private_key, spec), plain_pem(private_key))
+
+
+def load_private_key(pem: str) -> Any:
+    """A private key in the clear.
+
+    :raises CertificateError: it is none. Nothing of it is told.
+    """
+    try:
+        return serialization.load_pem_private_key(pem.encode(), None)
+    except UNREADABLE:
+        raise CertificateError("the private key cannot be read") from None
+
+
+def plain_pem(private_key: Any) -> str:
+    """A private key as it travels to a host: PKCS#8 PEM, not encrypted."""
+    encoded: bytes = private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    return ControllerKey(identity, f"{identity[:40]}-{follows}", make_csr(key, spec), pem)
+    )
+    return encoded.decode()
 
 
 def make_csr(private_key: object, spec: CertificateSpec) -> x509.CertificateSigningRequest:

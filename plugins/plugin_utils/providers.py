@@ -29,6 +29,11 @@ def preload(kind: str, name: str) -> None:
         importlib.import_module(f"ansible_collections.fleet.tls.plugins.sub_plugins.{kind}.{name}")
 
 
+def is_own(name: str) -> bool:
+    """Whether a type's name is one of this collection's."""
+    return "." not in str(name) or str(name).startswith("fleet.tls.")
+
+
 def load_provider(kind: str, name: str) -> Any:
     """The ``PROVIDER`` class of ``plugins/sub_plugins/<kind>/<name>.py``.
 
@@ -53,6 +58,12 @@ def load_provider(kind: str, name: str) -> Any:
         raise SpecError(
             f"there is no {kind} type '{name}'", remedy="check its spelling and that its collection is installed"
         ) from error
+    except Exception as error:
+        # Somebody else's module that does not load: its text may show what it was reading.
+        raise SpecError(
+            f"the {kind} type '{name}' cannot be loaded: {type(error).__name__}",
+            remedy="report this to who maintains it; python3 -m py_compile tells where a syntax error is",
+        ) from None
     if provider is None:
         raise SpecError(f"'{name}' is no {kind} type: it provides nothing", remedy="check its spelling")
     return provider

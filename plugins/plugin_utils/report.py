@@ -68,13 +68,19 @@ def certificate_row(host: str, entry: Mapping[str, Any], threshold: RenewBefore,
     facts = {
         "host": host,
         "certificate": entry.get("name"),
-        "issuer": entry.get("issuer"),
+        "issuer": issuer_of(entry),
         "days_left": entry.get("days_left"),
         "not_after": entry.get("not_after"),
         "disk": short(entry.get("fingerprint_sha256")),
         "served": ", ".join(dict.fromkeys(short(one.get("fingerprint")) or "error" for one in counting(entry))) or None,
     }
     return judged_row(facts, *verdict_of(entry, threshold, now))
+
+
+def issuer_of(entry: Mapping[str, Any]) -> str | None:
+    """Who it is from, and in whose place where that was not the first choice."""
+    issuer, instead_of = entry.get("issuer"), entry.get("fallback_for")
+    return f"{issuer} (for {instead_of})" if issuer and instead_of else issuer
 
 
 def judged_row(facts: Mapping[str, Any], verdict: str, why: Any) -> dict[str, Any]:

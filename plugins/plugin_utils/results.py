@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Progress, Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Outcome
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Progress
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso
 
 LEAF_FIELDS = (
@@ -59,7 +60,8 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
         "reasons": [asdict(reason) for reason in each.verdict.reasons],
         "repairs": [asdict(reason) for reason in each.verdict.repairs],
         "deferred": each.deferred,
-        "issuer": each.issuer if live_new else each.found.manifest.get("issuer"),
+        **issuer_result(each, each.issuer if live_new else each.found.manifest.get("issuer")),
+        "pool": each.pool,
         "generation": each.applied.generation if each.applied else each.found.generation,
         "path": f"{run.settings.directory}/live/{each.spec.name}",
         "installed": leaf is not None,
@@ -68,6 +70,16 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
         "served": [asdict(one) for one in served],
         "error": each.error.as_dict() if each.error else None,
         **leaf_result(leaf, run.now),
+    }
+
+
+def issuer_result(each: Progress, issuer: Any) -> dict[str, Any]:
+    """Who it is from, whose place that one took, and who was asked in vain this time."""
+    first = each.spec.issuers[0]
+    return {
+        "issuer": issuer,
+        "fallback_for": first if issuer in each.spec.issuers and issuer != first else None,
+        "failed_issuers": [{"issuer": attempt.issuer, **attempt.error.as_dict()} for attempt in each.attempts],
     }
 
 

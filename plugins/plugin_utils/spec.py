@@ -36,13 +36,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import USAGES, Name
 KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
 ROTATION_POLICIES = ("always", "never")
 KEY_LOCATIONS = ("host", "controller")
+SCOPES = ("host", "pool")
 OUTPUT_FORMATS = ("cert", "chain", "fullchain", "privkey", "combined", "pkcs12")
 FORMATS_WITH_KEY = frozenset({"privkey", "combined", "pkcs12"})
 OUTPUT_METHODS = ("link", "copy")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services", "must_staple",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple",
 )  # fmt: skip
 
 
@@ -69,7 +70,10 @@ class Output:
 
 @dataclass(frozen=True)
 class CertificateSpec:
-    """One wanted certificate of one host. ``duration`` is in seconds, None: the issuer's own."""
+    """One wanted certificate of one host. ``duration`` is in seconds, None: the issuer's own.
+
+    :param pool: the name under which hosts share one pair; None: the host has its own.
+    """
 
     name: str
     issuers: tuple[str, ...]
@@ -83,6 +87,7 @@ class CertificateSpec:
     mode: str = "0600"
     outputs: tuple[Output, ...] = ()
     services: tuple[Service, ...] = ()
+    pool: str | None = None
     must_staple: bool = False
 
     @property
@@ -187,12 +192,13 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
     owner, group = fields.text("owner"), fields.text("group")
     outputs = tuple(parse_output(entry, owner, group) for entry in fields.items("outputs"))
     services = tuple(parse_service(entry, name, names) for entry in fields.items("services"))
+    pool = parse_pool(name, fields)
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
         names=names,
         usages=usages,
-        private_key=parse_key(fields.get("private_key") or {}),
+        private_key=parse_key(fields.get("private_key") or {}, pooled=pool is not None),
         renew_before=renew_before,
         duration=duration,
         owner=owner,
@@ -200,22 +206,45 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
         mode=mode,
         outputs=outputs,
         services=services,
+        pool=pool,
         must_staple=parse_boolean(fields.get("must_staple", False), "must_staple"),
     )
 
 
-def parse_key(raw: Any) -> KeySpec:
+def parse_pool(name: str, fields: Fields) -> str | None:
+    """``scope`` and ``pool``: the pool's name, the certificate's own by default.
+
+    :raises SpecError: an unknown scope, a pool without the scope, or what is no name.
+    """
+    scope, pool = one_of(fields.get("scope", "host"), SCOPES, "scope"), fields.text("pool")
+    if scope == "host":
+        if pool is not None:
+            raise SpecError("pool: it has no pool, its scope is host", remedy="write scope: pool, or leave pool out")
+        return None
+    if pool is not None and not CERTIFICATE_NAME.fullmatch(pool):
+        raise SpecError(f"pool: '{pool}' is no name", remedy="up to 64 letters, digits, dots, hyphens and underscores")
+    return pool or name
+
+
+def parse_key(raw: Any, *, pooled: bool = False) -> KeySpec:
     """``private_key`` of an entry.
 
-    :raises SpecError: unknown fields or values.
+    :param pooled: it is a pool's: hosts that share a key cannot make it, so it is made on the controller.
+    :raises SpecError: unknown fields or values, or a pool's key on a host.
     """
     fields = Fields(raw, ("algorithm", "rotation_policy", "location"), "private_key")
+    default = "controller" if pooled else "host"
+    if pooled and fields.get("location", default) != default:
+        raise SpecError(
+            "private_key.location: the hosts of a pool share one key, which no host can make for the others",
+            remedy="leave location out, or write scope: host",
+        )
     return KeySpec(
         algorithm=one_of(fields.get("algorithm", "ecdsa-p256"), KEY_ALGORITHMS, "private_key.algorithm"),
         rotation_policy=one_of(
             fields.get("rotation_policy", "always"), ROTATION_POLICIES, "private_key.rotation_policy"
         ),
-        location=one_of(fields.get("location", "host"), KEY_LOCATIONS, "private_key.location"),
+        location=one_of(fields.get("location", default), KEY_LOCATIONS, "private_key.location"),
     )
 
 

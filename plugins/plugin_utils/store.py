@@ -10,15 +10,19 @@ private key in the clear.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import load_provider
+
+# No component begins with a dot: in a directory it would lead out, or to a file that is being written.
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,49 @@ class Issuance:
     chain: str
 
 
+@dataclass(frozen=True)
+class Revocation:
+    """A certificate that nobody is to accept any more.
+
+    :param reason: one of ``REASONS`` in ``crl.py``.
+    :param revoked_at: seconds since the epoch.
+    """
+
+    issuance: Issuance
+    reason: str
+    revoked_at: int
+
+
 class Ledger(ABC):
-    """An exclusive look into the ledger; what was added is there when the session ends without an exception."""
+    """A session of the ledger; what was added is there when it ends without an exception.
+
+    Nobody adds to a request that was looked up in a session unseen: either others wait, or :meth:`add` meets a conflict.
+    """
 
     @abstractmethod
     def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
-        """The newest row of this request for this key: a host that names another's request finds nothing."""
+        """The newest row of this request for this key: a host that names another's request finds nothing.
+
+        What was revoked is not found: it is never handed out again.
+        """
 
     @abstractmethod
     def add(self, issuance: Issuance) -> None:
-        """Record one."""
+        """Record one.
+
+        :raises StoreConflict: another run recorded one for the same request and key since this session looked for it.
+        """
+
+    @abstractmethod
+    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
+        """Record that a certificate is not to be accepted any more; empty: the ledger does not know it.
+
+        The first record stands: what was revoked before comes back as it was. More than one comes back where two
+        issuers gave the same serial number.
+
+        :param which: a serial number or a SHA-256 fingerprint, lower-case hex, as the ledger has them.
+        :param now: seconds since the epoch.
+        """
 
 
 class Store(ABC):
@@ -101,18 +138,36 @@ class Store(ABC):
 
     @abstractmethod
     def ledger(self) -> AbstractContextManager[Ledger]:
-        """An exclusive session of the ledger.
+        """A session of the ledger.
 
         :raises StoreBusy: another session held it for too long.
         """
 
     @abstractmethod
-    def issuances(self) -> Iterator[Issuance]:
-        """All rows, oldest first, without locking anybody out."""
+    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
+        """The rows, oldest first, without locking anybody out.
+
+        :param issuer: only those of this one.
+        :param since: only those issued then or later, seconds since the epoch.
+        """
+
+    @abstractmethod
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        """What was revoked of an issuer's, oldest revocation first, without locking anybody out."""
 
     @abstractmethod
     def describe(self) -> str:
         """Which store this is, for messages."""
+
+
+def check_key(key: str) -> str:
+    """A key that can be one in every store.
+
+    :raises StoreError: it could lead out of one.
+    """
+    if not KEY.fullmatch(key):
+        raise StoreError(f"'{key}' is no key for a store")
+    return key
 
 
 def load_store(raw: Any) -> Store:

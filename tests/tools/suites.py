@@ -212,6 +212,16 @@ def acme(suite: Suite) -> None:
     pytest(suite, "tests/acme_servers", "main", "-n", "2", "--dist", "loadfile")
 
 
+def bao(suite: Suite) -> None:
+    """The store and the issuer of type openbao, with real servers on loopback."""
+    venvs.ensure("bao")
+    try:
+        packages.ensure("nginx")
+    except packages.SetupError as error:
+        raise Skipped(str(error)) from error
+    pytest(suite, "tests/bao")
+
+
 def need_containers(suite: Suite) -> None:
     """Skip without a machine that can run them; build the images that are missing."""
     reason = why_not()
@@ -252,6 +262,7 @@ LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
         "build": build,
         "local": local,
         "acme": acme,
+        "bao": bao,
     },
     {"molecule": molecule, "fleet": fleet},
 )

@@ -20,9 +20,21 @@ from pathlib import Path
 from tools import packages, paths
 
 # environment -> minor versions of Python 3 that its ansible-core runs on, best first
-VERSIONS = {"main": (14, 13, 12, 11), "bench": (14, 13, 12, 11), "oldest": (13, 12, 11), "acme2certifier": (13, 12, 11)}
+VERSIONS = {
+    "main": (14, 13, 12, 11),
+    "bench": (14, 13, 12, 11),
+    "oldest": (13, 12, 11),
+    "bao": (14, 13, 12, 11),
+    "acme2certifier": (13, 12, 11),
+}
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
-LAYERS = {"main": ("core", "test"), "bench": ("bench",), "oldest": ("oldest",), "acme2certifier": ("acme2certifier",)}
+LAYERS = {
+    "main": ("core", "test"),
+    "bench": ("bench",),
+    "oldest": ("oldest",),
+    "bao": ("bao",),
+    "acme2certifier": ("acme2certifier",),
+}
 
 
 @dataclass(frozen=True)

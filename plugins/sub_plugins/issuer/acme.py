@@ -127,23 +127,9 @@ class AcmeIssuer(Issuer):
         # Late: the library is not for those who have nothing to order.
         from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ordering import Ordering
 
-        ordering = Ordering(
-            self.name,
-            self.options,
-            self.records,
-            self.budget,
-            self.accounts,
-            self.trust(),
-            *self.accounts.client(),
-            now,
-        )
-        found: list[Issued | TlsError] = []
-        for request, answer in zip(requests, answers):
-            try:
-                found.append(answer or ordering(request))
-            except TlsError as error:
-                found.append(error)
-        return tuple(found)
+        client, account = self.accounts.client()
+        ordering = Ordering(self, self.options, self.records, self.budget, self.accounts, client, account, now)
+        return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
 
     def connect(self, key: Any) -> Client:
         """A client of this CA."""

@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key, make_leaf, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
     apply_request,
     install_entry,
     look_request,
     repair_entry,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, to_pem
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, LIFETIMES, NOW

@@ -96,31 +96,6 @@ def test_reasons_in_the_wish(spec: CertificateSpec, reasons: list[str], detail: 
     assert detail in "".join(reason.detail for reason in found.reasons)
 
 
-@pytest.mark.parametrize(
-    ("fields", "reasons"),
-    [
-        ({"common_name": "Chosen"}, []),
-        ({"usages": ["client_auth"]}, ["usages_changed"]),
-        ({"usages": []}, []),
-    ],
-)
-def test_what_a_ca_did_with_this_very_request_is_its_choice(fields: dict[str, Any], reasons: list[str]) -> None:
-    """It drops the common name, say, and would do so again: no reason to ask for it at every run."""
-    spec = spec_with(**fields)
-    asked = found_with(manifest={**GOOD.manifest, "request_digest": spec.request_digest})
-    assert codes(verdict(spec, asked)) == (reasons, [])
-
-
-def test_a_usage_that_the_ca_added() -> None:
-    both = make_leaf(
-        generate_key("ecdsa-p256").public_key(), SPEC.names, ("client_auth", "server_auth"), ISSUING, NOW, 30 * DAY
-    )
-    chain = (both, ISSUING.certificate)
-    assert codes(verdict(found=found_with(chain=chain)))[0] == ["usages_changed"]
-    asked = {**GOOD.manifest, "request_digest": SPEC.request_digest}
-    assert codes(verdict(found=found_with(chain=chain, manifest=asked))) == ([], [])
-
-
 @pytest.mark.parametrize("anchors", [[], [OTHER_ROOT.certificate]])
 def test_another_root(anchors: list[Any]) -> None:
     assert codes(verdict(anchors=anchors)) == (["chain_untrusted"], [])

@@ -5,71 +5,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreConflict
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
 from ansible_collections.fleet.tls.tests.unit.support.pki import make_store
-from ansible_collections.fleet.tls.tests.unit.support.processes import FORK, in_processes, killed_after, killed_at
+from ansible_collections.fleet.tls.tests.unit.support.processes import killed_after, killed_at
 
 ROW = Issuance("request-0001", "i", "h", "c", "s", "f", "k", ("n",), 1, 2, 3, "r", "x" * 5000)
-
-
-def count_up(path: Path, times: int) -> int:
-    """Add to a number in the store, put-if-unchanged; how often somebody else was faster."""
-    store, conflicts = make_store(path), 0
-    while times:
-        entry = store.get("number")
-        try:
-            store.put(
-                "number", str(int(entry.value) + 1 if entry else 1).encode(), expect=entry.version if entry else None
-            )
-            times -= 1
-        except StoreConflict:
-            conflicts += 1
-    return conflicts
-
-
-def test_processes_that_put_at_once_lose_nothing(tmp_path: Path) -> None:
-    in_processes([lambda: count_up(tmp_path / "store", 25)] * 4)
-    assert make_store(tmp_path / "store").get("number").value == b"100"  # type: ignore[union-attr]
-
-
-def test_processes_that_record_at_once_lose_nothing(tmp_path: Path) -> None:
-    def record() -> None:
-        for _each in range(10):
-            with make_store(tmp_path / "store").ledger() as ledger:
-                ledger.add(dataclasses.replace(ROW, host=str(os.getpid())))
-
-    in_processes([record] * 4)
-    rows = list(make_store(tmp_path / "store").issuances())
-    assert len(rows) == 40 and len({row.host for row in rows}) == 4
-
-
-def test_a_lock_ends_with_its_killed_holder(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-
-    def hold() -> None:
-        with store.lock("x"):
-            (tmp_path / "held").touch()
-            time.sleep(60)
-
-    holder = FORK.Process(target=hold)
-    holder.start()
-    while not (tmp_path / "held").exists():
-        time.sleep(0.01)
-    assert holder.pid
-    os.kill(holder.pid, signal.SIGKILL)
-    begun = time.monotonic()
-    with store.lock("x", wait=20):
-        assert time.monotonic() - begun < 10
-    holder.join()
 
 
 @pytest.mark.parametrize("present", [False, True])

@@ -1,0 +1,269 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Issuer ``fetch``: certificates that others make, fetched from where they put them. See docs/issuers/fetch.md.
+
+In the store, for an issuer named ``bought``, what was seen last, so that a run with nothing due reads no key and opens nothing::
+
+    fetch/bought/<digest of the place>.json     {"version": 1, "tag": "etag:…", "looked_at": 1790000000.0, "chain": PEM}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ansible_collections.fleet.tls.plugins.plugin_utils import this_run
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+    CertificateError,
+    SpecError,
+    StoreConflict,
+    TlsError,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.handed_over import HandedOver, read_handed_over, read_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys import plain_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_source import parse_openbao
+from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import parse_path_or_pem, read_anchors, read_file
+from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import is_newer
+from ansible_collections.fleet.tls.plugins.plugin_utils.sources import Content, Source, Web, parse_source
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id, parse_pem_chain, to_pem
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was there when somebody looked last; ``looked_at``: seconds since the epoch."""
+
+    tag: str = ""
+    looked_at: float = 0.0
+    chain: tuple[x509.Certificate, ...] = ()
+    version: str | None = None
+
+
+class FetchIssuer(Issuer):
+    """Options: ``certificate`` or ``openbao``, ``private_key``, ``chain``, ``passphrase``, ``anchors`` and those of https."""
+
+    ready_made = True
+
+    def __init__(self, name: str, options: Any, store: Any) -> None:
+        super().__init__(name, options, store)
+        if not CERTIFICATE_NAME.fullmatch(name):
+            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+        if self.fields.get("anchors") is None:
+            raise SpecError(f"{self.what('anchors')} is missing", remedy="see docs/issuers/fetch.md")
+        places = [field for field in ("certificate", "openbao") if self.fields.get(field) is not None]
+        if len(places) != 1:
+            raise SpecError(
+                f"issuer '{name}': it takes one of certificate and openbao", remedy="say where the certificates are"
+            )
+        raw = self.fields.get("openbao")
+        self.secrets = None if raw is None else parse_openbao(raw, self.what("openbao"))
+        self.web = self.parse_web()
+        self.passphrase = self.fields.text("passphrase")
+        self.anchors = parse_path_or_pem(self.fields.get("anchors"), self.what("anchors"))
+        chain = self.fields.get("chain")
+        self.intermediates = None if chain is None else parse_path_or_pem(chain, self.what("chain"))
+        # For errors before anything is touched.
+        self.place("certificate", "host")
+        self.key_place("certificate", "host")
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return (
+            "certificate", "openbao", "private_key", "chain", "passphrase", "anchors",
+            "headers", "ca_certificate", "client_certificate", "client_key", "timeout",
+        )  # fmt: skip
+
+    @property
+    def lifetime(self) -> None:
+        return None
+
+    def trust(self) -> tuple[x509.Certificate, ...]:
+        return read_anchors(self.anchors, self.what("anchors"))
+
+    def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
+        return tuple(self.issue_one(request) for request in requests)
+
+    def issue_one(self, request: IssueRequest) -> Issued | TlsError:
+        """What lies ready for one request; dates, names and anchors are looked at as those of any issuer are."""
+        try:
+            place = self.place(request.certificate, request.host)
+            content = place.read()
+            handed_over = self.with_key(told_of(place, lambda: self.opened(content)), request)
+            chain = told_of(place, handed_over.chain)
+            # What has been opened once need not be opened again to see that it is as it was.
+            entry = self.entry(place)
+            self.note(entry, Seen(content.tag, time.time(), chain), self.seen(entry))
+        except TlsError as error:
+            return error
+        if handed_over.private_key is not None:
+            return Issued(chain, private_key=plain_pem(handed_over.private_key))
+        if key_id(chain[0].public_key()) != key_id(request.csr.public_key()):
+            return CertificateError(
+                f"{place.describe()}: the certificate is for another key than that of the host, and no key comes with it",
+                remedy="give private_key; or keep the key on the host (private_key.rotation_policy: never) and have the CSR"
+                f" pending/{request.certificate}/request.csr there made into a certificate",
+            )
+        return Issued(chain)
+
+    def with_key(self, found: HandedOver, request: IssueRequest) -> HandedOver:
+        """With the key that has a place of its own.
+
+        :raises TlsError: it cannot be had or read.
+        """
+        place = self.key_place(request.certificate, request.host)
+        if place is None:
+            return found
+        content = place.read()
+        return HandedOver(found.certificates, told_of(place, lambda: key_in(content.data, self.passphrase)))
+
+    def opened(self, content: Content) -> HandedOver:
+        """What was found, with the certificates above it that the user has elsewhere.
+
+        :raises CertificateError: it is in none of the forms.
+        """
+        found = read_handed_over(content.data, self.passphrase)
+        if self.intermediates is None:
+            return found
+        text = self.intermediates
+        if "-----BEGIN " not in text:
+            text = read_file(text, self.what("chain")).decode("ascii", errors="replace")
+        return HandedOver((*found.certificates, *parse_pem_chain(text)), found.private_key)
+
+    def successor(
+        self, certificate: str, host: str, leaf: x509.Certificate, now: dt.datetime, *, record: bool
+    ) -> x509.Certificate | None:
+        seen = self.look(certificate, host, record=record)
+        return seen.chain[0] if is_newer(seen.chain[0], leaf, now) else None
+
+    def look(self, certificate: str, host: str, *, record: bool) -> Seen:
+        """The chain that is there: for remote places one request a run, whatever the number of hosts, and a conditional one.
+
+        :raises TlsError: it cannot be looked at.
+        """
+        place = self.place(certificate, host)
+        entry = self.entry(place)
+        seen = self.seen(entry)
+        if place.remote and not record:
+            return seen if seen and is_fresh(seen) else self.look_there(place, seen)
+        if place.remote:
+            with self.store.lock(f"fetch/{self.name}"):
+                seen = self.seen(entry)
+                return seen if seen and is_fresh(seen) else self.note(entry, self.look_there(place, seen), seen)
+        found = self.look_there(place, seen)
+        return self.note(entry, found, seen) if record and (seen is None or seen.tag != found.tag) else found
+
+    def look_there(self, place: Source, seen: Seen | None) -> Seen:
+        """What is there now."""
+        content, now = place.changed(seen.tag) if seen else place.read(), time.time()
+        if content is None:
+            return replace(seen or Seen(), looked_at=now)
+        found = told_of(place, lambda: self.opened(content))
+        chain = told_of(place, HandedOver(found.certificates).chain)
+        return Seen(content.tag, now, chain)
+
+    def entry(self, place: Source) -> str:
+        """Where in the store it is noted what was seen at a place; the place itself may have a secret in it."""
+        written = f"{self.fields.text('certificate')}\n{place.describe()}"
+        return f"fetch/{self.name}/{hashlib.sha256(written.encode()).hexdigest()[:32]}.json"
+
+    def seen(self, entry: str) -> Seen | None:
+        """What is noted in the store; a note that cannot be read is none."""
+        found = self.store.get(entry)
+        if found is None:
+            return None
+        try:
+            raw = json.loads(found.value)
+            return Seen(str(raw["tag"]), float(raw["looked_at"]), parse_pem_chain(raw["chain"]), found.version)
+        except (ValueError, KeyError, TypeError, CertificateError):
+            return Seen(version=found.version)
+
+    def note(self, entry: str, found: Seen, before: Seen | None) -> Seen:
+        """Note it; where another run was faster, its note is as good."""
+        note = {
+            "version": 1,
+            "tag": found.tag,
+            "looked_at": found.looked_at,
+            "chain": "".join(to_pem(each) for each in found.chain),
+        }
+        with contextlib.suppress(StoreConflict):
+            self.store.put(entry, json.dumps(note, indent=1).encode(), expect=before.version if before else None)
+        return found
+
+    def place(self, certificate: str, host: str) -> Source:
+        """Where a certificate of a host is."""
+        names = {"certificate": certificate, "host": host}
+        if self.secrets is not None:
+            return self.secrets.source(names)
+        return parse_source(self.fields.get("certificate"), self.what("certificate"), self.web, names)
+
+    def key_place(self, certificate: str, host: str) -> Source | None:
+        """Where its key is, when that has a place of its own."""
+        value = self.fields.get("private_key")
+        if value is None:
+            return None
+        return parse_source(value, self.what("private_key"), self.web, {"certificate": certificate, "host": host})
+
+    def parse_web(self) -> Web:
+        """The options of https.
+
+        :raises SpecError: headers that are no mapping or would end one another; a client key without its certificate.
+        """
+        raw = self.fields.get("headers", {})
+        if not isinstance(raw, Mapping):
+            raise SpecError(f"{self.what('headers')} has to be a mapping", remedy="write {Authorization: Bearer …}")
+        headers = {str(name): str(value) for name, value in raw.items()}
+        if any(set(f"{name}{value}") & set("\r\n\0") for name, value in headers.items()):
+            raise SpecError(f"{self.what('headers')}: a value has a line break in it", remedy="give each on one line")
+        paths = {field: self.fields.text(field) for field in ("ca_certificate", "client_certificate", "client_key")}
+        for field, path in paths.items():
+            if path is not None and not path.startswith("/"):
+                raise SpecError(f"{self.what(field)} has to be an absolute path", remedy="start it with a slash")
+        if paths["client_key"] and not paths["client_certificate"]:
+            raise SpecError(f"{self.what('client_key')} needs a client_certificate", remedy="name both")
+        timeout = parse_duration(self.fields.get("timeout", "30s"), self.what("timeout"))
+        return Web(headers=headers, timeout=float(timeout), **paths)
+
+    def what(self, field: str) -> str:
+        """An option, for messages."""
+        return f"issuer '{self.name}': {field}"
+
+
+def is_fresh(seen: Seen) -> bool:
+    """Whether somebody looked in this very run."""
+    return bool(seen.chain) and this_run.THIS_RUN.started <= seen.looked_at <= time.time()
+
+
+def key_in(content: bytes, passphrase: str | None) -> Any:
+    """The key in a file of its own, which may be PEM or DER.
+
+    :raises CertificateError: there is none in it.
+    """
+    if b"-----BEGIN " not in content:
+        return read_key(content, passphrase)
+    found = read_handed_over(content, passphrase).private_key
+    if found is None:
+        raise CertificateError("there is no private key in it")
+    return found
+
+
+def told_of(place: Source, work: Callable[[], T]) -> T:
+    """What ``work`` gives; its errors name the place."""
+    try:
+        return work()
+    except CertificateError as error:
+        raise CertificateError(f"{place.describe()}: {error.message}", remedy=error.remedy) from None
+
+
+PROVIDER = FetchIssuer

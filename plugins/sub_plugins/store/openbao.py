@@ -1,0 +1,136 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store in OpenBao (or HashiCorp Vault): a KV engine of version 2, shared by several controllers or job slices.
+
+Below ``path`` of the mount: ``entries/`` (the keys of :class:`Store`, PEM and JSON as text), ``ledger/`` and ``locks/``. An entry's
+version is its KV version, and every write is check-and-set. Private keys are sealed under the passphrase as in every store: a token
+that leaks gives no key.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils import openbao_ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import Connection
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_kv import Kept, KeyValues
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_lock import WRITE, Lease
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_options import (
+    CONNECTION_OPTIONS,
+    parse_auth,
+    parse_place,
+    parse_server,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import (
+    Entry,
+    Issuance,
+    Ledger,
+    Revocation,
+    Store,
+    check_key,
+)
+
+VERSION = re.compile(r"[1-9][0-9]{0,15}")
+
+
+class OpenBaoStore(Store):
+    """The options of a connection, ``mount`` and ``path`` (docs/stores/openbao.md)."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        connection = Connection(parse_server(self.fields, "store"), parse_auth(self.fields, "store"), StoreError)
+        self.mount = parse_place(self.fields.get("mount", "secret"), "store: mount")
+        self.root = parse_place(self.fields.get("path", "fleet-tls"), "store: path")
+        self.entries = KeyValues(connection, self.mount)
+        self.leases: list[Lease] = []
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return (*CONNECTION_OPTIONS, "mount", "path")
+
+    def describe(self) -> str:
+        return f"the store {self.mount}/{self.root} in {self.entries.connection.describe()}"
+
+    def get(self, key: str) -> Entry | None:
+        kept = self.entries.read(self.path(key))
+        return Entry(self.value(key, kept), str(kept.version)) if kept.values is not None else None
+
+    def value(self, key: str, kept: Kept) -> bytes:
+        """The bytes of an entry.
+
+        :raises StoreError: it is damaged.
+        """
+        values = kept.values or {}
+        try:
+            return (
+                str(values["text"]).encode() if "text" in values else base64.b64decode(values["base64"], validate=True)
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"'{key}' in {self.describe()} is damaged", remedy="restore it (bao kv rollback)"
+            ) from error
+
+    def put(self, key: str, value: bytes, *, expect: str | None) -> str:
+        path = self.path(key)
+        if expect is not None and not VERSION.fullmatch(expect):
+            raise self.changed(key)
+        try:
+            values = {"text": value.decode()}
+        except UnicodeDecodeError:
+            values = {"base64": base64.b64encode(value).decode()}
+        timeout = WRITE if self.leases else None
+        try:
+            version = self.entries.write(
+                path, values, expect=int(expect or 0), timeout=timeout, before=self.check_leases
+            )
+        except StoreConflict:
+            raise self.changed(key) from None
+        return str(version)
+
+    def changed(self, key: str) -> StoreConflict:
+        """Somebody else was faster."""
+        return StoreConflict(
+            f"{self.describe()}: '{key}' was changed by another run", remedy="run again: nothing was lost"
+        )
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, wait: float = 60.0) -> Iterator[None]:
+        lease = Lease(self.entries, f"{self.root}/locks/{check_key(name)}", name)
+        lease.acquire(wait)
+        self.leases.append(lease)
+        try:
+            yield
+        finally:
+            self.leases.remove(lease)
+            lease.release()
+
+    def check_leases(self) -> None:
+        """:raises StoreBusy: a lock of ours may be another's by now; whoever lost it must not write."""
+        for lease in self.leases:
+            lease.check()
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        yield openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger")
+
+    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
+        return openbao_ledger.issuances(self.entries, f"{self.root}/ledger", issuer, since)
+
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        return openbao_ledger.revocations(self.entries, f"{self.root}/ledger", issuer)
+
+    def path(self, key: str) -> str:
+        """Where an entry lies.
+
+        :raises StoreError: the key could lead elsewhere.
+        """
+        return f"{self.root}/entries/{check_key(key)}"
+
+
+PROVIDER = OpenBaoStore
