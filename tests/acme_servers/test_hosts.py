@@ -210,31 +210,59 @@ def test_over_budget(hosts: AcmeHosts) -> None:
         assert [entry(planned, name)["action"] for name in ("web1", "web2")] == ["none", "none"]
         assert planned.changed == 0
         assert hosts.pebble.certificates == 3
+        # What can wait goes to no other issuer.
+        instead = hosts.run(hosts=hosts.wishes(services=[], issuer=["public", "internal"]), issuer=limited, force=True)
+        assert [entry(instead.check(), name)["issuer"] for name in ("web1", "web2")] == ["public", "public"]
         # A host that has nothing yet cannot go on with nothing.
         new = {"web1": {"tls_certificates": [hosts["web1"].certificate(name="new", issuer="public", services=[])]}}
         assert "are all that the CA gives" in message(hosts.run(hosts=new, issuer=limited), "web1")
+
+
+def hold(hosts: AcmeHosts, moment: str) -> tuple[threading.Event, threading.Event]:
+    """Answers to these paths wait from now on; set when one does, and to let them go."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(seen: Seen, real: Answer) -> Answer:
+        if moment in seen.path and real.status < 400:
+            reached.set()
+            go_on.wait(60)
+        return real
+
+    hosts.proxy.after.append(wait)
+    return reached, go_on
+
+
+def killed_at(hosts: AcmeHosts, moment: str, wishes: dict[str, Any]) -> None:
+    """A run that is ended by SIGKILL when the CA has done this, before its answer arrives."""
+    reached, go_on = hold(hosts, moment)
+    issuers = {"public": hosts.issuer(), "internal": {"type": "ca"}}
+    run = Family(hosts.playbook(issuers=issuers), hosts.inventory(wishes))
+    assert reached.wait(300)
+    run.kill()
+    go_on.set()
+    hosts.proxy.after.clear()
+
+
+def test_a_pool_is_one_order_also_after_a_kill(hosts: AcmeHosts) -> None:
+    """Two hosts, one pair: whichever began the order, the next run finishes it, and both serve the same certificate."""
+    pool = {"name": "shared", "scope": "pool", "dns_names": ["pool.example.com"]}
+    wishes = hosts.wishes(services=[], **pool)
+    with stateless(hosts, thumbprint(hosts)):
+        killed_at(hosts, "/finalize-order/", {"web1": wishes["web1"]})
+        hosts.run(hosts={"web2": wishes["web2"]}).check()
+        hosts.run(hosts=wishes).check()
+        pairs = {(site.tls / "live/shared/fullchain.pem").read_text() for site in hosts}
+        assert len(pairs) == 1
+        assert (hosts.pebble.orders, hosts.pebble.certificates, len(ledger(hosts.store))) == (1, 1, 1)
+        assert hosts.run(hosts=wishes).check().changed == 0
 
 
 @pytest.mark.parametrize("moment", ["/chalZ/", "/finalize-order/", "/certZ/"])
 def test_killed_and_finished_by_the_next_run(hosts: AcmeHosts, moment: str) -> None:
     """SIGKILL between newOrder and finalize, after finalize, and before the certificate is fetched: one order, one key, one certificate."""
     with stateless(hosts, thumbprint(hosts)):
-        reached, go_on = threading.Event(), threading.Event()
-
-        def hold(seen: Seen, real: Answer) -> Answer:
-            if moment in seen.path and real.status < 400:
-                reached.set()
-                go_on.wait(60)
-            return real
-
-        hosts.proxy.after.append(hold)
         wish = {"web1": hosts.wishes(services=[])["web1"]}
-        issuers = {"public": hosts.issuer(), "internal": {"type": "ca"}}
-        run = Family(hosts.playbook(issuers=issuers), hosts.inventory(wish))
-        assert reached.wait(60)
-        run.kill()
-        go_on.set()
-        hosts.proxy.after.clear()
+        killed_at(hosts, moment, wish)
         site = hosts["web1"]
         request = json.loads((site.tls / "pending/www1/request.json").read_text())["request_id"]
         assert not site.live.exists()
