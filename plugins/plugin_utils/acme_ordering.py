@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from dataclasses import dataclass, replace
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_account import Account, AccountKeeper
@@ -40,6 +41,7 @@ class Ordering:
     """All requests of one host and run to one CA.
 
     :param account: signs for the client.
+    :param called_at, called: when the issuer was asked, by the controller's clock and by ``time.monotonic``.
     """
 
     issuer: Issuer
@@ -49,7 +51,13 @@ class Ordering:
     accounts: AccountKeeper
     client: Client
     account: Account
-    now: dt.datetime
+    called_at: dt.datetime
+    called: float
+
+    @property
+    def now(self) -> dt.datetime:
+        """The controller's clock: a CA that dates nothing back issues after the call."""
+        return self.called_at + dt.timedelta(seconds=time.monotonic() - self.called)
 
     def __call__(self, request: IssueRequest) -> Issued | TlsError:
         """One request's answer; two runs at once do not order the same twice."""

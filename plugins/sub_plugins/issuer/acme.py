@@ -10,6 +10,7 @@ finished, and a run with nothing due asks for no more than renewal information, 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,7 @@ class AcmeIssuer(Issuer):
         return None
 
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
+        called = time.monotonic()
         with self.store.ledger() as ledger:
             answers = [earlier_answer(ledger, self.name, request, self.trust(), now) for request in requests]
         if all(answers):
@@ -128,7 +130,7 @@ class AcmeIssuer(Issuer):
         from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ordering import Ordering
 
         client, account = self.accounts.client()
-        ordering = Ordering(self, self.options, self.records, self.budget, self.accounts, client, account, now)
+        ordering = Ordering(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
         return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
 
     def connect(self, key: Any) -> Client:
