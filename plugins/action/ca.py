@@ -36,6 +36,7 @@ class ActionModule(TlsAction):
             "changed": bool(needed),
             "prepared": needed,
             "issuers": {name: self.shown(issuer) for name, issuer in issuers.items()},
+            "acme_thumbprints": sorted({each for issuer in issuers.values() for each in issuer.thumbprints()}),
         }
         if waiting:
             result["warnings"] = waiting
@@ -52,7 +53,8 @@ class ActionModule(TlsAction):
     def shown(self, issuer: Issuer) -> dict[str, Any]:
         """An issuer's public side."""
         return {
-            "anchors": "".join(to_pem(anchor) for anchor in issuer.trust()),
+            "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
+            "thumbprints": list(issuer.thumbprints()),
             "authorities": {
                 name: {**describe(certificate, self.now()), "pem": to_pem(certificate)}
                 for name, certificate in issuer.authorities().items()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
@@ -16,12 +17,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import parse_rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host, refuse_own_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.this_run import THIS_RUN
 
@@ -46,6 +47,7 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options["store"]))
         spec = parse_host(options["certificates"], {name: issuer.lifetime for name, issuer in issuers.items()})
+        refuse_impossible(spec, issuers)
         directory = parse_directory(options["directory"], "directory")
         refuse_own_directory(spec, directory)
         settings = Settings(
@@ -65,6 +67,7 @@ class ActionModule(TlsAction):
             settings=settings,
             look=lambda request: self.step("look", request, variables),
             apply=lambda request, secrets: self.step("apply", request, variables, secrets),
+            challenge=lambda request: self.step("challenge", request, variables),
             now=self.now(),
         )()
         result = task_result(run, bool(self._task.diff))
@@ -73,6 +76,16 @@ class ActionModule(TlsAction):
             error.result = result  # type: ignore[attr-defined]
             raise error
         return result
+
+
+def refuse_impossible(spec: HostSpec, issuers: Mapping[str, Issuer]) -> None:
+    """:raises SpecError: a certificate is asked of an issuer that can never issue it."""
+    for certificate in spec.certificates:
+        for name in certificate.issuers:
+            try:
+                issuers[name].check(certificate)
+            except SpecError as error:
+                raise error.about(certificate.name) from None
 
 
 def parse_force(value: Any) -> bool | tuple[str, ...]:

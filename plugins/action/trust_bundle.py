@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
@@ -17,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     trusted_by,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
@@ -48,7 +49,9 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
-        sources = trusted_by(issuers, options.get("from_issuers"), options["anchors"], "from_issuers")
+        sources = trusted_by(
+            issuers, options.get("from_issuers") or to_install(issuers), options["anchors"], "from_issuers"
+        )
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"])
@@ -57,7 +60,8 @@ class ActionModule(TlsAction):
         absent = [] if self._task.check_mode else absent_texts(issuers, sources, self.now())
         if absent:
             result["warnings"] = [*result.get("warnings", ()), *absent]
-        if not options["system"] and not bundles:
+        # Where all issuers are public ones, every system trusts them by itself.
+        if not bundles and (not options["system"] or (options["issuers"] and not sources)):
             return result
         if self._task.check_mode and sources and not chosen.anchors and not chosen.expired:
             # On a fresh controller the CA would have been made by now, and its root would be installed.
@@ -90,6 +94,11 @@ class ActionModule(TlsAction):
         if chosen.expired:
             result["warnings"] = [expired_text(anchor) for anchor in chosen.expired]
         return result
+
+
+def to_install(issuers: Mapping[str, Issuer]) -> list[str]:
+    """Names of the issuers whose anchors a host has to be given: every system has those of public CAs."""
+    return [name for name, issuer in issuers.items() if issuer.anchors() or not issuer.trust()]
 
 
 def parse_bundle(raw: dict[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def key_algorithm(key: bytes) -> str | None:
 def request_configuration(subject: dict[str, Any]) -> str:
     """The configuration that makes ``openssl req`` ask for exactly these names (config(5), req(1), x509v3_config(5)).
 
-    :param subject: ``{"common_name", "sans": [[type, value]], "usages"}``.
+    :param subject: ``{"common_name", "sans": [[type, value]], "usages", "must_staple"}``.
     """
     counters: dict[str, int] = {}
     names = []
@@ -143,6 +143,8 @@ def request_configuration(subject: dict[str, Any]) -> str:
         "subjectAltName = @names",
         "keyUsage = critical, digitalSignature",
         "extendedKeyUsage = {0}".format(usages),
+        # RFC 7633.
+        *(["tlsfeature = status_request"] if subject.get("must_staple") else []),
         "[names]",
         *names,
     ]

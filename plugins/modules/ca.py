@@ -10,7 +10,8 @@ short_description: Make the internal CA and show its certificates
 version_added: 0.1.0
 description:
   - Makes what issuers need before they can issue. For an issuer of type V(ca) that is a root and an issuing CA, their keys sealed
-    in the store; when the issuing CA comes near its end, the next one under the same root.
+    in the store; when the issuing CA comes near its end, the next one under the same root. For one of type V(acme) it is the
+    account.
   - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its life is over;
     where that cannot be done (no passphrase, a root key kept elsewhere) the present one stays, with a warning when its end is near.
   - M(fleet.tls.certificates) makes the CA as well when it first issues. This module does it ahead, so that the root can be distributed first.
@@ -66,8 +67,12 @@ issuers:
   type: dict
   contains:
     anchors:
-      description: What clients have to trust, PEM. Empty where there is no CA yet.
+      description: What clients have to trust, PEM. Empty where there is no CA yet, and where every system trusts it anyway.
       type: str
+    thumbprints:
+      description: As RV(acme_thumbprints), of this issuer.
+      type: list
+      elements: str
     authorities:
       description: CA certificates by their ids, such as V(root-1) and V(issuing-1), with subject, dates, fingerprint and C(pem).
       type: dict
@@ -95,4 +100,11 @@ issuers:
         pem:
           description: The CRL itself.
           type: str
+acme_thumbprints:
+  description:
+    - The thumbprints of the account keys of all chosen issuers of type V(acme) whose http-01 challenges the fleet's own servers
+      answer. They are no secret, and what the server roles want to know as C(tls_acme_thumbprints).
+  returned: success
+  type: list
+  elements: str
 """

@@ -112,6 +112,12 @@ options:
       duration:
         description: How long it lives, where the issuer lets one choose. Without it, the issuer's own.
         type: str
+      must_staple:
+        description:
+          - Whether clients are to refuse it without a stapled OCSP answer (RFC 7633). Only issuers of type V(acme) can do that, and
+            few CAs do.
+        type: bool
+        default: false
       owner:
         description: Owner of the private key file. Without it, the user the task runs as.
         type: str
@@ -291,6 +297,11 @@ certificates:
       description: What had to be put right around a certificate that is good, each with C(code) and C(detail).
       type: list
       elements: dict
+    deferred:
+      description:
+        - Why a certificate that is due was left for a later run, where its issuer has no room for more now. The present one is valid
+          and stays.
+      type: str
     issuer:
       description: The name of the issuer it is from.
       type: str

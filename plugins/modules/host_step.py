@@ -23,7 +23,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, facts, client, prove, handshake]
+    choices: [look, apply, trust, configure, facts, client, prove, handshake, challenge]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
@@ -59,7 +59,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "facts", "client", "prove", "handshake")
+STEPS = ("look", "apply", "trust", "configure", "facts", "client", "prove", "handshake", "challenge")
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -92,6 +92,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.host_facts import facts_step
 
         return facts_step(request)
+    if step == "challenge":
+        from ansible_collections.fleet.tls.plugins.module_utils.challenge import challenge_step
+
+        return challenge_step(request)
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)

@@ -28,6 +28,17 @@ def split_address(text: str, what: str = "endpoints") -> tuple[str, int]:
     return parse_host_name(host, what), parse_port(port, what)
 
 
+def parse_address(value: Any, default_port: int, what: str) -> tuple[str, int]:
+    """``host``, ``host:port`` or ``[IPv6]:port`` → host and port; an IPv6 address alone may do without brackets.
+
+    :raises SpecError: as :func:`split_address`.
+    """
+    text = str(value).strip()
+    if ":" in text and (text.count(":") == 1 or "]:" in text):
+        return split_address(text, what)
+    return parse_host_name(text, what), default_port
+
+
 def parse_host_name(value: Any, what: str = "endpoints") -> str:
     """A name or an address as it stands in front of a port; brackets of an IPv6 address are taken off.
 

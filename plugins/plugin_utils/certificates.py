@@ -39,6 +39,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pools import Pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Progress, Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import superseded
+from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, iso, names_of
@@ -64,6 +65,7 @@ class Run:
     progress: dict[str, Progress] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
     facts: HostFacts | None = None
+    challenge: HostStep | None = None
     skew: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -83,6 +85,7 @@ class Run:
         for each in due:
             self.guard(each, self.check_clock)
         if self.settings.check_mode:
+            self.asking().foresee([each for each in due if not each.error and not each.pool])
             return self
         due = [each for each in due if not each.error]
         if due:
@@ -151,14 +154,16 @@ class Run:
     def judge(self, spec: CertificateSpec, found: Found, forced: bool) -> Verdict:
         """The verdict on a pair, a host's or a pool's."""
         issuer = self.issuer_of(spec, found)
-        ready_made = issuer.ready_made and found.manifest.get("issuer") == issuer.name
+        named = found.manifest.get("issuer")
+        ready_made = issuer.ready_made and named == issuer.name
         verdict = judge(
             spec,
             found,
             now=self.now,
             anchors=issuer.trust(),
             forced=forced,
-            advice=issuer.advice(found.leaf, self.now) if found.leaf else None,
+            # Another issuer knows nothing of this certificate.
+            advice=issuer.advice(found.leaf, self.now) if found.leaf and named == issuer.name else None,
             ready_made=ready_made,
             superseded=superseded(spec, found, issuer, self.settings.rekey, issuer.store.issuances()),
         )
@@ -240,11 +245,15 @@ class Run:
 
     def issue(self, due: Sequence[Progress]) -> None:
         """Ask the issuers, for this host or for its pools."""
-        ask = Asking(self.host, self.issuers, self.clock)
+        ask = self.asking()
         ask([each for each in due if not each.pool])
         for each in due:
             if each.pool:
                 self.guard(each, lambda each: self.pooling(each).issue(each, ask))
+
+    def asking(self) -> Asking:
+        """The issuers, for requests of this host."""
+        return Asking(self.host, self.issuers, self.clock, self.challenge)
 
     def pooling(self, each: Progress) -> Pooling:
         """The certificate's pool."""

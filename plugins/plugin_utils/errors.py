@@ -99,6 +99,12 @@ class RotationError(TlsError):
     code = "rotation"
 
 
+class Deferred(IssuerError):
+    """An issuer may not issue now, and says when it may. No failure as long as the present certificate serves."""
+
+    code = "deferred"
+
+
 class HostError(TlsError):
     """A host could not do its part; ``code`` is the host's own word for it."""
 

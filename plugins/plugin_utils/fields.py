@@ -74,6 +74,17 @@ def one_of(value: Any, known: Iterable[str], what: str) -> str:
     return str(value)
 
 
+def parse_boolean(value: Any, what: str) -> bool:
+    """A boolean, also one that came through a template as text.
+
+    :raises SpecError: neither.
+    """
+    text = str(value).strip().lower()
+    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise SpecError(f"{what}: '{value}' is neither true nor false", remedy="write true or false")
+    return text in ("true", "yes", "on", "1")
+
+
 def parse_mode(value: Any, *, secret: bool) -> str:
     """A file mode as octal text, ``0640``.
 

@@ -58,6 +58,7 @@ def look_entry(spec: CertificateSpec, forced: bool, anchors: Anchors = no_anchor
             "common_name": spec.names.common_name,
             "sans": [list(pair) for pair in spec.names.sans()],
             "usages": list(spec.usages),
+            "must_staple": spec.must_staple,
         },
     }
 

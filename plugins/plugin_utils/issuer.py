@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.foreign import contained
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import is_own, load_provider
+from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, fingerprint
 
@@ -37,6 +39,8 @@ class IssueRequest:
         controller wrote; an issuer that forwards the CSR relies on the caller having compared them.
     :param duration: seconds, None: the issuer's own.
     :param reason: why it is due, for the ledger.
+    :param present: the certificate of this issuer that is to be replaced; None: there is none.
+    :param host_step: runs step ``challenge`` of docs/host-protocol.md on the host; None: there is no host.
     """
 
     request_id: str
@@ -47,18 +51,22 @@ class IssueRequest:
     usages: tuple[str, ...]
     duration: int | None
     reason: str
+    present: x509.Certificate | None = None
+    host_step: HostStep | None = None
 
 
 @dataclass(frozen=True)
 class Issued:
     """What came of a request: leaf first, no root. ``reused``: it had been issued before for the same request id.
 
+    :param notes: what deserves a look though the certificate is there, in words.
     :param private_key: PEM (PKCS#8, not encrypted) where the certificate comes with a key of its own; None: it is for the key of
         the request. It is never part of a repr.
     """
 
     chain: tuple[x509.Certificate, ...]
     reused: bool = False
+    notes: tuple[str, ...] = ()
     private_key: str | None = field(default=None, repr=False)
 
 
@@ -70,6 +78,8 @@ class Issuer(ABC):
     :raises SpecError: (constructor) an option that is unknown or does not fit.
     """
 
+    # Whether it issues what ``must_staple`` asks for.
+    staples: ClassVar[bool] = False
     # Whether what the ledger has as revoked comes into its CRLs.
     keeps_crls: ClassVar[bool] = False
     # Whether its CA is in the store, so that a store without it is the wrong one.
@@ -137,6 +147,33 @@ class Issuer(ABC):
         raise SpecError(
             f"issuer '{self.name}' has no CA in the store that could be replaced", remedy="name an issuer of type ca"
         )
+
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """Those of :meth:`trust` that hosts have to be given: not those that every system has of its own."""
+        return self.trust()
+
+    def thumbprints(self) -> tuple[str, ...]:
+        """ACME account keys (RFC 7638) whose http-01 challenges the fleet's servers are to answer. No secret."""
+        return ()
+
+    def check(self, wish: CertificateSpec) -> None:
+        """Refuse what this issuer can never issue, before anything is touched.
+
+        :raises SpecError: why, without the certificate's name.
+        """
+        if wish.must_staple and not self.staples:
+            raise SpecError(
+                f"issuer '{self.name}' makes no certificates that must be stapled", remedy="leave must_staple out"
+            )
+
+    def forecast(
+        self, host: str, wish: CertificateSpec, present: x509.Certificate | None, now: dt.datetime
+    ) -> Deferred | None:
+        """Why a due certificate would have to wait for a later run, None: it would not. For check mode; no secret.
+
+        In a run that issues, :class:`Deferred` is what :meth:`issue` answers then.
+        """
+        return None
 
     def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
         """The CAs whose certificates may be in use: who checks revocation needs a CRL of each. No secret."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, HostError, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import load_private_key, parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Attempt, Progress
 from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import covers
+from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, iso, key_id, names_of
 
 
@@ -24,11 +25,13 @@ class Asking:
     """What all requests of one host have in common.
 
     :param clock: the controller's clock by now, seconds since the epoch: CAs that date nothing back issue after a run's start.
+    :param challenge: runs step ``challenge`` on the host.
     """
 
     host: str
     issuers: Mapping[str, Issuer]
     clock: Callable[[], float]
+    challenge: HostStep | None = None
 
     def __call__(self, due: Sequence[Progress]) -> None:
         """Fill in ``chain`` and what belongs to it, or ``error``."""
@@ -45,12 +48,15 @@ class Asking:
             for name, issuers in waiting.items():
                 rounds.setdefault(issuers.pop(0), []).append(name)
             for issuer, names in rounds.items():
-                answers = answers_of(self.issuers[issuer], [requests[name] for name in names], self.now())
+                asked = [replace(requests[name], present=progress[name].present(issuer)) for name in names]
+                answers = answers_of(self.issuers[issuer], asked, self.now())
                 for name, answer in zip(names, answers):
                     accepted = self.accept(progress[name], requests[name], self.issuers[issuer], answer)
-                    if accepted or not waiting[name]:
+                    if accepted or not waiting[name] or progress[name].deferred:
                         del waiting[name]
         for each in due:
+            if each.deferred:
+                each.error = None
             if each.error and len(each.attempts) > 1:
                 words = "; ".join(str(attempt) for attempt in each.attempts)
                 each.error = IssuerError(words, certificate=each.spec.name)
@@ -67,13 +73,29 @@ class Asking:
             check_answer(issuer, request, answer, self.now())
             refuse_the_same(each, issuer, answer)
         except TlsError as error:
-            each.attempts.append(Attempt(issuer.name, error))
-            each.error = error.about(each.spec.name)
+            self.give_up(each, issuer, error)
             return False
+        each.notes += answer.notes
         each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
         each.request_id = request.request_id
         each.private_key = answer.private_key or (each.key.pem if each.key else None)
         return True
+
+    def give_up(self, each: Progress, issuer: Issuer, error: TlsError) -> None:
+        """Note an issuer's failure; one that has no room now costs nothing as long as what is there can go on being used."""
+        each.attempts.append(Attempt(issuer.name, error))
+        each.error = error.about(each.spec.name)
+        if isinstance(error, Deferred) and each.serves_still(self.now()):
+            each.deferred = str(error)
+
+    def foresee(self, due: Sequence[Progress]) -> None:
+        """In check mode: which certificates their issuers would leave for a later run."""
+        for each in due:
+            issuer = self.issuers[each.spec.issuers[0]]
+            error = issuer.forecast(self.host, each.spec, each.present(issuer.name), self.now())
+            if error:
+                self.give_up(each, issuer, error)
+                each.error = None if each.deferred else each.error
 
     def request_for(self, each: Progress) -> IssueRequest:
         """What an issuer gets to see.
@@ -90,6 +112,7 @@ class Asking:
             usages=each.spec.usages,
             duration=each.spec.duration,
             reason=", ".join(reason.code for reason in each.verdict.reasons),
+            host_step=self.challenge,
         )
 
 

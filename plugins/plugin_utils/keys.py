@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     general_names,
     key_algorithm,
     key_id,
+    must_staple,
     names_of,
     serial_text,
 )
@@ -90,6 +91,8 @@ def make_csr(private_key: object, spec: CertificateSpec) -> x509.CertificateSign
     subject = name_of(spec.names.common_name) if spec.names.common_name else x509.Name([])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     builder = builder.add_extension(x509.SubjectAlternativeName(general_names(spec.names)), critical=False)
+    if spec.must_staple:
+        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
     return builder.sign(private_key, signature_hash(private_key))  # type: ignore[arg-type]
 
 
@@ -102,6 +105,7 @@ def parse_csr(pem: str, spec: CertificateSpec) -> x509.CertificateSigningRequest
         csr = x509.load_pem_x509_csr(pem.encode())
         signed = csr.is_signature_valid
         names, algorithm = names_of(csr), key_algorithm(csr.public_key())
+        must_staple(csr)
     except UNREADABLE as error:
         raise CertificateError(f"the host's CSR cannot be read: {error}", certificate=spec.name) from error
     if not signed:
@@ -112,6 +116,8 @@ def parse_csr(pem: str, spec: CertificateSpec) -> x509.CertificateSigningRequest
         raise CertificateError(
             f"the host's key is {algorithm}, not {spec.private_key.algorithm}", certificate=spec.name
         )
+    if spec.must_staple != must_staple(csr):
+        raise CertificateError("the host's CSR is not what was asked for as to must_staple", certificate=spec.name)
     return csr
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import dataclass, field
 
@@ -56,6 +57,7 @@ class Progress:
 
     :param request_id: of the request that ``chain`` answers.
     :param private_key: PKCS#8 PEM in the clear, where it travels to the host; never part of a repr.
+    :param deferred: why it is left for a later run, though it is due, while what is there goes on being used.
     """
 
     spec: CertificateSpec
@@ -71,11 +73,21 @@ class Progress:
     error: TlsError | None = None
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    deferred: str | None = None
 
     @property
     def pool(self) -> str | None:
         """The pool whose pair it is."""
         return self.spec.pool
+
+    def serves_still(self, now: dt.datetime) -> bool:
+        """Whether the present pair can go on being used for a while, due or not."""
+        leaf = self.found.leaf
+        return leaf is not None and not self.found.problems and leaf.not_valid_after_utc > now
+
+    def present(self, issuer: str) -> x509.Certificate | None:
+        """The certificate of this issuer that is to be replaced."""
+        return self.found.leaf if self.found.manifest.get("issuer") == issuer else None
 
     def warnings(self) -> list[str]:
         """What deserves a look though the certificate is there."""

@@ -54,7 +54,8 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
     installed_new = bool(each.chain and applied.installed and not applied.rolled_back)
     live_new = is_live(each)
     leaf = each.chain[0] if live_new else each.found.leaf
-    planned = run.settings.check_mode and (each.verdict.due or bool(each.verdict.repairs)) and not each.error
+    issue_planned = each.verdict.due and not each.deferred
+    planned = run.settings.check_mode and (issue_planned or bool(each.verdict.repairs)) and not each.error
     served = each.applied.proof if each.applied else each.found.served
     settled = not each.applied.unproven if each.applied else bool(each.found.manifest.get("settled"))
     return {
@@ -64,6 +65,7 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
         "due": each.verdict.due,
         "reasons": [asdict(reason) for reason in each.verdict.reasons],
         "repairs": [asdict(reason) for reason in each.verdict.repairs],
+        "deferred": each.deferred,
         **issuer_result(each, each.issuer if live_new else each.found.manifest.get("issuer")),
         "pool": each.pool,
         "generation": each.applied.generation if each.applied else each.found.generation,
@@ -103,7 +105,7 @@ def issuer_result(each: Progress, issuer: Any) -> dict[str, Any]:
 
 def action_word(each: Progress, check_mode: bool, installed_new: bool) -> str:
     """``issue``, ``repair`` or ``none``: what was done, or in check mode what would be done."""
-    if installed_new or (check_mode and each.verdict.due):
+    if installed_new or (check_mode and each.verdict.due and not each.deferred):
         return "issue"
     repaired = each.applied and each.applied.changed and not each.applied.rolled_back
     return "repair" if repaired or (check_mode and each.verdict.repairs) else "none"
@@ -122,7 +124,7 @@ def diff(each: Progress, run: Run) -> dict[str, str]:
     applied = each.applied or Outcome()
     if each.chain and applied.installed and not applied.rolled_back:
         after = lines(each.chain[0], each.issuer, applied.generation, run.now)
-    elif run.settings.check_mode and each.verdict.due:
+    elif run.settings.check_mode and each.verdict.due and not each.deferred:
         after = planned_lines(each, run)
     else:
         after = list(before)

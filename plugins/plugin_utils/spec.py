@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError,
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import (
     Fields,
     one_of,
+    parse_boolean,
     parse_mode,
     parse_path,
 )
@@ -45,7 +46,7 @@ LONGEST_PASSPHRASE = 1023
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services", "scope", "pool",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple",
 )  # fmt: skip
 
 
@@ -96,11 +97,14 @@ class CertificateSpec:
     outputs: tuple[Output, ...] = ()
     services: tuple[Service, ...] = ()
     pool: str | None = None
+    must_staple: bool = False
 
     @property
     def request_digest(self) -> str:
         """SHA-256 over what a CSR says: when it changes, the present certificate no longer fits."""
         content = [self.names.sans(), self.names.common_name, self.usages, self.private_key.algorithm]
+        # Not for those without it: their digests stand in manifests.
+        content += ["must_staple"] if self.must_staple else []
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -212,6 +216,7 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
         outputs=outputs,
         services=services,
         pool=pool,
+        must_staple=parse_boolean(fields.get("must_staple", False), "must_staple"),
     )
 
 

@@ -158,6 +158,15 @@ def usages_of(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(sorted(words.get(oid, oid.dotted_string) for oid in extension))
 
 
+def must_staple(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bool:
+    """Whether clients are told to refuse it without a stapled OCSP answer (RFC 7633)."""
+    try:
+        features = certificate.extensions.get_extension_for_class(x509.TLSFeature).value
+    except x509.ExtensionNotFound:
+        return False
+    return x509.TLSFeatureType.status_request in features
+
+
 def authority_key_identifier(certificate: x509.Certificate) -> bytes | None:
     """The issuer's key identifier as the certificate names it, or None."""
     try:

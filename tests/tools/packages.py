@@ -16,6 +16,7 @@ from pathlib import Path
 # use -> what shows that it is there (a program, or an absolute path) -> Debian's package
 PACKAGES: dict[str, dict[str, str]] = {
     "nginx": {"nginx": "nginx-light", "openssl": "openssl"},
+    "acme": {"pebble": "pebble", "named": "bind9"},
     "lint": {"shellcheck": "shellcheck"},
     "fleet": {
         "podman": "podman",
@@ -88,9 +89,10 @@ def install(names: list[str]) -> None:
                 raise SetupError(
                     "{0} failed:\n{1}".format(" ".join(command), done.stderr.strip() or done.stdout[-2000:])
                 )
-    if "nginx-light" in names and shutil.which("systemctl"):
-        # The tests start an nginx of their own; the package's must not take port 80 at the next boot.
-        subprocess.run(["systemctl", "disable", "nginx"], capture_output=True, check=False)
+    # The tests start servers of their own; the package's must not take their ports at the next boot.
+    for package, unit in (("nginx-light", "nginx"), ("bind9", "named")):
+        if package in names and shutil.which("systemctl"):
+            subprocess.run(["systemctl", "disable", unit], capture_output=True, check=False)
 
 
 @contextlib.contextmanager

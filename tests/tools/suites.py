@@ -204,6 +204,14 @@ def local(suite: Suite) -> None:
     pytest(suite, "tests/local")
 
 
+def acme(suite: Suite) -> None:
+    """The issuer acme with real ACME and DNS servers on loopback."""
+    need_nginx()
+    packages.ensure("acme")
+    venvs.ensure("acme2certifier")
+    pytest(suite, "tests/acme_servers", "main", "-n", "2", "--dist", "loadfile")
+
+
 def bao(suite: Suite) -> None:
     """The store and the issuer of type openbao, with real servers on loopback."""
     venvs.ensure("bao")
@@ -254,6 +262,7 @@ LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
         "sanity": sanity,
         "build": build,
         "local": local,
+        "acme": acme,
         "bao": bao,
     },
     {"molecule": molecule, "fleet": fleet},

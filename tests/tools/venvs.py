@@ -26,6 +26,7 @@ VERSIONS = {
     "oldest": (13, 12, 11),
     "sslyze": (13, 12, 11),
     "bao": (14, 13, 12, 11),
+    "acme2certifier": (13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -34,6 +35,7 @@ LAYERS = {
     "oldest": ("oldest",),
     "sslyze": ("sslyze",),
     "bao": ("bao",),
+    "acme2certifier": ("acme2certifier",),
 }
 
 

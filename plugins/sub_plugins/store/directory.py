@@ -46,7 +46,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)",
 )
 BUSY_SECONDS = 60.0
-OWN_NAMES = frozenset({"ca", "keys", "ledger.sqlite3", "locks", "passphrase.json"})
+OWN_NAMES = frozenset({"acme", "ca", "keys", "ledger.sqlite3", "locks", "passphrase.json"})
 WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 

@@ -97,6 +97,13 @@ def test_csr_has_all_that_was_asked_for(tmp_path: Path, keys: dict[str, bytes]) 
     assert csr.subject.rfc4514_string() == "CN=www.example.com"
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_must_staple(tmp_path: Path, keys: dict[str, bytes], wanted: bool) -> None:
+    csr = csr_of(tmp_path, keys["ecdsa-p256"], must_staple=wanted)
+    features = [each.value for each in csr.extensions if each.oid == x509.TLSFeature.oid]
+    assert features == ([x509.TLSFeature([x509.TLSFeatureType.status_request])] if wanted else [])
+
+
 def test_without_a_common_name_the_subject_is_empty(tmp_path: Path, keys: dict[str, bytes]) -> None:
     csr = csr_of(tmp_path, keys["ecdsa-p256"], usages=["client_auth"])
     assert list(csr.subject) == []

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_host_name, parse_port, split_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import (
+    parse_address,
+    parse_host_name,
+    parse_port,
+    split_address,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 
 
@@ -73,3 +78,24 @@ def test_no_port(port: Any) -> None:
 
 def test_host_alone() -> None:
     assert parse_host_name("[::1]") == parse_host_name("::1") == "::1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ns1.example.com", ("ns1.example.com", 53)),
+        ("ns1.example.com:5353", ("ns1.example.com", 5353)),
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+        ("[2001:db8::1]", ("2001:db8::1", 53)),
+        ("[2001:db8::1]:5353", ("2001:db8::1", 5353)),
+    ],
+)
+def test_a_port_may_be_left_out(text: str, expected: tuple[str, int]) -> None:
+    assert parse_address(text, 53, "server") == expected
+
+
+@pytest.mark.parametrize("text", ["", "dns://ns1", "ns1:port", "ns 1", "ns1:0"])
+def test_no_address(text: str) -> None:
+    with pytest.raises(SpecError, match="server"):
+        parse_address(text, 53, "server")

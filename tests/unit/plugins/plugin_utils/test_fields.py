@@ -11,6 +11,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import (
     Fields,
     one_of,
+    parse_boolean,
     parse_directory,
     parse_mode,
     parse_path,
@@ -105,3 +106,16 @@ def test_a_directory_may_end_with_a_slash() -> None:
     assert parse_directory("/etc/fleet-tls/", "directory") == "/etc/fleet-tls"
     with pytest.raises(SpecError, match="not an absolute path"):
         parse_directory("/", "directory")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(True, True), (False, False), ("yes", True), ("No", False), (1, True), (" off ", False)]
+)
+def test_booleans(value: Any, expected: bool) -> None:
+    assert parse_boolean(value, "check") is expected
+
+
+@pytest.mark.parametrize("value", ["maybe", 2, None, [], ""])
+def test_what_is_no_boolean(value: Any) -> None:
+    with pytest.raises(SpecError, match="check: .* is neither true nor false"):
+        parse_boolean(value, "check")

@@ -55,6 +55,7 @@ def test_look() -> None:
             "common_name": None,
             "sans": [["DNS", "www.example.com"], ["IP", "192.0.2.1"]],
             "usages": ["server_auth"],
+            "must_staple": False,
         },
         "owner": None,
         "group": None,

@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.keys import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_algorithm, key_id, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_algorithm, key_id, must_staple, names_of
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_spec, make_store
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes
 
@@ -128,6 +128,15 @@ def test_a_good_csr(algorithm: str) -> None:
     spec = make_spec(dns_names=["a.example"], common_name="x", private_key={"algorithm": algorithm})
     csr = make_csr(generate_key(algorithm), spec)
     assert parse_csr(pem(csr), spec) == csr
+
+
+def test_a_csr_that_is_to_be_stapled() -> None:
+    spec = make_spec(must_staple=True)
+    csr = make_csr(generate_key("ecdsa-p256"), spec)
+    assert must_staple(csr) and parse_csr(pem(csr), spec) == csr
+    for one, other in ((make_spec(), spec), (spec, make_spec())):
+        with pytest.raises(CertificateError, match="must_staple"):
+            parse_csr(pem(make_csr(generate_key("ecdsa-p256"), one)), other)
 
 
 def two_extensions() -> str:

@@ -1,0 +1,154 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Issuer ``acme``: any CA that speaks ACME (RFC 8555), public or your own. See docs/issuers/acme.md.
+
+Needs the Python package ``acme`` on the controller. What is due only is ordered, what is ordered is written down before it is
+finished, and a run with nothing due asks for no more than renewal information, when the CA said to.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_account import AccountKeeper
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_budget import Budget, wanted
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_options import AcmeOptions
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_records import Records
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_renewal import RenewalAdvice
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, CertificateSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import seconds
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_client import Client
+
+
+class AcmeIssuer(Issuer):
+    """Options: see :class:`AcmeOptions`."""
+
+    staples = True
+
+    def __init__(self, name: str, options: Mapping[str, Any], store: Any) -> None:
+        super().__init__(name, options, store)
+        if not CERTIFICATE_NAME.fullmatch(name):
+            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+        self.options = AcmeOptions.parse(self.fields, f"issuer '{name}'")
+        self.solver = self.options.solver
+        self.records = Records(store, name)
+        self.budget = Budget(self.records, self.options.limits)
+        self.accounts = AccountKeeper(
+            store, name, self.options.directory_url, self.options.contact, self.connect, self.register
+        )
+        self.anchors_read: tuple[x509.Certificate, ...] | None = None
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return AcmeOptions.names()
+
+    @property
+    def lifetime(self) -> None:
+        return None
+
+    def trust(self) -> tuple[x509.Certificate, ...]:
+        if self.anchors_read is None:
+            self.anchors_read = self.options.read_anchors()
+        return self.anchors_read
+
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        return self.trust() if self.options.own_anchors else ()
+
+    def thumbprints(self) -> tuple[str, ...]:
+        account = self.accounts.kept() if self.solver.stateless else None
+        return (account.thumbprint,) if account else ()
+
+    def authorities(self) -> dict[str, x509.Certificate]:
+        return super().authorities() if self.options.own_anchors else {}
+
+    def unprepared(self, now: dt.datetime) -> str | None:
+        return self.accounts.lacks()
+
+    def prepare(self, now: dt.datetime) -> None:
+        self.accounts.client()
+
+    def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
+        account = self.accounts.kept()
+        if account is None or account.renewal_info is None or account.directory != self.options.directory_url:
+            return None
+        asking = RenewalAdvice(self.records, account.renewal_info, self.options.ca_certificate)
+        return asking(leaf, now)
+
+    def check(self, wish: CertificateSpec) -> None:
+        super().check(wish)
+        names, kind = wish.names, self.solver.challenge_type
+        if names.uris or names.email_addresses:
+            raise SpecError(
+                f"issuer '{self.name}': ACME knows DNS names and IP addresses only", remedy="leave the others out"
+            )
+        if kind == "http-01" and any(name.startswith("*.") for name in names.dns_names):
+            raise SpecError(
+                f"issuer '{self.name}': a wildcard cannot be validated by http-01",
+                remedy="use an issuer with a dns-01 solver",
+            )
+        if kind == "dns-01" and names.ip_addresses:
+            raise SpecError(
+                f"issuer '{self.name}': an IP address cannot be validated by dns-01",
+                remedy="use an issuer with http-01",
+            )
+        if wish.duration and wish.issuers == (self.name,):
+            raise SpecError(
+                f"issuer '{self.name}': the CA alone says how long a certificate lives",
+                remedy="leave duration out, or choose a profile",
+            )
+
+    def forecast(
+        self, host: str, wish: CertificateSpec, present: x509.Certificate | None, now: dt.datetime
+    ) -> Deferred | None:
+        account = self.accounts.kept()
+        ari = account is not None and account.renewal_info is not None
+        if ari and present is not None and self.records.replaceable(present, now):
+            return None
+        try:
+            self.budget.judge(wanted(wish.names, present), (host, wish.name), ari=ari, now=seconds(now))
+        except Deferred as error:
+            return error
+        return None
+
+    def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
+        called = time.monotonic()
+        with self.store.ledger() as ledger:
+            answers = [earlier_answer(ledger, self.name, request, self.trust(), now) for request in requests]
+        if all(answers):
+            return tuple(answer for answer in answers if answer)
+        # Late: the library is not for those who have nothing to order.
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ordering import Ordering
+
+        client, account = self.accounts.client()
+        ordering = Ordering(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
+        return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
+
+    def connect(self, key: Any) -> Client:
+        """A client of this CA."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_client import Client
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_network import Network
+
+        network = Network(key, verify=self.options.ca_certificate, patience=self.options.timeout)
+        return Client(network, self.options.directory_url)
+
+    def register(self, client: Client) -> str:
+        """The account's URL."""
+        try:
+            return client.register(
+                self.options.contact, terms_agreed=self.options.terms_agreed, external=self.options.external_account
+            )
+        except SpecError as error:
+            raise SpecError(f"issuer '{self.name}': {error.message}", remedy=error.remedy) from None
+
+
+PROVIDER = AcmeIssuer

@@ -1,0 +1,94 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BIND on loopback: a primary that takes updates signed with TSIG, and a secondary that follows it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+from acme_servers.servers import process
+from tools.packages import find
+from tools.ports import free_port
+
+ZONE = "example.com"
+RECORDS = """\
+$TTL 60
+@ IN SOA ns.example.com. root.example.com. 1 3600 600 86400 60
+@ IN NS ns.example.com.
+ns IN A 127.0.0.1
+@ IN A 127.0.0.1
+* IN A 127.0.0.1
+"""
+FRAME = """\
+options {{
+    directory "{folder}"; pid-file "{folder}/named.pid"; session-keyfile none;
+    listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+    recursion no; dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; notify {notify};
+}};
+controls {{ }};
+key "update" {{ algorithm hmac-sha256; secret "{secret}"; }};
+zone "{zone}" {{ {role} }};
+"""
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Primary and secondary; ``port`` and ``second`` on 127.0.0.1, ``secret`` of the key "update" in base64."""
+
+    port: int
+    second: int
+    secret: str
+
+    def solver(self, **changes: Any) -> dict[str, Any]:
+        """The options of a dns_rfc2136 solver."""
+        return {
+            "type": "dns_rfc2136",
+            "server": f"127.0.0.1:{self.port}",
+            "tsig": {"name": "update", "secret": self.secret},
+            "authoritative": [f"127.0.0.1:{self.port}", f"127.0.0.1:{self.second}"],
+            **changes,
+        }
+
+    def texts(self, name: str, port: int | None = None) -> list[str]:
+        """The TXT records of a name, by one of the two."""
+        answer = dns.query.tcp(dns.message.make_query(name, "TXT"), "127.0.0.1", port=port or self.port, timeout=10)
+        found = [each for rrset in answer.answer if rrset.rdtype == dns.rdatatype.TXT for each in rrset]
+        return sorted(b"".join(each.strings).decode() for each in found)
+
+
+@contextlib.contextmanager
+def running(folder: Path, *, notify: bool = True) -> Iterator[Bind]:
+    """Both of them.
+
+    :param notify: whether the secondary hears of updates; else it follows only when the test restarts it.
+    """
+    bind = Bind(free_port(), free_port(), base64.b64encode(secrets.token_bytes(32)).decode())
+    grant = f"update-policy {{ grant update wildcard *.{ZONE}. TXT; }};"
+    tell = f"notify explicit; also-notify {{ 127.0.0.1 port {bind.second}; }};" if notify else "notify no;"
+    roles = {
+        bind.port: f'type primary; file "zone"; {grant} {tell}',
+        bind.second: f'type secondary; file "zone"; primaries {{ 127.0.0.1 port {bind.port}; }}; allow-notify {{ any; }};',
+    }
+    with contextlib.ExitStack() as stack:
+        for port, role in roles.items():
+            mine = folder / str(port)
+            mine.mkdir(parents=True)
+            text = FRAME.format(folder=mine, port=port, notify="no", secret=bind.secret, zone=ZONE, role=role)
+            (mine / "named.conf").write_text(text)
+            if port == bind.port:
+                (mine / "zone").write_text(RECORDS)
+            command = [find("named") or "named", "-g", "-c", str(mine / "named.conf"), "-U", "1"]
+            stack.enter_context(process(command, mine / "log", port))
+        yield bind

@@ -1,0 +1,46 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of one file share: a CA that runs for all of them; and what each has for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acme_servers import pebble, proxy
+from acme_servers.pebble import Pebble
+from acme_servers.proxy import Proxy
+from acme_servers.servers import Pair, make_pair
+from acme_servers.world import Responder, World, responding
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return make_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="module")
+def responder() -> Iterator[Responder]:
+    with responding() as responder:
+        yield responder
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory, pair: Pair, responder: Responder) -> Iterator[Pebble]:
+    with pebble.running(tmp_path_factory.mktemp("pebble"), pair, http_port=responder.port) as running:
+        yield running
+
+
+@pytest.fixture
+def front(ca: Pebble, pair: Pair) -> Iterator[Proxy]:
+    with proxy.running(pair, ca.port) as running:
+        yield running
+
+
+@pytest.fixture
+def world(tmp_path: Path, ca: Pebble, front: Proxy, responder: Responder) -> World:
+    responder.thumbprint = None
+    return World(tmp_path, ca, front, responder)
