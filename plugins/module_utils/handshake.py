@@ -46,6 +46,7 @@ class Endpoint:
     :param client_certificate: path of a PEM file with our certificate and its chain, for servers that ask for one.
     :param client_key: path of its unencrypted key; None: it is in the same file.
     :param alpn: protocols to offer (RFC 7301), most wanted first.
+    :param ticket: wait for a session ticket where it comes after the handshake (TLS 1.3).
     """
 
     host: str
@@ -55,6 +56,7 @@ class Endpoint:
     client_certificate: str | None = None
     client_key: str | None = None
     alpn: tuple[str, ...] = ()
+    ticket: bool = False
 
     @property
     def address(self) -> str:
@@ -73,6 +75,7 @@ class HandshakeResult:
         ``accepted``: ours was taken by the TLS layer (nginx reports a bad one later, as HTTP 400). ``refused``: the server
         ended the connection after asking, because there was none or it was not good enough.
     :param seconds: from before the connect to the end.
+    :param ticket: the first session ticket that came, empty where none did (or Python came without its message callback).
     """
 
     chain: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class HandshakeResult:
     error: str | None = None
     client_certificate: str | None = None
     seconds: float = 0.0
+    ticket: bytes = b""
 
 
 def served_leaf(host: str, port: int, server_name: str | None, timeout: float) -> bytes:
@@ -160,6 +164,7 @@ def _attempt(endpoint: Endpoint, deadline: float) -> HandshakeResult:
             cipher=wire.cipher,
             error=None if problem is None else _in_words(problem, wire, heard),
             client_certificate=_client_certificate(endpoint, heard, problem),
+            ticket=next((ticket for ticket in heard.tickets if ticket), b""),
         )
 
 
@@ -250,7 +255,7 @@ def _shake(wire: _Wire, heard: tls_messages.Heard) -> Exception | None:
     try:
         wire.run(wire.tls.do_handshake)
         wire.keep_outcome()
-        if heard.requested and wire.protocol == "TLSv1.3":
+        if (heard.requested or wire.endpoint.ticket) and wire.protocol == "TLSv1.3":
             _await_verdict(wire, heard, listen=max(_SHORTEST_LISTEN, 3 * (time.monotonic() - begin)))
     except (HandshakeError, OSError) as error:
         return error

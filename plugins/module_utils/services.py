@@ -59,6 +59,14 @@ PRESETS: dict[str, Preset] = {
         start=("nginx",),
         endpoints=("127.0.0.1:443",),
     ),
+    "haproxy": Preset(
+        unit="haproxy",
+        validate=("haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"),
+        reload=("sh", "-c", 'kill -USR2 "$(head -n 1 /run/haproxy.pid)"'),
+        check=("sh", "-c", 'kill -0 "$(head -n 1 /run/haproxy.pid)"'),
+        start=("haproxy", "-W", "-D", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"),
+        endpoints=("127.0.0.1:443",),
+    ),
 }
 
 

@@ -23,13 +23,15 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, handshake]
+    choices: [look, apply, trust, configure, tickets, handshake]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
     required: true
   secrets:
-    description: Private keys (PEM) by certificates' names, where the controller made them.
+    description:
+      - Private keys (PEM) by certificates' names, where the controller made them.
+      - For the step V(tickets), session ticket keys (base64) by their places in the ring.
     type: dict
     default: {}
 """
@@ -59,6 +61,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
+STEPS = ("look", "apply", "trust", "configure", "tickets", "handshake")
+
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
     """Whether the step changed anything, and its answer. Steps are imported late: each pays for its own imports only."""
@@ -78,6 +82,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.configure import configure_step
 
         return configure_step(request)
+    if step == "tickets":
+        from ansible_collections.fleet.tls.plugins.module_utils.ticket_keys import tickets_step
+
+        return tickets_step(request, dict(secrets))
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)
@@ -87,7 +95,7 @@ def main() -> None:
     """Wire the module."""
     module = AnsibleModule(
         argument_spec={
-            "step": {"type": "str", "required": True, "choices": ["look", "apply", "trust", "configure", "handshake"]},
+            "step": {"type": "str", "required": True, "choices": list(STEPS)},
             "request": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },

@@ -40,7 +40,7 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS issuance_request ON issuance (issuer, request_id)",
 )
 BUSY_SECONDS = 60.0
-OWN_NAMES = frozenset({"ca", "keys", "ledger.sqlite3", "locks", "passphrase.json"})
+OWN_NAMES = frozenset({"ca", "keys", "ledger.sqlite3", "locks", "passphrase.json", "tickets"})
 WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 
