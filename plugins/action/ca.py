@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
@@ -25,11 +26,12 @@ class ActionModule(TlsAction):
         if options.get("issuer"):
             name = one_of(options["issuer"], issuers, "issuer")
             issuers = {name: issuers[name]}
-        needed = {name: text for name, issuer in issuers.items() if (text := issuer.unprepared(self.now()))}
-        waiting = [text for issuer in issuers.values() if (text := issuer.waits_for(self.now()))]
+        needed = {name: "; ".join(texts) for name, issuer in issuers.items() if (texts := self.needs(issuer))}
         if not self._task.check_mode:
             for name in needed:
                 issuers[name].prepare(self.now())
+                issuers[name].crls(self.now())
+        waiting = [text for issuer in issuers.values() if (text := issuer.waits_for(self.now()))]
         result: dict[str, Any] = {
             "changed": bool(needed),
             "prepared": needed,
@@ -43,6 +45,10 @@ class ActionModule(TlsAction):
             ]
         return result
 
+    def needs(self, issuer: Issuer) -> list[str]:
+        """What is to be made, in words."""
+        return [text for text in (issuer.unprepared(self.now()), issuer.crls_due(self.now())) if text]
+
     def shown(self, issuer: Issuer) -> dict[str, Any]:
         """An issuer's public side."""
         return {
@@ -51,4 +57,5 @@ class ActionModule(TlsAction):
                 name: {**describe(certificate, self.now()), "pem": to_pem(certificate)}
                 for name, certificate in issuer.authorities().items()
             },
+            "crls": [describe_crl(crl) for crl in issuer.crls(self.now(), renew=False)],
         }

@@ -8,18 +8,23 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.module_utils.generations import digest
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
     DIRECTORY_OPTION,
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.client_trust import ClientTrust, client_trust
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import Endpoint, parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import refuse_twice
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.templates import render_template
 
-SOURCES = ("template", "content", "link")
+SOURCES = ("template", "content", "link", "client")
+CLIENT_FILES = ("bundle", "crls")
 
 
 class ActionModule(TlsAction):
@@ -35,12 +40,28 @@ class ActionModule(TlsAction):
             "mutually_exclusive": [SOURCES],
             "options": {
                 "path": {"type": "str", "required": True},
-                **{source: {"type": "str"} for source in SOURCES},
+                "template": {"type": "str"},
+                "content": {"type": "str"},
+                "link": {"type": "str"},
+                "client": {"type": "str", "choices": list(CLIENT_FILES)},
+                "block": {"type": "bool", "default": False},
                 "vars": {"type": "dict", "default": {}},
                 "owner": {"type": "str"},
                 "group": {"type": "str"},
                 "mode": {"type": "raw", "default": "0644"},
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            },
+        },
+        "client_trust": {
+            "type": "dict",
+            "options": {
+                # Raw mappings, as in STORE_OPTIONS.
+                "store": {"type": "dict"},
+                "issuers": {"type": "dict", "default": {}},
+                "from_issuers": {"type": "list", "elements": "str"},
+                "anchors": {"type": "raw", "default": {}},
+                "crls": {"type": "list", "elements": "str", "default": []},
+                "revocation": {"type": "bool", "default": True},
             },
         },
         "service": {"type": "raw", "required": True},
@@ -62,7 +83,8 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         (service,) = parse_bare_services([options["service"]])
         endpoints = tuple(Endpoint(**each, explicit=True) for each in options["endpoints"])
-        files = [self.file_request(each, variables) for each in options["files"]]
+        trust = self.client_trust(options["client_trust"]) if options["client_trust"] else None
+        files = [self.file_request(each, variables, trust) for each in options["files"]]
         refuse_twice((each["path"] for each in files), "files: two entries have the path")
         answer = self.step(
             "configure",
@@ -78,28 +100,58 @@ class ActionModule(TlsAction):
             variables,
         )
         result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
+        if trust and trust.warnings:
+            result["warnings"] = list(trust.warnings)
+        # In check mode: a real run would sign CRLs anew first, so the files would change.
+        result["changed"] = result["changed"] or bool(trust and trust.due)
         if self._task.diff:
             result["diff"] = answer["diff"]
         return result
 
-    def file_request(self, raw: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def client_trust(self, raw: dict[str, Any]) -> ClientTrust:
+        """The CAs and CRLs by which clients are verified.
+
+        :raises TlsError: as :func:`client_trust`: nothing to trust, a CA without a current CRL.
+        """
+        issuers = load_issuers(raw["issuers"], load_store(raw["store"])) if raw["issuers"] else {}
+        names = list(issuers) if raw["from_issuers"] is None else raw["from_issuers"]
+        return client_trust(
+            issuers,
+            names,
+            raw["anchors"],
+            raw["crls"],
+            self.now(),
+            revocation=raw["revocation"],
+            renew=not self._task.check_mode,
+        )
+
+    def file_request(
+        self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None
+    ) -> dict[str, Any]:
         """One of ``files`` in the form the host gets.
 
         :raises SpecError: a relative path, what is no mode, a present file without a source, a template that is not there.
         """
         path = parse_path(raw["path"], "files: path")
-        if raw["state"] == "absent":
-            return {"path": path, "state": "absent"}
+        content = raw["content"]
+        if raw["client"] is not None:
+            content = getattr(trust, raw["client"], None)
+            if trust is None:
+                raise SpecError(f"files: {path} needs client_trust", remedy="say whose clients are to be trusted")
+        if raw["state"] == "absent" or (raw["client"] is not None and not content):
+            return {"path": path, "state": "absent", "block": raw["block"]}
         if raw["link"] is not None:
             return {"path": path, "link": raw["link"]}
-        content = raw["content"]
         if raw["template"] is not None:
-            content = render_template(self, raw["template"], variables, raw["vars"])
+            # Servers keep sessions by names of ours: with another trust there are to be other names.
+            extra = {"client_trust_digest": digest(f"{trust.bundle}{trust.crls}".encode()) if trust else ""}
+            content = render_template(self, raw["template"], variables, {**extra, **raw["vars"]})
         if content is None:
             raise SpecError(f"files: {path} has no source", remedy=f"give one of {', '.join(SOURCES)}")
         return {
             "path": path,
             "content": content,
+            "block": raw["block"],
             "owner": raw["owner"],
             "group": raw["group"],
             "mode": parse_mode(raw["mode"], secret=False),

@@ -9,7 +9,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import Selection, parse_anchors, refuse_empty, select
+from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
+    Selection,
+    expired_text,
+    parse_anchors,
+    refuse_empty,
+    select,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_directory, parse_mode, parse_path
@@ -80,10 +86,7 @@ class ActionModule(TlsAction):
             for name, anchors in (("anchors", chosen.anchors), ("expired", chosen.expired))
         }
         if chosen.expired:
-            result["warnings"] = [
-                f"the trust anchor '{each['subject']}' of '{each['source']}' expired on {each['not_after']} and is left out"
-                for each in result["expired"]
-            ]
+            result["warnings"] = [expired_text(anchor) for anchor in chosen.expired]
         return result
 
 

@@ -26,8 +26,8 @@ options:
       - Who issues certificates, by names of your own.
       - C(type) is V(ca), an internal CA of a root and an issuing CA below it, made when first needed. Its options are
         C(duration) of a certificate (default V(90d)), C(issuing_duration) (default V(2y)), C(root_duration) (default
-        V(10y)), C(key_algorithm) of the CA keys (default V(ecdsa-p256)) and C(common_name) (default the issuer's name and
-        C(CA)).
+        V(10y)), C(crl_duration) of the issuing CA's revocation lists (default V(7d)), C(key_algorithm) of the CA keys (default
+        V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)).
       - An issuer of another collection is named in full, C(namespace.collection.name).
     type: dict
     required: true

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter ``fleet.tls.sites``."""
+"""The filter ``fleet.tls.sites``: ``tls_sites`` with all defaults."""
 
 from __future__ import annotations
 
@@ -22,12 +22,23 @@ description:
   - Takes C(tls_sites) as users write them and returns them with every field there,
     and with the endpoints that prove them.
   - The roles for web servers use it, so that all of them read C(tls_sites) in one way.
+positional: server, client_auth
 options:
   _input:
     description: The list of sites, see the role P(fleet.tls.nginx#role).
     type: list
     elements: dict
     required: true
+  server:
+    description: Which web server is to serve them. What it cannot do is refused.
+    type: str
+    choices: [nginx, apache, haproxy]
+    default: nginx
+  client_auth:
+    description: C(client_auth) of sites that do not say.
+    type: str
+    choices: [none, optional, required]
+    default: none
 """
 
 EXAMPLES = r"""
@@ -74,10 +85,24 @@ _value:
     http2:
       description: Whether HTTP/2 is offered.
       type: bool
-    redirect_listen:
-      description: Where plain HTTP is answered with a redirect; empty where it is not.
+    upstream_address:
+      description: The same as C(scheme), C(host), C(port) and C(path), or null.
+      type: dict
+    client_auth:
+      description: Whether clients are asked for a certificate, and whether they need one.
+      type: str
+    session:
+      description: >-
+        Whose sessions may be resumed there. Sites of one word share them; V(off) is for sites that share an address and port with
+        sites of another C(client_auth), where nobody's may.
+      type: str
+    http_listen:
+      description: The addresses of C(listen) with port 80.
       type: list
       elements: str
+    redirect:
+      description: Whether plain HTTP is answered with a redirect.
+      type: bool
     redirect_port:
       description: What a redirect puts behind the host name, V(:8443) or nothing.
       type: str
@@ -89,13 +114,13 @@ _value:
 """
 
 
-def sites(raw: Any) -> list[dict[str, Any]]:
+def sites(raw: Any, server: str = "nginx", client_auth: str = "none") -> list[dict[str, Any]]:
     """See RETURN.
 
     :raises AnsibleFilterError: what :func:`expand_sites` refuses.
     """
     try:
-        return expand_sites(raw)
+        return expand_sites(raw, server, client_auth)
     except TlsError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.generations import MANIFEST, Layout, host_lock, write_json
 from ansible_collections.fleet.tls.plugins.module_utils.look import older, targets_of
 from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.services import (
     Served,
-    Service,
     Settled,
     Target,
     look_at,
-    resolve,
     settle,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged, stage

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.blocks import block_of, with_block
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files import Transaction, link_target, metadata_drift
 from ansible_collections.fleet.tls.plugins.module_utils.generations import read_if_there
@@ -23,6 +25,7 @@ class WantedFile:
 
     :param owner, group: None: as it is, or the process's for a new file.
     :param mode: octal text.
+    :param block: ``content`` is a block of ours in somebody else's file, whose rest, owner and mode stay.
     """
 
     path: str
@@ -31,6 +34,7 @@ class WantedFile:
     owner: str | None = None
     group: str | None = None
     mode: str = "0644"
+    block: bool = False
 
     @property
     def digest(self) -> str:
@@ -45,15 +49,20 @@ class WantedFile:
 
 @dataclass(frozen=True)
 class Change:
-    """A path that is not as wanted. ``before``: its content for people; ``drift``: owner, group and mode, when only they differ."""
+    """A path that is not as wanted.
+
+    :param before, after: its content for people; of a file that has a block of ours, the block.
+    :param drift: owner, group and mode, when only they differ.
+    """
 
     wanted: WantedFile
     before: str
+    after: str
     drift: tuple[str, ...] = ()
 
     def as_diff(self) -> dict[str, str]:
         """In Ansible's form."""
-        before, after = self.before, self.wanted.text
+        before, after = self.before, self.after
         if self.drift:
             before, after = "".join(line + "\n" for line in self.drift), ""
         return {"before_header": self.wanted.path, "after_header": self.wanted.path, "before": before, "after": after}
@@ -61,16 +70,20 @@ class Change:
 
 def parse_wanted(raw: dict[str, Any]) -> WantedFile:
     """One of ``files`` of step configure, see docs/host-protocol.md."""
+    block = bool(raw.get("block"))
+    # What is to keep the rest of a file must not put a file in the place of a link to it.
+    path = os.path.realpath(raw["path"]) if block else raw["path"]
     if raw.get("state") == "absent":
-        return WantedFile(raw["path"])
+        return WantedFile(path, block=block)
     if raw.get("link") is not None:
         return WantedFile(raw["path"], link=raw["link"])
     return WantedFile(
-        path=raw["path"],
+        path=path,
         content=raw["content"].encode(),
         owner=raw.get("owner"),
         group=raw.get("group"),
         mode=raw.get("mode") or "0644",
+        block=block,
     )
 
 
@@ -96,12 +109,29 @@ def compare_one(wanted: WantedFile) -> Change | None:
         raise StepError("io", "{0} is a directory".format(wanted.path), "name a file, or remove the directory")
     link = link_target(wanted.path)
     present = read_if_there(wanted.path) if link is None else None
+    if wanted.block:
+        whole = whole_file(wanted, present)
+        before = shown(block_of(present or b"", wanted.path), None)
+        return Change(whole, before, wanted.text) if whole.content != present else None
     if (present, link) != (wanted.content, wanted.link):
-        return Change(wanted, shown(present, link))
+        return Change(wanted, shown(present, link), wanted.text)
     if wanted.content is None:
         return None
     drift = tuple(metadata_drift(wanted.path, wanted.owner, wanted.group, wanted.mode))
-    return Change(wanted, shown(present, link), drift) if drift else None
+    return Change(wanted, shown(present, link), wanted.text, drift) if drift else None
+
+
+def whole_file(wanted: WantedFile, present: bytes | None) -> WantedFile:
+    """The file that has a block as wanted, and everything else as it is.
+
+    :raises StepError: damaged_block.
+    """
+    if present is None:
+        new = None if wanted.content is None else with_block(b"", wanted.content, wanted.path)
+        return replace(wanted, content=new, block=False)
+    mode = "{0:04o}".format(stat.S_IMODE(os.stat(wanted.path).st_mode))
+    new = with_block(present, wanted.content, wanted.path)
+    return replace(wanted, content=new, owner=None, group=None, mode=mode, block=False)
 
 
 def swap(changes: Sequence[Change]) -> Transaction:

@@ -129,11 +129,17 @@ def digest(data: bytes) -> str:
 
 def fingerprint(pem: bytes) -> str | None:
     """SHA-256 (hex) of the DER form of the first certificate in a PEM text; None: there is none that is complete."""
+    der = leaf_der(pem)
+    return None if der is None else digest(der)
+
+
+def leaf_der(pem: bytes) -> bytes | None:
+    """The DER form of the first certificate in a PEM text; None: there is none that is complete."""
     match = BLOCK.search(pem.decode(errors="replace"))
     if not match:
         return None
     try:
-        return digest(base64.b64decode(match.group(1), validate=False))
+        return base64.b64decode(match.group(1), validate=False)
     except (binascii.Error, ValueError):
         return None
 

@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     host_lock,
     read,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.host_facts import host_facts
 from ansible_collections.fleet.tls.plugins.module_utils.pair import pair_problems, problem
 from ansible_collections.fleet.tls.plugins.module_utils.pending import ensure_pending, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
@@ -39,7 +40,7 @@ def look_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     }
     see_served(request, found)
     prepare(request, found)
-    return False, {"clock": time.time(), "certificates": found}
+    return False, {"clock": time.time(), "host": host_facts(), "certificates": found}
 
 
 def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]:

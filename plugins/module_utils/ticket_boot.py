@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils.commands import run
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import systemd_runs
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.file_batch import WantedFile, compare, swap
 
@@ -91,7 +92,7 @@ class BootUnit:
 
     def drift(self) -> list[str]:
         """What is not as it has to be, for people; none where systemd does not run, see :meth:`ensure`."""
-        if not services.systemd_runs():
+        if not systemd_runs():
             return []
         drift = ["{0}: not as wanted".format(change.wanted.path) for change in compare(self.files())]
         return drift if self.enabled() else [*drift, "{0}: not enabled".format(UNIT)]
@@ -107,7 +108,7 @@ class BootUnit:
 
         :raises StepError: no_systemd; unit_failed; those of :func:`swap`.
         """
-        if not services.systemd_runs():
+        if not systemd_runs():
             raise StepError(
                 "no_systemd",
                 "systemd does not run here, so nobody would make keys in memory at the next boot",
@@ -118,8 +119,8 @@ class BootUnit:
             return
         transaction = swap(changes)
         try:
-            services.run(("systemctl", "daemon-reload"), "unit")
-            services.run(("systemctl", "enable", UNIT), "unit")
+            run(("systemctl", "daemon-reload"), "unit")
+            run(("systemctl", "enable", UNIT), "unit")
         except StepError:
             transaction.rollback()
             raise

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils import daemons, services
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.generations import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
 from ansible_collections.fleet.tls.plugins.module_utils.haproxy_socket import SocketProblem, set_keys
-from ansible_collections.fleet.tls.plugins.module_utils.services import Service
 from ansible_collections.fleet.tls.plugins.module_utils.ticket_boot import BootUnit
 from ansible_collections.fleet.tls.plugins.module_utils.ticket_files import (
     HAPROXY_FILE,
@@ -98,7 +98,7 @@ def parse_server(raw: dict[str, Any]) -> TicketServer:
         Endpoint(each["host"], each["port"], each.get("server_name"), timeout=LOOK_SECONDS, ticket=True)
         for each in raw["service"]["endpoints"]
     )
-    return TicketServer(raw["kind"], services.resolve(raw["service"]), endpoints, raw.get("socket"))
+    return TicketServer(raw["kind"], daemons.resolve(raw["service"]), endpoints, raw.get("socket"))
 
 
 def decode(text: str) -> bytes:
@@ -227,7 +227,7 @@ def take(
     """
     outcome = Outcome()
     for server in servers:
-        if not services.is_running(server.service):
+        if not daemons.is_running(server.service):
             outcome.how[server.kind] = "not_running"
         elif not first:
             outcome.how[server.kind] = take_one(place, server, keys, outcome.notes)
@@ -256,16 +256,14 @@ def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], no
 
     :raises StepError: validate_failed, reload_failed.
     """
-    if server.service.validate:
-        services.run(server.service.validate, "validate")
+    daemons.validate(server.service)
     if server.kind == "haproxy" and server.socket:
         try:
             file = "{0}/{1}".format(place.link, HAPROXY_FILE)
             return "set" if set_keys(server.socket, file, keys) else "unchanged"
         except SocketProblem as problem:
             notes.append("{0}; so it was reloaded".format(problem))
-    if server.service.reload:
-        services.run(server.service.reload, "reload")
+    daemons.reload(server.service)
     return "reloaded"
 
 
@@ -286,7 +284,7 @@ def go_back(place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[
     notes: list[str] = []
     unused: list[str] = []
     for server in servers:
-        if services.is_running(server.service) and len(keys) == RING_SIZE:
+        if daemons.is_running(server.service) and len(keys) == RING_SIZE:
             try:
                 take_one(place, server, keys, unused)
             except StepError as error:

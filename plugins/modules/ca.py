@@ -11,7 +11,9 @@ version_added: 0.1.0
 description:
   - Makes what issuers need before they can issue. For an issuer of type V(ca) that is a root and an issuing CA, their keys sealed
     in the store; when the issuing CA comes near its end, the next one under the same root.
-  - M(fleet.tls.certificates) does so as well when it first issues. This module does it ahead, so that the root can be distributed first.
+  - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its life is over;
+    where that cannot be done (no passphrase, a root key kept elsewhere) the present one stays, with a warning when its end is near.
+  - M(fleet.tls.certificates) makes the CA as well when it first issues. This module does it ahead, so that the root can be distributed first.
   - Runs on the controller alone and never connects to the host. Use C(run_once).
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -44,6 +46,12 @@ EXAMPLES = r"""
     content: "{{ ca.issuers.internal.anchors }}"
     dest: /srv/www/ca.pem
     mode: "0644"
+
+- name: Publish what it has revoked
+  ansible.builtin.copy:
+    content: "{{ ca.issuers.internal.crls | map(attribute='pem') | join }}"
+    dest: /srv/www/crl.pem
+    mode: "0644"
 """
 
 RETURN = r"""
@@ -63,4 +71,28 @@ issuers:
     authorities:
       description: CA certificates by their ids, such as V(root-1) and V(issuing-1), with subject, dates, fingerprint and C(pem).
       type: dict
+    crls:
+      description: A CRL of each CA that is in use, the root's among them.
+      type: list
+      elements: dict
+      contains:
+        issuer:
+          description: The CA's subject.
+          type: str
+        number:
+          description: The CRL number. It grows from one CRL of a CA to its next.
+          type: int
+        last_update:
+          description: From when on it counts.
+          type: str
+        next_update:
+          description: Until when it counts.
+          type: str
+        revoked:
+          description: The serial numbers it lists, in hexadecimal.
+          type: list
+          elements: str
+        pem:
+          description: The CRL itself.
+          type: str
 """

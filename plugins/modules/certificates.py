@@ -216,6 +216,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ansible_facts:
+  description: What M(fleet.tls.host_facts) tells, with C(fleet_tls_host.ocsp) for the certificates of this task.
+  returned: when the host was looked at
+  type: dict
 certificates:
   description: The certificates, in the order of the option. Also when the task fails for some of them, but not when bad input is refused.
   returned: when the host was looked at

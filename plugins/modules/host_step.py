@@ -11,7 +11,7 @@ short_description: One step of another task of this collection, on the host (int
 version_added: 0.1.0
 description:
   - What the actions of this collection run on a host. Use M(fleet.tls.certificates), M(fleet.tls.trust_bundle),
-    M(fleet.tls.service_config) or M(fleet.tls.probe) instead; requests and answers may change with every release.
+    M(fleet.tls.service_config), M(fleet.tls.host_facts) or M(fleet.tls.probe) instead; requests and answers may change with every release.
   - Needs nothing on the host but Python and, where keys are made, the C(openssl) program.
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -23,7 +23,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, tickets, handshake]
+    choices: [look, apply, trust, configure, tickets, facts, handshake]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
@@ -61,7 +61,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "tickets", "handshake")
+STEPS = ("look", "apply", "trust", "configure", "tickets", "facts", "handshake")
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -86,6 +86,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.ticket_keys import tickets_step
 
         return tickets_step(request, dict(secrets))
+    if step == "facts":
+        from ansible_collections.fleet.tls.plugins.module_utils.host_facts import facts_step
+
+        return facts_step(request)
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)

@@ -26,7 +26,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes.changes
 options:
   files:
-    description: The files. One of C(template), C(content) and C(link) is needed for each that has to be there.
+    description: The files. One of C(template), C(content), C(link) and C(client) is needed for each that has to be there.
     type: list
     elements: dict
     required: true
@@ -44,6 +44,19 @@ options:
       link:
         description: Makes the path a symbolic link to this.
         type: str
+      client:
+        description:
+          - What O(client_trust) says. V(bundle) are the CA certificates, V(crls) the revocation lists of all of them. The file is
+            removed where there are none.
+        type: str
+        choices: [bundle, crls]
+      block:
+        description:
+          - Write the content between two comments of our own, and leave everything else of the file as it is, byte for byte. A
+            new block goes to the end.
+          - For services that read one file and know no includes. With O(files[].state=absent) the block is removed, not the file.
+        type: bool
+        default: false
       vars:
         description: Variables for this template alone.
         type: dict
@@ -63,6 +76,37 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  client_trust:
+    description:
+      - By what the service is to verify its clients, for files with C(client). It is put together on the controller.
+      - Where revocation is checked, every CA needs a current revocation list, or nobody could connect. One that has none is refused here.
+      - Templates find C(client_trust_digest) of it, for names that have to change with it.
+    type: dict
+    suboptions:
+      store:
+        description: As in M(fleet.tls.certificates).
+        type: dict
+      issuers:
+        description: As in M(fleet.tls.certificates).
+        type: dict
+        default: {}
+      from_issuers:
+        description: The issuers whose clients are trusted; every one by default.
+        type: list
+        elements: str
+      anchors:
+        description: Further CA certificates, a mapping of names to PEM texts or a list of PEM texts.
+        type: raw
+        default: {}
+      crls:
+        description: Revocation lists of these, PEM texts. Those of issuers come from them.
+        type: list
+        elements: str
+        default: []
+      revocation:
+        description: Whether revocation is checked.
+        type: bool
+        default: true
   service:
     description:
       - Whose files they are. A name of a preset (V(nginx)), or a mapping with C(name), C(validate), C(reload), C(check) and C(start)

@@ -126,6 +126,15 @@ def check_is_ca(source: str, certificate: x509.Certificate) -> None:
         )
 
 
+def expired_text(anchor: Anchor) -> str:
+    """That an anchor was left out, for people."""
+    certificate = anchor.certificate
+    return (
+        f"the trust anchor '{subject_text(certificate)}' of '{anchor.source}' expired on"
+        f" {iso(certificate.not_valid_after_utc)} and is left out"
+    )
+
+
 def refuse_empty(selection: Selection, asked: Sequence[str]) -> None:
     """A bundle without a certificate makes every peer a stranger: it is never written.
 

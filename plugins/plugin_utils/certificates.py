@@ -29,6 +29,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.found import (
     parse_found,
     parse_outcome,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.host_facts import HostFacts, parse_host_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
     apply_request,
     install_entry,
@@ -92,6 +93,7 @@ class Run:
     now: dt.datetime
     progress: dict[str, Progress] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
+    facts: HostFacts | None = None
     skew: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -127,6 +129,7 @@ class Run:
         if host_clock is not None:
             # The look may take minutes (RSA keys on small machines): all moments of it are right.
             self.skew = min(host_clock - asked, 0.0) + max(host_clock - self.clock(), 0.0)
+        self.facts = parse_host_facts(answer["host"]) if answer.get("host") else None
         entries = answer.get("certificates")
         for spec in wanted:
             self.note(self.progress[spec.name], entries.get(spec.name) if isinstance(entries, Mapping) else None)

@@ -13,7 +13,7 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
@@ -59,6 +59,9 @@ class Issuer(ABC):
     :param options: what the user wrote about it, less ``type``.
     :raises SpecError: (constructor) an option that is unknown or does not fit.
     """
+
+    # Whether what the ledger has as revoked comes into its CRLs.
+    keeps_crls: ClassVar[bool] = False
 
     def __init__(self, name: str, options: Mapping[str, Any], store: Store) -> None:
         self.name = name
@@ -107,6 +110,25 @@ class Issuer(ABC):
     def authorities(self) -> dict[str, x509.Certificate]:
         """The CA certificates the controller knows, by their ids; anchors among them. No secret."""
         return {fingerprint(anchor): anchor for anchor in self.trust()}
+
+    def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
+        """The CAs whose certificates may be in use: who checks revocation needs a CRL of each. No secret."""
+        return tuple(each for each in self.authorities().values() if each.not_valid_after_utc > now)
+
+    def crls(self, now: dt.datetime, *, renew: bool = True) -> tuple[x509.CertificateRevocationList, ...]:
+        """What the CAs have revoked, a CRL each. An issuer that keeps none has none: the default.
+
+        Nothing due needs no secret. What is due and cannot be signed (a key kept elsewhere, no passphrase) comes as it is, or not at
+        all, and :meth:`waits_for` tells of it: who depends on a CRL has to look whether it counts.
+
+        :param renew: sign anew what is due; without it (check mode) the store is only read.
+        :raises TlsError: they cannot be read or signed.
+        """
+        return ()
+
+    def crls_due(self, now: dt.datetime) -> str | None:
+        """Which CRLs :meth:`crls` would sign anew, and why, in words; None: none. No secret."""
+        return None
 
     def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
         """When the issuer wants ``leaf`` renewed (ARI, RFC 9773). Most issuers have no opinion: None."""

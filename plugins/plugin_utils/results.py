@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.host_facts import names_responder
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Progress, Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Outcome
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso, to_der
 
 LEAF_FIELDS = (
     "dns_names", "ip_addresses", "uris", "email_addresses", "usages", "key_algorithm",
@@ -32,6 +34,9 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
         "services": {name: dict(outcome) for name, outcome in run.services.items() if isinstance(outcome, Mapping)},
         "unproven": [entry["name"] for entry in entries if entry["installed"] and not entry["settled"]],
     }
+    if run.facts:
+        facts = dataclasses.replace(run.facts, ocsp=tuple(each.spec.name for each in run.progress.values() if staples(each)))
+        result["ansible_facts"] = facts.as_facts()
     warnings = run.warnings()
     if warnings:
         result["warnings"] = warnings
@@ -44,8 +49,7 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
     """One certificate, as documented under RETURN."""
     applied = each.applied or Outcome()
     installed_new = bool(each.chain and applied.installed and not applied.rolled_back)
-    # Another run at the same time may have been the one that installed what both were given for the same request.
-    live_new = installed_new or bool(each.chain and each.applied and not applied.rolled_back and not each.error)
+    live_new = is_live(each)
     leaf = each.chain[0] if live_new else each.found.leaf
     planned = run.settings.check_mode and (each.verdict.due or bool(each.verdict.repairs)) and not each.error
     served = each.applied.proof if each.applied else each.found.served
@@ -67,6 +71,20 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
         "error": each.error.as_dict() if each.error else None,
         **leaf_result(leaf, run.now),
     }
+
+
+def is_live(each: Progress) -> bool:
+    """Whether the new pair is in use. Another run at the same time may have been the one that installed what both were
+    given for the same request."""
+    if not each.chain or not each.applied or each.applied.rolled_back:
+        return False
+    return each.applied.installed or not each.error
+
+
+def staples(each: Progress) -> bool:
+    """Whether the leaf in use names an OCSP responder, so that a server can staple its answer."""
+    leaf = each.chain[0] if is_live(each) else each.found.leaf
+    return leaf is not None and names_responder(to_der(leaf))
 
 
 def action_word(each: Progress, check_mode: bool, installed_new: bool) -> str:

@@ -48,16 +48,43 @@ class Issuance:
     chain: str
 
 
+@dataclass(frozen=True)
+class Revocation:
+    """A certificate that nobody is to accept any more.
+
+    :param reason: one of ``REASONS`` in ``crl.py``.
+    :param revoked_at: seconds since the epoch.
+    """
+
+    issuance: Issuance
+    reason: str
+    revoked_at: int
+
+
 class Ledger(ABC):
     """An exclusive look into the ledger; what was added is there when the session ends without an exception."""
 
     @abstractmethod
     def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
-        """The newest row of this request for this key: a host that names another's request finds nothing."""
+        """The newest row of this request for this key: a host that names another's request finds nothing.
+
+        What was revoked is not found: it is never handed out again.
+        """
 
     @abstractmethod
     def add(self, issuance: Issuance) -> None:
         """Record one."""
+
+    @abstractmethod
+    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
+        """Record that a certificate is not to be accepted any more; empty: the ledger does not know it.
+
+        The first record stands: what was revoked before comes back as it was. More than one comes back where two
+        issuers gave the same serial number.
+
+        :param which: a serial number or a SHA-256 fingerprint, lower-case hex, as the ledger has them.
+        :param now: seconds since the epoch.
+        """
 
 
 class Store(ABC):
@@ -109,6 +136,10 @@ class Store(ABC):
     @abstractmethod
     def issuances(self) -> Iterator[Issuance]:
         """All rows, oldest first, without locking anybody out."""
+
+    @abstractmethod
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        """What was revoked of an issuer's, oldest revocation first, without locking anybody out."""
 
     @abstractmethod
     def describe(self) -> str:

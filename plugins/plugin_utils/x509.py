@@ -90,6 +90,11 @@ def to_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def to_der(certificate: x509.Certificate) -> bytes:
+    """DER."""
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 of the DER form, lower-case hex."""
     return certificate.fingerprint(hashes.SHA256()).hex()

@@ -11,6 +11,7 @@ In the store, for an issuer named ``internal``::
     ca/internal/ca.json           {"version": 1, "root": "root-1", "issuing": "issuing-1", "trusted": ["root-1"]}
     ca/internal/root-1.pem        certificates, PEM
     ca/internal/root-1.key        keys, sealed under the passphrase
+    ca/internal/root-1.crl        what each has revoked, PEM (see ``plugin_utils/ca_crls.py``)
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
@@ -41,6 +43,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     check_chain,
     check_issued,
     fingerprint,
+    is_issued_by,
     iso,
     key_id,
     parse_pem_chain,
@@ -79,7 +82,9 @@ class CaState:
 
 
 class CaIssuer(Issuer):
-    """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``."""
+    """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``, ``crl_duration``."""
+
+    keeps_crls = True
 
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)
@@ -97,6 +102,8 @@ class CaIssuer(Issuer):
                 f" ({duration_text(self.root_duration)})",
                 remedy="set duration < issuing_duration < root_duration",
             )
+        crl_duration = parse_duration(self.fields.get("crl_duration", "7d"), f"issuer '{name}': crl_duration")
+        self.crl_keeper = CaCrls(name, store, dt.timedelta(seconds=crl_duration), self.authority)
         self.key_algorithm = one_of(
             self.fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"issuer '{name}': key_algorithm"
         )
@@ -110,7 +117,7 @@ class CaIssuer(Issuer):
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
-        return ("duration", "root_duration", "issuing_duration", "key_algorithm", "common_name")
+        return ("duration", "root_duration", "issuing_duration", "key_algorithm", "common_name", "crl_duration")
 
     @property
     def lifetime(self) -> int:
@@ -136,16 +143,47 @@ class CaIssuer(Issuer):
 
     def waits_for(self, now: dt.datetime) -> str | None:
         state, lifetime = self.state(), dt.timedelta(seconds=self.duration)
-        if state is None or self.issuing_serves(state, now, lifetime) or not self.waits_for_root(state, now, lifetime):
+        if state is None:
             return None
-        return (
-            f"{self.issuing_end(state)}: put the key of {state.root} into the store, so that the next one can be made"
-        )
+        texts = [f"CA '{self.name}': {text}" for text in self.crl_keeper.waits_for(self.in_use(now), now)]
+        if not self.issuing_serves(state, now, lifetime) and self.waits_for_root(state, now, lifetime):
+            remedy = f"put the key of {state.root} into the store, so that the next one can be made"
+            texts.insert(0, f"{self.issuing_end(state)}: {remedy}")
+        return "; ".join(texts) or None
 
     def issuing_end(self, state: CaState) -> str:
         """When the issuing CA ends, in words."""
         end = iso(self.certificate(state.issuing).not_valid_after_utc)
         return f"the issuing CA of '{self.name}' expires on {end}"
+
+    def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
+        return tuple(self.in_use(now).values())
+
+    def crls(self, now: dt.datetime, *, renew: bool = True) -> tuple[x509.CertificateRevocationList, ...]:
+        if renew:
+            self.crl_keeper.renew(lambda: self.in_use(now), now)
+        kept = (self.crl_keeper.kept(each, certificate) for each, certificate in self.in_use(now).items())
+        return tuple(crl for crl in kept if crl is not None)
+
+    def crls_due(self, now: dt.datetime) -> str | None:
+        due = self.crl_keeper.due(self.in_use(now), now)
+        return "; ".join(due[each] for each in self.crl_keeper.signable(due)) or None
+
+    def in_use(self, now: dt.datetime) -> dict[str, x509.Certificate]:
+        """The trusted roots and every issuing CA below them, by their ids, as long as they are valid.
+
+        What an earlier issuing CA signed may be in use still. One beyond the present number is a leftover of a killed run.
+        """
+        state = self.state()
+        if state is None:
+            return {}
+        numbers = range(1, int(state.issuing.rpartition("-")[2]) + 1)
+        earlier = (f"issuing-{number}" for number in numbers)
+        present = [each for each in earlier if each == state.issuing or self.store.get(self.entry(f"{each}.pem"))]
+        roots = {each: self.certificate(each) for each in dict.fromkeys((state.root, *state.trusted))}
+        issuing = {each: self.certificate(each) for each in present}
+        below = {each: ca for each, ca in issuing.items() if any(is_issued_by(ca, root) for root in roots.values())}
+        return {each: ca for each, ca in {**roots, **below}.items() if ca.not_valid_after_utc > now}
 
     def prepare(self, now: dt.datetime) -> None:
         self.ensure(now, dt.timedelta(seconds=self.duration))
@@ -244,8 +282,10 @@ class CaIssuer(Issuer):
             )
         lifetime = dt.timedelta(seconds=self.root_duration)
         root = make_root(f"{self.common_name} Root", self.key_algorithm, now, lifetime)
-        self.keep("root-1", root)
-        self.keep("issuing-1", self.new_issuing(root, now))
+        issuing = self.new_issuing(root, now)
+        for authority_id, authority in (("root-1", root), ("issuing-1", issuing)):
+            self.keep(authority_id, authority)
+            self.crl_keeper.sign(authority_id, authority, now)
         state = CaState(root="root-1", issuing="issuing-1", trusted=("root-1",))
         self.store.put(self.entry("ca.json"), state.dump(), expect=None)
         return state
@@ -268,7 +308,11 @@ class CaIssuer(Issuer):
         root = self.authority(state.root)
         number = int(state.issuing.rpartition("-")[2]) + 1
         renewed = replace(state, issuing=f"issuing-{number}")
-        self.keep(renewed.issuing, self.new_issuing(root, now))
+        issuing = self.new_issuing(root, now)
+        self.keep(renewed.issuing, issuing)
+        self.crl_keeper.sign(renewed.issuing, issuing, now)
+        # The root's key is here, and may be gone again tomorrow.
+        self.crl_keeper.sign(state.root, root, now)
         present = self.store.get(self.entry("ca.json"))
         self.store.put(self.entry("ca.json"), renewed.dump(), expect=present.version if present else None)
         return renewed

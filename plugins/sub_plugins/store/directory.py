@@ -30,7 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     StoreConflict,
     StoreError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Entry, Issuance, Ledger, Revocation, Store
 
 # No component begins with a dot, so none leads out of the store or to a file that is being written.
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
@@ -38,6 +38,8 @@ COLUMNS = tuple(field.name for field in fields(Issuance))
 SCHEMA = (
     f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
     "CREATE INDEX IF NOT EXISTS issuance_request ON issuance (issuer, request_id)",
+    # Ledgers of before revocation get the table when they are next written to.
+    "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)",
 )
 BUSY_SECONDS = 60.0
 OWN_NAMES = frozenset({"ca", "keys", "ledger.sqlite3", "locks", "passphrase.json", "tickets"})
@@ -121,14 +123,21 @@ class DirectoryStore(Store):
             connection.execute("COMMIT")
 
     def issuances(self) -> Iterator[Issuance]:
+        yield from (issuance(row) for row in self.rows("issuance", f"{SELECT} ORDER BY id"))
+
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        yield from (
+            revocation(row) for row in self.rows("revocation", f"{REVOKED} WHERE issuer = ? {IN_ORDER}", issuer)
+        )
+
+    def rows(self, table: str, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """All rows of a query at once: an open query would keep writers waiting for whoever reads."""
         if not self.ledger_path.exists():
-            return
+            return []
         with self.translated(), contextlib.closing(self.connect()) as connection:
-            # A run that was killed while it made the ledger leaves one without a table.
-            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'issuance'").fetchone()
-            # All rows at once: an open query would keep writers waiting for whoever reads.
-            rows = connection.execute(f"{SELECT} ORDER BY id").fetchall() if made else []
-        yield from (issuance(row) for row in rows)
+            # A run that was killed while it made the ledger leaves one without tables.
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+            return connection.execute(query, values).fetchall() if made else []
 
     @property
     def ledger_path(self) -> Path:
@@ -235,6 +244,11 @@ class DirectoryStore(Store):
 
 
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM issuance"
+REVOKED = (
+    f"SELECT {', '.join(f'issuance.{column}' for column in COLUMNS)}, revocation.reason, revocation.revoked_at"
+    " FROM revocation JOIN issuance ON issuance.fingerprint = revocation.fingerprint"
+)
+IN_ORDER = "ORDER BY revocation.id"
 
 
 class SqliteLedger(Ledger):
@@ -244,7 +258,10 @@ class SqliteLedger(Ledger):
         self.connection = connection
 
     def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
-        query = f"{SELECT} WHERE issuer = ? AND request_id = ? AND key_id = ? ORDER BY id DESC LIMIT 1"
+        query = (
+            f"{SELECT} WHERE issuer = ? AND request_id = ? AND key_id = ?"
+            " AND fingerprint NOT IN (SELECT fingerprint FROM revocation) ORDER BY id DESC LIMIT 1"
+        )
         row = self.connection.execute(query, (issuer, request_id, key_id)).fetchone()
         return issuance(row) if row else None
 
@@ -253,12 +270,27 @@ class SqliteLedger(Ledger):
         marks = ", ".join("?" * len(COLUMNS))
         self.connection.execute(f"INSERT INTO issuance ({', '.join(COLUMNS)}) VALUES ({marks})", values)
 
+    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
+        self.connection.execute(
+            "INSERT OR IGNORE INTO revocation (fingerprint, reason, revoked_at)"
+            " SELECT DISTINCT fingerprint, ?, ? FROM issuance WHERE ? IN (serial, fingerprint)",
+            (reason, now, which),
+        )
+        query = f"{REVOKED} WHERE ? IN (issuance.serial, issuance.fingerprint) {IN_ORDER}"
+        return tuple(revocation(row) for row in self.connection.execute(query, (which,)))
+
 
 def issuance(row: tuple[Any, ...]) -> Issuance:
     """A row as a value."""
     values = dict(zip(COLUMNS, row))
     values["names"] = tuple(json.loads(values["names"]))
     return Issuance(**values)
+
+
+def revocation(row: tuple[Any, ...]) -> Revocation:
+    """A row of ``REVOKED`` as a value."""
+    *columns, reason, revoked_at = row
+    return Revocation(issuance(tuple(columns)), reason, revoked_at)
 
 
 def version_of(value: bytes) -> str:

@@ -38,6 +38,9 @@ def test_made_once_and_shown(tmp_path: Path) -> None:
     assert set(shown["authorities"]) == {"root-1", "issuing-1"}
     assert shown["authorities"]["root-1"]["subject"] == "CN=Other Root"
     assert "PRIVATE" not in str(second)
+    crls = {crl["issuer"]: crl for crl in shown["crls"]}
+    assert set(crls) == {"CN=Other Root", shown["authorities"]["issuing-1"]["subject"]}
+    assert crls["CN=Other Root"]["revoked"] == [] and "BEGIN X509 CRL" in crls["CN=Other Root"]["pem"]
 
 
 def test_one_issuer(tmp_path: Path) -> None:
@@ -69,9 +72,12 @@ def test_a_renewal_that_waits_for_the_root_key_is_no_change(tmp_path: Path) -> N
     run_action(ActionModule, options(tmp_path, "issuer: internal"))
     key = tmp_path / "ca/internal/root-1.key"
     key.rename(tmp_path / "offline")
+    signed = run_action(Later, options(tmp_path, "issuer: internal"))
+    assert signed["changed"] and "the CRL of issuing-1 ends on" in signed["prepared"]["internal"]
     waits = run_action(Later, options(tmp_path, "issuer: internal"))
     assert not waits["changed"] and waits["prepared"] == {}
     assert "the issuing CA of 'internal' expires on" in waits["warnings"][0]
+    assert "the CRL of root-1 ends on" in waits["warnings"][0]
     (tmp_path / "offline").rename(key)
     assert run_action(Later, options(tmp_path, "issuer: internal"))["changed"]
     done = run_action(Later, options(tmp_path, "issuer: internal"))

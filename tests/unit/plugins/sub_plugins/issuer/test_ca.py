@@ -71,7 +71,7 @@ def test_the_first_certificate_makes_the_ca(tmp_path: Path) -> None:
     assert issuer.unprepared(NOW) is None
     assert set(snapshot(tmp_path)) == {
         "ca/internal/ca.json", "ca/internal/root-1.pem", "ca/internal/root-1.key", "ca/internal/issuing-1.pem",
-        "ca/internal/issuing-1.key", "ledger.sqlite3", "passphrase.json",
+        "ca/internal/issuing-1.key", "ca/internal/root-1.crl", "ca/internal/issuing-1.crl", "ledger.sqlite3", "passphrase.json",
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, StoreBusy, StoreConflict, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Revocation
 from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import make_store
@@ -173,13 +173,51 @@ def test_ledger(tmp_path: Path) -> None:
         assert ledger.find("internal", "' OR 1=1 --", "ef") is None
 
 
+def test_revocations(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    assert list(store.revocations("internal")) == []
+    add(store, ROW, row(serial="s2", fingerprint="f2"), row(serial="ab", fingerprint="f3", issuer="other"))
+    assert list(store.revocations("internal")) == []
+    with store.ledger() as ledger:
+        (first,) = ledger.revoke("f2", "superseded", 10)
+        assert [each.issuance.issuer for each in ledger.revoke("ab", "key_compromise", 11)] == ["internal", "other"]
+        assert ledger.revoke("f2", "key_compromise", 12) == (first,) and ledger.revoke("none", "superseded", 13) == ()
+    assert first == Revocation(row(serial="s2", fingerprint="f2"), "superseded", 10)
+    assert list(store.revocations("internal")) == [first, Revocation(ROW, "key_compromise", 11)]
+    assert [each.issuance.fingerprint for each in store.revocations("other")] == ["f3"]
+    assert len(list(store.issuances())) == 3
+
+
+def test_what_is_revoked_is_not_found_again(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, row(serial="s1", fingerprint="f1"), row(serial="s2", fingerprint="f2"))
+    with store.ledger() as ledger:
+        ledger.revoke("f2", "superseded", 10)
+        assert ledger.find("internal", "request-0001", "ef") == row(serial="s1", fingerprint="f1")
+        ledger.revoke("s1", "superseded", 10)
+        assert ledger.find("internal", "request-0001", "ef") is None
+
+
+def test_a_ledger_of_before_revocation(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, ROW)
+    with contextlib.closing(store.connect()) as connection:
+        connection.execute("DROP TABLE revocation")
+    assert list(store.revocations("internal")) == []
+    with store.ledger() as ledger:
+        assert ledger.find("internal", "request-0001", "ef") == ROW
+        ledger.revoke("ab", "superseded", 10)
+    assert list(store.revocations("internal")) == [Revocation(ROW, "superseded", 10)]
+
+
 def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, ROW)
     with pytest.raises(RuntimeError), store.ledger() as ledger:
         ledger.add(row(serial="lost"))
+        ledger.revoke("ab", "superseded", 10)
         raise RuntimeError
-    assert [each.serial for each in store.issuances()] == ["ab"]
+    assert [each.serial for each in store.issuances()] == ["ab"] and not list(store.revocations("internal"))
 
 
 def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
