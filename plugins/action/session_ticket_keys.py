@@ -13,7 +13,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
     STORE_OPTIONS,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.ring import parse_pool_name
@@ -37,7 +36,7 @@ class ActionModule(TlsAction):
         "location": {"type": "str", "choices": ["memory", "disk"], "default": "memory"},
         "owner": {"type": "str"},
         "group": {"type": "str"},
-        "session_timeout": {"type": "str", "default": "1d"},
+        "session_timeout": {"type": "int", "default": 86400},
         "defer_proof": {"type": "bool", "default": False},
     }
 
@@ -48,7 +47,7 @@ class ActionModule(TlsAction):
             memory=options["location"] == "memory",
             owner=options["owner"],
             group=options["group"],
-            lifetime=parse_duration(options["session_timeout"], "session_timeout"),
+            lifetime=options["session_timeout"],
             defer_proof=options["defer_proof"],
             prove_timeout=options["prove_timeout"],
             check_mode=bool(self._task.check_mode),

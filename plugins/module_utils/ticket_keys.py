@@ -25,13 +25,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.ticket_files import (
     HAPROXY_FILE,
     KEY_BYTES,
     NAME_BYTES,
-    RING_SIZE,
-    KeyId,
     TicketPlace,
     key_id,
 )
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS, LOOK_PATIENCE = 2.0, 2.0
 # A ticket of a server's own session cache is no more than the number of a session (OpenSSL: 32 bytes); one with a session in it is longer.
 SHORTEST_TICKET = 64
 
@@ -85,7 +83,7 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
     )
     servers = [parse_server(each) for each in request["servers"]]
     if not given:
-        return False, look(place, servers)
+        return False, look(place, servers, request["keys"])
     keys = tuple(decode(given[part]) for part in ("prev", "cur", "next"))
     with host_lock(request["directory"]):
         refuse_backwards(place, request)
@@ -112,18 +110,24 @@ def decode(text: str) -> bytes:
     return key
 
 
-def look(place: TicketPlace, servers: Sequence[TicketServer]) -> dict[str, Any]:
-    """What is there, without a secret."""
-    known = place.read_manifest()
-    present = place.keys()
+def look(place: TicketPlace, servers: Sequence[TicketServer], wanted: list[list[str]] | None) -> dict[str, Any]:
+    """What is there, without a secret.
+
+    :param wanted: the keys' names and digests, None: nobody knows yet. Where they are there, the wire is given a little time to
+        show it: right after a reload the old workers still answer.
+    """
+    known, ring = place.read_manifest(), place.keys()
+    present = None if ring is None else [[each.name, each.digest] for each in map(key_id, ring)]
+    patience = LOOK_PATIENCE if wanted and present == wanted and known.get("settled") else 0.0
+    wire = prove(servers, wanted[1][0] if wanted else "", patience)
     drift = place.drift() + (BootUnit(place.directory).drift() if place.memory else [])
     return {
         "generation": known.get("generation"),
         "known": known.get("keys"),
         "settled": known.get("settled", False),
-        "present": None if present is None else [[each.name, each.digest] for each in map(key_id, present)],
+        "present": present,
         "drift": drift,
-        "wire": [each.as_answer() for each in look_at_wire(servers)],
+        "wire": [each.as_answer() for each in wire],
         "error": None,
     }
 
@@ -194,7 +198,7 @@ def install(
     except StepError as error:
         if old_keys is not None and old_target is not None and old_target != target:
             undo(place, known, old_target)
-            error.message = "; ".join([error.message, *go_back(place, servers, old_keys)])
+            error.message = "; ".join([error.message, *go_back(place, servers, old_keys, error.message)])
         raise
     if outcome.proven:
         place.write_manifest(request["generation"], ids, settled=True)
@@ -233,9 +237,9 @@ def take(
             outcome.how[server.kind] = take_one(place, server, keys, outcome.notes)
         else:
             outcome.how[server.kind] = "unused"
-    expected = key_id(keys[1])
+    expected = key_id(keys[1]).name
     outcome.wire = prove(servers, expected, 0.0 if first else float(request["prove_timeout"]))
-    missing = [each for each in outcome.wire if each.name != expected.name]
+    missing = [each for each in outcome.wire if each.name != expected]
     outcome.proven = not missing
     if missing and not request["defer_proof"]:
         raise StepError(
@@ -267,26 +271,29 @@ def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], no
     return "reloaded"
 
 
-def prove(servers: Sequence[TicketServer], expected: KeyId, timeout: float) -> list[WireName]:
-    """Handshakes until every endpoint shows the expected name, or the time (seconds) is up."""
+def prove(servers: Sequence[TicketServer], expected: str, timeout: float) -> list[WireName]:
+    """Handshakes until every endpoint shows the expected name (hex), or the time (seconds) is up."""
     end = time.monotonic() + timeout
     pause = services.FIRST_PAUSE
     while True:
         found = look_at_wire(servers)
-        if all(each.name == expected.name for each in found) or time.monotonic() + pause > end:
+        if all(each.name == expected for each in found) or time.monotonic() + pause > end:
             return found
         time.sleep(pause)
         pause = min(pause * 1.5, services.LONGEST_PAUSE)
 
 
-def go_back(place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes]) -> list[str]:
-    """Let the servers take what is there again; returns what became of it, for people."""
-    notes: list[str] = []
-    unused: list[str] = []
+def go_back(place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], problem: str) -> list[str]:
+    """Let the servers take what is there again; returns what became of it, for people.
+
+    :param problem: why; a server that still says the same said it before anything was changed.
+    """
+    notes = ["the keys are as they were before"]
     for server in servers:
-        if daemons.is_running(server.service) and len(keys) == RING_SIZE:
+        if daemons.is_running(server.service):
             try:
-                take_one(place, server, keys, unused)
+                take_one(place, server, keys, [])
             except StepError as error:
-                notes.append("with the old keys: {0}".format(error.message))
-    return ["the keys are as they were before", *notes]
+                same = error.message in problem
+                notes.append("it was failing already before this change" if same else "then: {0}".format(error.message))
+    return notes

@@ -59,9 +59,9 @@ options:
     description: Group of the key files. Their mode is V(0600) in any case.
     type: str
   session_timeout:
-    description: How long the servers let a session live, such as V(12h). A rotation may come no sooner after the last one.
-    type: str
-    default: 1d
+    description: For how many seconds the servers let a session live. A rotation may come no sooner after the last one.
+    type: int
+    default: 86400
   defer_proof:
     description: For the time before a server's configuration names the keys. What is not proven is told in RV(proven), and no failure.
     type: bool
@@ -87,7 +87,7 @@ EXAMPLES = r"""
   fleet.tls.session_ticket_keys:
     store: "{{ tls_store }}"
     pool: edge
-    session_timeout: 12h
+    session_timeout: 43200
     servers:
       - server: haproxy
         socket: /run/haproxy/edge.sock
@@ -104,7 +104,7 @@ generation:
   returned: always
   type: int
 lifetime:
-  description: O(session_timeout) in seconds.
+  description: O(session_timeout).
   returned: always
   type: int
 found:
