@@ -190,7 +190,9 @@ def install(
             place.point_at(target)
     except (OSError, StepError) as error:
         undo(place, known, old_target)
-        raise error if isinstance(error, StepError) else from_os_error(error, "writing {0}".format(place.link)) from error
+        raise (
+            error if isinstance(error, StepError) else from_os_error(error, "writing {0}".format(place.link))
+        ) from error
     # A pool's first ring is there before any server's configuration names it: there is nobody to take it yet.
     first = not known.get("settled") and request["defer_proof"]
     try:
@@ -245,7 +247,9 @@ def take(
         raise StepError(
             "not_proven",
             "no ticket with the ring's current key: {0}".format("; ".join(map(shown, missing))),
-            "see that the server runs, that its configuration names the keys in {0}, and that it speaks TLS there".format(place.link),
+            "see that the server runs, that its configuration names the keys in {0}, and that it speaks TLS there".format(
+                place.link
+            ),
         )
     return outcome
 

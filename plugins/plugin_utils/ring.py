@@ -119,9 +119,7 @@ class RingRecord:
         """The pool less these hosts, who are remembered."""
         hosts = [host for host in hosts if host in self.proven]
         behind = {host: self.proven[host] for host in hosts}
-        return dataclasses.replace(
-            self, proven=without(self.proven, hosts), left_behind={**self.left_behind, **behind}
-        )
+        return dataclasses.replace(self, proven=without(self.proven, hosts), left_behind={**self.left_behind, **behind})
 
     def renewed(self, ring: Ring, now: int, generation: int | None = None) -> RingRecord:
         """The record of the pool's next ring."""
@@ -158,7 +156,8 @@ def parse_pool_name(value: Any) -> str:
     name = str(value)
     if not POOL_NAME.fullmatch(name):
         raise SpecError(
-            f"'{name}' is no name for a pool of session tickets", remedy="up to 64 letters, digits, hyphens and underscores"
+            f"'{name}' is no name for a pool of session tickets",
+            remedy="up to 64 letters, digits, hyphens and underscores",
         )
     return name
 

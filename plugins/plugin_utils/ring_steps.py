@@ -63,7 +63,9 @@ def plan_step(
             return Step(REFUSE, tuple(points), f"{remedy}, or go on without it by name with tls_leave_behind")
     ahead = [points for host, look in held.items() if (points := newer(host, look, record))]
     if ahead:
-        return Step(REFUSE, tuple(ahead), "restore the newest copy of the store, or replace the ring: tls_replace_ring: true")
+        return Step(
+            REFUSE, tuple(ahead), "restore the newest copy of the store, or replace the ring: tls_replace_ring: true"
+        )
     far = [points for host, look in held.items() if (points := too_far(host, look, record))]
     if far:
         return Step(REFUSE, tuple(far), "run fleet.tls.deploy there first, or go on without it with tls_leave_behind")
@@ -100,7 +102,9 @@ def too_far(host: str, look: HostLook, record: RingRecord) -> str | None:
     if look.generation is None:
         return f"{host} has no ring yet"
     steps = record.generation - look.generation
-    return f"{host} is {steps} steps behind (generation {look.generation} of {record.generation})" if steps > 1 else None
+    return (
+        f"{host} is {steps} steps behind (generation {look.generation} of {record.generation})" if steps > 1 else None
+    )
 
 
 def interval(record: RingRecord, lifetime: int, now: int) -> Step:

@@ -116,7 +116,8 @@ def parse_server(raw: Any) -> TicketServer:
         service = dataclasses.replace(service, endpoints=named)
     if not service.endpoints:
         raise SpecError(
-            f"servers: {kind} has no endpoints", remedy="name one, host:port, where it speaks TLS: the ring is proven there"
+            f"servers: {kind} has no endpoints",
+            remedy="name one, host:port, where it speaks TLS: the ring is proven there",
         )
     socket = fields.get("socket", SOCKETS[kind])
     return TicketServer(kind, service, parse_path(socket, "servers: socket") if socket else None)

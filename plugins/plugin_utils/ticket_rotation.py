@@ -145,7 +145,11 @@ class Rotation:
     def replaced(self, rings: RingStore, known: Known, seen: Seen, leave: tuple[str, ...]) -> dict[str, Any]:
         """Every key at once. A host that is not there would go on taking the old ones, so it holds this back as well."""
         held = {host: look for host, look in seen.looks.items() if host not in leave}
-        missing = [f"{host} has the pool's ring and is not in this run" for host in known.record.proven if host not in {*held, *leave}]
+        missing = [
+            f"{host} has the pool's ring and is not in this run"
+            for host in known.record.proven
+            if host not in {*held, *leave}
+        ]
         points = (*unreachable(held), *missing)
         if points:
             return entry(

@@ -81,9 +81,7 @@ class TicketRun:
         shown = self.shown(known.record, found)
         problem = newer(self.host, found.compared_with(known.record), known.record)
         if problem:
-            raise told(
-                StoreError(problem, remedy="restore the newest copy of the store; nothing was changed"), shown
-            )
+            raise told(StoreError(problem, remedy="restore the newest copy of the store; nothing was changed"), shown)
         if found.in_place(known.record) and found.shows(known.record):
             record = self.proven(known.record)
             return {**shown, "changed": False, "proven": True, **notes_of(self.host, record, [])}
@@ -184,4 +182,11 @@ def diff(found: HostRing, record: RingRecord | None) -> list[dict[str, str]]:
     after = f"generation {record.generation}, encrypts with {record.keys[1].name}\n" if record else "generation 1\n"
     had = f"generation {found.generation}" if found.generation is not None else "no ring"
     before = "".join(f"{line}\n" for line in (had, *(each.text for each in found.wire), *found.drift))
-    return [{"before_header": "session ticket keys", "after_header": "session ticket keys", "before": before, "after": after}]
+    return [
+        {
+            "before_header": "session ticket keys",
+            "after_header": "session ticket keys",
+            "before": before,
+            "after": after,
+        }
+    ]

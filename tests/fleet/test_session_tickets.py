@@ -71,10 +71,17 @@ def test_three_steps_and_no_client_loses_a_session(pool: Pool) -> None:
     with clients(pool, LIFETIME) as seen:
         for _step in range(3):
             begin = pool.record["generation"]
-            sessions = {(server, each): connect(old[each], address, port)[1] for server, port in PORTS.items() for each in VERSIONS}
+            sessions = {
+                (server, each): connect(old[each], address, port)[1]
+                for server, port in PORTS.items()
+                for each in VERSIONS
+            }
             pool.rotate(tls_session_timeout=LIFETIME).check()
             assert pool.generations() == [begin + 1] * 3
-            assert all(connect(old[each], pool.fleet.addresses["edge2"], PORTS[server], sessions[server, each])[0] for server, each in sessions)
+            assert all(
+                connect(old[each], pool.fleet.addresses["edge2"], PORTS[server], sessions[server, each])[0]
+                for server, each in sessions
+            )
     print(f"resumed {dict(seen.resumed)} of {dict(seen.tried)}")
     assert seen.failed == []
     assert seen.resumed == seen.tried
@@ -108,7 +115,9 @@ def test_killed_in_the_middle_of_a_step(pool: Pool) -> None:
     """edge2 cannot begin, because something else works on it, when the controller is killed. The next run finishes the step."""
     generation = pool.record["generation"]
     pool.wait_for_interval(1)
-    pool.fleet.exec("edge2", ["sh", "-c", "flock /etc/fleet-tls/.lock sleep 300 >/dev/null 2>&1 & echo $! > /run/holder"])
+    pool.fleet.exec(
+        "edge2", ["sh", "-c", "flock /etc/fleet-tls/.lock sleep 300 >/dev/null 2>&1 & echo $! > /run/holder"]
+    )
     run = pool.start(ROTATE)
     try:
         end = time.monotonic() + 120
@@ -147,7 +156,9 @@ def test_a_node_that_is_down_holds_the_step_back_and_can_be_left_behind(pool: Po
     assert list(pool.record["left_behind"]) == ["edge2"]
     # Whoever deploys meanwhile is reminded.
     reminded = pool.run("role", "--limit", "edge1").check()
-    assert "left behind, until fleet.tls.deploy has been there: edge2" in str(reminded.results(host="edge1", action=TASK))
+    assert "left behind, until fleet.tls.deploy has been there: edge2" in str(
+        reminded.results(host="edge1", action=TASK)
+    )
 
     back = pool.rotate().check()
     assert f"the step to generation {generation + 1} is finished first on edge2" in back.stdout
@@ -167,7 +178,14 @@ def test_a_stranger_cannot_be_left_behind(pool: Pool) -> None:
 
 def test_memory_that_is_full_on_one_node(pool: Pool) -> None:
     generation, fleet = pool.record["generation"], pool.fleet
-    fleet.exec("edge1", ["sh", "-c", "cp -a /run/fleet-tls /run/kept && mount -t tmpfs -o size=64k,mode=755 none /run/fleet-tls && cp -a /run/kept/. /run/fleet-tls/ && rm -r /run/kept"])
+    fleet.exec(
+        "edge1",
+        [
+            "sh",
+            "-c",
+            "cp -a /run/fleet-tls /run/kept && mount -t tmpfs -o size=64k,mode=755 none /run/fleet-tls && cp -a /run/kept/. /run/fleet-tls/ && rm -r /run/kept",
+        ],
+    )
     fleet.exec("edge1", ["sh", "-c", "cat /dev/zero > /run/fleet-tls/filler; true"], check=False)
     try:
         failed = pool.rotate()
@@ -183,7 +201,14 @@ def test_memory_that_is_full_on_one_node(pool: Pool) -> None:
         fleet.exec("edge1", ["rm", "/run/fleet-tls/filler"])
     pool.rotate().check()
     assert pool.generations() == [generation + 1] * 3 and pool.all_show()
-    fleet.exec("edge1", ["sh", "-c", "cp -a /run/fleet-tls /run/kept && umount /run/fleet-tls && cp -a /run/kept/. /run/fleet-tls/ && rm -r /run/kept"])
+    fleet.exec(
+        "edge1",
+        [
+            "sh",
+            "-c",
+            "cp -a /run/fleet-tls /run/kept && umount /run/fleet-tls && cp -a /run/kept/. /run/fleet-tls/ && rm -r /run/kept",
+        ],
+    )
 
 
 def test_a_socket_that_is_gone_makes_it_a_reload(pool: Pool) -> None:
@@ -192,7 +217,9 @@ def test_a_socket_that_is_gone_makes_it_a_reload(pool: Pool) -> None:
     result = pool.rotate().check()
     told = {host: [each for each in result.results(host=host, action=TASK) if "servers" in each] for host in pool.hosts}
     assert told["edge1"][0]["servers"] == {"nginx": "reloaded", "haproxy": "reloaded"}
-    assert "HAProxy's socket /run/haproxy/admin.sock: No such file or directory; so it was reloaded" in str(told["edge1"][0]["warnings"])
+    assert "HAProxy's socket /run/haproxy/admin.sock: No such file or directory; so it was reloaded" in str(
+        told["edge1"][0]["warnings"]
+    )
     assert told["edge2"][0]["servers"] == {"nginx": "reloaded", "haproxy": "set"}
     assert pool.generations() == [generation + 1] * 3 and pool.all_show()
 
@@ -238,7 +265,10 @@ def test_yesterdays_store_is_not_rolled_out(pool: Pool) -> None:
         for playbook in ("role", ROTATE):
             result = pool.run(playbook)
             assert result.rc != 0
-            assert f"edge1 has generation {generations[0]} of the ring, the store knows no newer than {generations[0] - 1}" in result.stdout
+            assert (
+                f"edge1 has generation {generations[0]} of the ring, the store knows no newer than {generations[0] - 1}"
+                in result.stdout
+            )
         assert pool.generations()[1:] == generations[1:] and pool.key_names("edge1") == names
         # A store without any ring is another one.
         (pool.folder / "store" / "tickets" / "edge.json").unlink()
@@ -254,12 +284,16 @@ def test_all_keys_at_once_end_every_session(pool: Pool) -> None:
     generation = pool.record["generation"]
     contexts = {version: make_context(version) for version in VERSIONS}
     address = pool.fleet.addresses["edge1"]
-    sessions = {(server, each): connect(contexts[each], address, port)[1] for server, port in PORTS.items() for each in VERSIONS}
+    sessions = {
+        (server, each): connect(contexts[each], address, port)[1] for server, port in PORTS.items() for each in VERSIONS
+    }
     before = set(keys_of(pool))
     pool.run(ROTATE, "-e", "tls_replace_ring=true").check()
     assert not before & set(keys_of(pool)) and pool.generations() == [generation + 1] * 3
     assert pool.all_show()
-    assert not any(connect(contexts[each], address, PORTS[server], sessions[server, each])[0] for server, each in sessions)
+    assert not any(
+        connect(contexts[each], address, PORTS[server], sessions[server, each])[0] for server, each in sessions
+    )
 
 
 def test_apache_is_refused_and_told_why(pool: Pool) -> None:
@@ -295,7 +329,9 @@ def test_no_key_in_any_output(pool: Pool) -> None:
         over.set()
         watcher.join(30)
         pool.fleet.exec("edge1", ["rm", "-f", "/etc/nginx/conf.d/broken.conf"])
-    assert failed.rc != 0 and "unknown directive" in failed.stdout and "the keys are as they were before" in failed.stdout
+    assert (
+        failed.rc != 0 and "unknown directive" in failed.stdout and "the keys are as they were before" in failed.stdout
+    )
     pool.rotate().check()
     text = "\n".join(pool.outputs).encode() + b"\n".join(lines)
     assert b"rotate_session_tickets" in b"\n".join(lines)

@@ -82,7 +82,9 @@ class Pool:
         found: dict[str, Any] = json.loads(self.entry.read_text())
         return found
 
-    def command(self, playbook: str, changes: Mapping[str, Mapping[str, Any]] | None = None, **more: Any) -> tuple[str | Path, Path]:
+    def command(
+        self, playbook: str, changes: Mapping[str, Mapping[str, Any]] | None = None, **more: Any
+    ) -> tuple[str | Path, Path]:
         """Playbook and inventory; ``changes``: variables of single hosts; ``more``: of all."""
         path: str | Path = playbook
         if playbook == "role":
@@ -102,7 +104,12 @@ class Pool:
         return path, inventory
 
     def run(
-        self, playbook: str, *args: str, changes: Mapping[str, Mapping[str, Any]] | None = None, env: Mapping[str, str] | None = None, **more: Any
+        self,
+        playbook: str,
+        *args: str,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        env: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> PlaybookResult:
         """A run; what it said is kept."""
         path, inventory = self.command(playbook, changes, **more)
@@ -187,7 +194,9 @@ def set_up(fleet: Fleet, folder: Path) -> Pool:
     return pool
 
 
-def connect(context: ssl.SSLContext, address: str, port: int, session: ssl.SSLSession | None = None) -> tuple[bool, ssl.SSLSession]:
+def connect(
+    context: ssl.SSLContext, address: str, port: int, session: ssl.SSLSession | None = None
+) -> tuple[bool, ssl.SSLSession]:
     """One connection to its end: whether it resumed ``session``, and the session it has."""
     with socket.create_connection((address, port), 20) as plain:
         with context.wrap_socket(plain, server_hostname="pool.test", session=session) as tls:
@@ -238,7 +247,9 @@ def clients(pool: Pool, lifetime: float) -> Iterator[Clients]:
             elif not young:
                 session, born = fresh, begin
 
-    threads = [threading.Thread(target=work, args=(server, version), daemon=True) for server in PORTS for version in VERSIONS]
+    threads = [
+        threading.Thread(target=work, args=(server, version), daemon=True) for server in PORTS for version in VERSIONS
+    ]
     for thread in threads:
         thread.start()
     try:

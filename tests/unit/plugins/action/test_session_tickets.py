@@ -80,7 +80,9 @@ class World:
     def rings(self) -> RingStore:
         return RingStore(make_store(self.folder), "web")
 
-    def keys(self, host: str = "web1", extra: str = "", *, passphrase: str = PASSPHRASE, check: bool = False) -> dict[str, Any]:
+    def keys(
+        self, host: str = "web1", extra: str = "", *, passphrase: str = PASSPHRASE, check: bool = False
+    ) -> dict[str, Any]:
         one = self.hosts[host]
 
         class OnHost(Keys):
@@ -110,7 +112,7 @@ class World:
         options = f"""
         store: {{path: {self.folder}, passphrase: "{PASSPHRASE}"}}
         looks: {json.dumps(looks or self.looks())}
-        pools: {json.dumps({host: "web" for host in self.hosts})}
+        pools: {json.dumps(dict.fromkeys(self.hosts, "web"))}
         {extra}
         """
         result = run_action(Rotation, options, {"inventory_hostname": "web1"}, check_mode=check, diff=True)
@@ -161,7 +163,9 @@ def test_no_result_has_a_key(world: World) -> None:
     text = repr([world.keys(), world.keys(check=True)])
     for key in world.hosts["web1"].keys or ():
         for half in (key[16:48], key[48:]):
-            assert half.hex() not in text and base64.b64encode(half).decode()[:40] not in text and repr(half) not in text
+            assert (
+                half.hex() not in text and base64.b64encode(half).decode()[:40] not in text and repr(half) not in text
+            )
         assert base64.b64encode(key).decode()[24:] not in text
 
 
@@ -183,7 +187,9 @@ def test_a_server_that_does_not_use_it_yet_is_not_touched_again(world: World) ->
     assert world.keys()["proven"]
 
 
-@pytest.mark.parametrize("field, value", [("drift", ["cur.key: mode 0644, wanted 0600"]), ("wire", "ff" * 16), ("keys", None)])
+@pytest.mark.parametrize(
+    "field, value", [("drift", ["cur.key: mode 0644, wanted 0600"]), ("wire", "ff" * 16), ("keys", None)]
+)
 def test_what_is_not_as_it_has_to_be_is_put_right(settled: World, field: str, value: Any) -> None:
     setattr(settled.hosts["web1"], field, value)
     assert settled.keys(check=True)["changed"]
@@ -197,7 +203,9 @@ def test_what_is_not_as_it_has_to_be_is_put_right(settled: World, field: str, va
         (1, [["00" * 16, "00" * 32]] * 3, "web1 has other keys for generation 1 of the ring than the store"),
     ],
 )
-def test_a_store_that_has_forgotten_something_is_not_rolled_out(settled: World, generation: int, known: Any, words: str) -> None:
+def test_a_store_that_has_forgotten_something_is_not_rolled_out(
+    settled: World, generation: int, known: Any, words: str
+) -> None:
     host = settled.hosts["web1"]
     host.generation, host.known = generation, known or host.known
     with pytest.raises(AnsibleActionFail, match=words) as caught:
@@ -211,7 +219,9 @@ def test_a_store_that_has_forgotten_something_is_not_rolled_out(settled: World, 
 
 def test_a_store_without_the_ring_makes_no_other(settled: World) -> None:
     (settled.folder / "tickets" / "web.json").unlink()
-    with pytest.raises(AnsibleActionFail, match="the host has generation 1 of the ring of 'web', and the store has none"):
+    with pytest.raises(
+        AnsibleActionFail, match="the host has generation 1 of the ring of 'web', and the store has none"
+    ):
         settled.keys()
     assert not (settled.folder / "tickets" / "web.json").exists()
 
@@ -256,7 +266,9 @@ def test_another_run_was_faster(settled: World) -> None:
     looks = settled.looks()
     assert settled.rotation(looks)["step"] == "begin"
     late = settled.rotation(looks)
-    assert late["step"] == "refuse" and "another run has brought the ring of 'web' from generation 1 to 2" in late["text"]
+    assert (
+        late["step"] == "refuse" and "another run has brought the ring of 'web' from generation 1 to 2" in late["text"]
+    )
     assert settled.generations()[0] == 2
 
 
@@ -306,7 +318,15 @@ def test_no_ring_yet(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"generation": "7"}, {"generation": True}, {"known": [["a", "b"]]}, {"present": 5}, {"wire": [{}]}, {"wire": ["x"]}]
+    "answer",
+    [
+        {"generation": "7"},
+        {"generation": True},
+        {"known": [["a", "b"]]},
+        {"present": 5},
+        {"wire": [{}]},
+        {"wire": ["x"]},
+    ],
 )
 def test_what_a_host_says_is_not_believed_blindly(settled: World, answer: dict[str, Any]) -> None:
     host = settled.hosts["web1"]

@@ -49,7 +49,9 @@ class Haproxy:
             blocks = ((OTHER, self.others), (self.file, self.keys))
             text = "# id secret\n"
             for number, (file, keys) in enumerate(blocks):
-                text += f"# {number} ({file})\n" + "".join(f"{number}.{at} {haproxy_line(key)}\n" for at, key in enumerate(keys))
+                text += f"# {number} ({file})\n" + "".join(
+                    f"{number}.{at} {haproxy_line(key)}\n" for at, key in enumerate(keys)
+                )
             return text + "\n"
         assert command.startswith(f"set ssl tls-key {self.file} ")
         (key,) = haproxy_keys(command.split(" ")[-1]) or ()
@@ -102,7 +104,9 @@ def test_a_file_that_is_not_in_use(tmp_path: Path, ring: list[bytes]) -> None:
         set_keys(haproxy.path, FILE, ring)
 
 
-@pytest.mark.parametrize("refusal", ["Permission denied", "Unknown command. Please enter one of the following commands only :"])
+@pytest.mark.parametrize(
+    "refusal", ["Permission denied", "Unknown command. Please enter one of the following commands only :"]
+)
 def test_not_enough_rights(refusal: str, tmp_path: Path, ring: list[bytes]) -> None:
     haproxy = Haproxy(tmp_path / "user.sock", ring, refuses=refusal)
     with pytest.raises(SocketProblem, match="level admin"):

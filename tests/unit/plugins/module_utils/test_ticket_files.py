@@ -84,7 +84,9 @@ def test_something_in_the_links_way(place: TicketPlace) -> None:
         place.point_at(place.write(7, RING))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"generation": "x", "keys": [], "settled": true}', '{"generation": 1, "keys": 5}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"generation": "x", "keys": [], "settled": true}', '{"generation": 1, "keys": 5}']
+)
 def test_a_manifest_that_is_none(place: TicketPlace, text: str) -> None:
     path = Path(place.manifest)
     path.parent.mkdir(parents=True)

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,11 @@ class World:
             "generation": generation,
             "keys": [[each.name, each.digest] for each in map(key_id, ring)] if ring else None,
             "servers": [
-                {"kind": "nginx", "socket": None, "service": {**self.nginx.described(), "preset": None, "endpoints": [endpoint]}}
+                {
+                    "kind": "nginx",
+                    "socket": None,
+                    "service": {**self.nginx.described(), "preset": None, "endpoints": [endpoint]},
+                }
             ],
             "defer_proof": False,
             "prove_timeout": 10,
@@ -226,7 +231,9 @@ def test_put_back_when_nginx_refuses(running: World) -> None:
     with pytest.raises(StepError, match="unknown directive") as caught:
         running.install(8, step_on(old))
     assert caught.value.code == "validate_failed"
-    assert caught.value.message.endswith("; the keys are as they were before; it was failing already before this change")
+    assert caught.value.message.endswith(
+        "; the keys are as they were before; it was failing already before this change"
+    )
     assert running.place.keys() == tuple(old) and running.look()["generation"] == 7 and running.look()["settled"]
     assert running.wire() == old[1][:16].hex() and len(running.rings()) == 1
 
@@ -305,7 +312,7 @@ def test_killed_at_any_moment_servers_find_a_whole_ring(running: World) -> None:
     event, generation, ring = 1, 7, list(running.place.keys() or ())
     while True:
         wanted = step_on(ring)
-        if not killed_at(lambda: running.install(generation + 1, wanted) and None, event):
+        if not killed_at(partial(running.install, generation + 1, wanted), event):
             break
         assert running.place.keys() in (tuple(ring), tuple(wanted)), event
         assert running.install(generation + 1, wanted)["proven"]

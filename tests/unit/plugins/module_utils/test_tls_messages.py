@@ -36,7 +36,9 @@ def test_half_a_message_has_no_ticket(tls13: bool) -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_handshake_shows_it(pairs: list[Pair], version: ssl.TLSVersion) -> None:
     with tls_server(pairs[0], version=version) as server:
-        first, second = (handshake(Endpoint(server.host, server.port, "www.example.com", ticket=True)) for _try in range(2))
+        first, second = (
+            handshake(Endpoint(server.host, server.port, "www.example.com", ticket=True)) for _try in range(2)
+        )
     assert first.error is None and len(first.ticket) > 100
     # OpenSSL's server keeps its key as long as it runs, and so the name.
     assert first.ticket[:16] == second.ticket[:16] and first.ticket != second.ticket

@@ -14,9 +14,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ring import Proof, Ring,
 NOW = 1_800_000_000
 
 
-def numbered(size: int, _numbers: itertools.count[int] = itertools.count(1)) -> bytes:
+NUMBERS = itertools.count(1)
+
+
+def numbered(size: int) -> bytes:
     """Keys that can be told apart."""
-    return bytes([next(_numbers)]) * size
+    return bytes([next(NUMBERS)]) * size
 
 
 def record(ring: Ring | None = None, **changes: object) -> RingRecord:

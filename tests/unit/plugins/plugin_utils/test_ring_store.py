@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,18 +105,18 @@ def test_of_two_steps_at_once_one_wins(tmp_path: Path) -> None:
 
 def test_many_hosts_note_their_proofs_at_once(tmp_path: Path) -> None:
     rings(tmp_path).create(NOW)
-    works = [
-        lambda host=host: rings(tmp_path).note(lambda each: each.with_proof(host, NOW), 1) and None
-        for host in ("web1", "web2", "web3", "web4", "web5", "web6")
-    ]
-    in_processes(works)
+
+    def note(host: str) -> None:
+        rings(tmp_path).note(lambda each: each.with_proof(host, NOW), 1)
+
+    in_processes([partial(note, f"web{number}") for number in range(6)])
     assert len(known(tmp_path).record.proven) == 6
 
 
 def test_killed_at_any_moment_there_is_the_old_ring_or_the_new_one(tmp_path: Path) -> None:
     event, generation = 1, 1
     rings(tmp_path).create(NOW)
-    while killed_at(lambda: rotate(tmp_path, generation) and None, event):
+    while killed_at(partial(rotate, tmp_path, generation), event):
         found = known(tmp_path)
         assert rings(tmp_path).ring(found).ids == found.record.keys
         assert found.record.generation in (generation, generation + 1)
@@ -124,7 +125,14 @@ def test_killed_at_any_moment_there_is_the_old_ring_or_the_new_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{}", b"[]", b'{"version": 1', b'{"generation": 1, "keys": [], "made_at": 1, "proven": {}, "left_behind": {}}']
+    "damage",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"version": 1',
+        b'{"generation": 1, "keys": [], "made_at": 1, "proven": {}, "left_behind": {}}',
+    ],
 )
 def test_a_damaged_entry(damage: bytes, tmp_path: Path) -> None:
     rings(tmp_path).create(NOW)

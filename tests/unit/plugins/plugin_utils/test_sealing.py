@@ -173,7 +173,10 @@ def test_other_secrets_are_bound_to_what_they_are(tmp_path: Path) -> None:
         unseal(store, sealed, "keys of 'mail'")
 
 
-@pytest.mark.parametrize("field, value", [("sealed", "AAAA"), ("sealed", "no base64!"), ("nonce", ""), ("salt", "xyz"), ("n", 3), ("n", None)])
+@pytest.mark.parametrize(
+    "field, value",
+    [("sealed", "AAAA"), ("sealed", "no base64!"), ("nonce", ""), ("salt", "xyz"), ("n", 3), ("n", None)],
+)
 def test_other_secrets_that_are_damaged(field: str, value: object, tmp_path: Path) -> None:
     store = make_store(tmp_path)
     sealed = {**seal(store, b"secret", "x"), field: value}

@@ -13,7 +13,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ticket_rotation import p
 
 
 def test_usual_servers() -> None:
-    nginx, haproxy = parse_servers(["nginx", {"server": "haproxy", "endpoints": ["192.0.2.1:8443"], "socket": "/run/edge.sock"}])
+    nginx, haproxy = parse_servers(
+        ["nginx", {"server": "haproxy", "endpoints": ["192.0.2.1:8443"], "socket": "/run/edge.sock"}]
+    )
     assert (nginx.kind, nginx.socket, nginx.service.name) == ("nginx", None, "nginx")
     assert [(each.host, each.port) for each in nginx.service.endpoints] == [("127.0.0.1", 443)]
     assert (haproxy.kind, haproxy.socket) == ("haproxy", "/run/edge.sock")
@@ -22,7 +24,9 @@ def test_usual_servers() -> None:
 
 
 def test_a_service_of_ones_own() -> None:
-    (server,) = parse_servers([{"server": "nginx", "service": {"name": "edge", "reload": "edge --reload"}, "endpoints": ["[::1]:443"]}])
+    (server,) = parse_servers(
+        [{"server": "nginx", "service": {"name": "edge", "reload": "edge --reload"}, "endpoints": ["[::1]:443"]}]
+    )
     request = server.as_request()
     assert (request["service"]["name"], request["service"]["reload"]) == ("edge", ("edge", "--reload"))
 
@@ -58,7 +62,13 @@ def test_apaches_way_is_named() -> None:
 def test_pools_of_a_run() -> None:
     look = {"pool": "web", "generation": 7, "lifetime": 60, "found": {"generation": 7, "current": True, "same": True}}
     pools = parse_hosts(
-        {"web1": look, "web2": {**look, "lifetime": 90, "generation": 8}, "mail": {"unreachable": True, "msg": "gone"}, "db": {"skipped": True}, "x": {"skipped": True}},
+        {
+            "web1": look,
+            "web2": {**look, "lifetime": 90, "generation": 8},
+            "mail": {"unreachable": True, "msg": "gone"},
+            "db": {"skipped": True},
+            "x": {"skipped": True},
+        },
         {"mail": "mail"},
     )
     assert sorted(pools) == ["mail", "web"]
