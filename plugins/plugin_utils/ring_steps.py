@@ -61,12 +61,12 @@ def plan_step(
     ):
         if points:
             return Step(REFUSE, tuple(points), f"{remedy}, or go on without it by name with tls_leave_behind")
-    ahead = [points for host, look in held.items() if (points := newer(host, look, record))]
+    ahead = [point for host, look in held.items() if (point := newer(host, look, record))]
     if ahead:
         return Step(
             REFUSE, tuple(ahead), "restore the newest copy of the store, or replace the ring: tls_replace_ring: true"
         )
-    far = [points for host, look in held.items() if (points := too_far(host, look, record))]
+    far = [point for host, look in held.items() if (point := too_far(host, look, record))]
     if far:
         return Step(REFUSE, tuple(far), "run fleet.tls.deploy there first, or go on without it with tls_leave_behind")
     behind = sorted({host for host, look in held.items() if not look.current} | (set(record.unproven) & set(held)))

@@ -172,6 +172,9 @@ class Pool:
 def set_up(fleet: Fleet, folder: Path) -> Pool:
     """Ring first, then the servers that name it, as deploy has it."""
     pool = Pool(fleet, folder)
+    # Small, so that a test can fill it; here already, because the servers' units see no later mount.
+    fleet.exec("edge1", ["mkdir", "/run/fleet-tls"])
+    fleet.exec("edge1", "mount -t tmpfs -o size=64k,mode=755 none /run/fleet-tls".split())
     pair = folder / "both.pem"
     subprocess.run(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=pool.test -keyout".split()
