@@ -125,21 +125,22 @@ class ActionModule(TlsAction):
             renew=not self._task.check_mode,
         )
 
-    def file_request(
-        self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None
-    ) -> dict[str, Any]:
+    def file_request(self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None) -> dict[str, Any]:
         """One of ``files`` in the form the host gets.
 
         :raises SpecError: a relative path, what is no mode, a present file without a source, a template that is not there.
         """
         path = parse_path(raw["path"], "files: path")
+        absent = {"path": path, "state": "absent", "block": raw["block"]}
+        if raw["state"] == "absent":
+            return absent
         content = raw["content"]
         if raw["client"] is not None:
-            content = getattr(trust, raw["client"], None)
             if trust is None:
                 raise SpecError(f"files: {path} needs client_trust", remedy="say whose clients are to be trusted")
-        if raw["state"] == "absent" or (raw["client"] is not None and not content):
-            return {"path": path, "state": "absent", "block": raw["block"]}
+            content = getattr(trust, raw["client"])
+            if not content:
+                return absent
         if raw["link"] is not None:
             return {"path": path, "link": raw["link"]}
         if raw["template"] is not None:

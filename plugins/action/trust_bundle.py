@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     Selection,
+    absent_texts,
     expired_text,
-    parse_anchors,
     refuse_empty,
     select,
+    trusted_by,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of, parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
@@ -49,15 +47,19 @@ class ActionModule(TlsAction):
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        sources = trusted_by(options)
+        issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
+        sources = trusted_by(issuers, options.get("from_issuers"), options["anchors"], "from_issuers")
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"])
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
         result.update(changed_paths=[], services={})
+        absent = [] if self._task.check_mode else absent_texts(issuers, sources, self.now())
+        if absent:
+            result["warnings"] = [*result.get("warnings", ()), *absent]
         if not options["system"] and not bundles:
             return result
-        if self._task.check_mode and not chosen.anchors and not chosen.expired:
+        if self._task.check_mode and sources and not chosen.anchors and not chosen.expired:
             # On a fresh controller the CA would have been made by now, and its root would be installed.
             return {**result, "changed": True}
         refuse_empty(chosen, list(sources))
@@ -88,20 +90,6 @@ class ActionModule(TlsAction):
         if chosen.expired:
             result["warnings"] = [expired_text(anchor) for anchor in chosen.expired]
         return result
-
-
-def trusted_by(options: dict[str, Any]) -> dict[str, Iterable[x509.Certificate]]:
-    """Anchors by who gives them, issuers and extra ones.
-
-    :raises TlsError: an unknown issuer, an anchor that cannot be read, an anchor that is named like an issuer.
-    """
-    issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
-    names = [one_of(name, issuers, "from_issuers") for name in options.get("from_issuers") or issuers]
-    extra = parse_anchors(options["anchors"])
-    for name in extra:
-        if name in names:
-            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
-    return {**{name: issuers[name].trust() for name in names}, **extra}
 
 
 def parse_bundle(raw: dict[str, Any]) -> dict[str, Any]:

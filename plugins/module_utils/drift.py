@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import os
 from typing import Any
 
@@ -18,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     digest,
     output_file,
     read,
+    read_if_there,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.pair import is_plain
 from ansible_collections.fleet.tls.plugins.module_utils.pending import is_leftover, pending_request
@@ -74,4 +77,17 @@ def content_drift(layout: Layout, folder: str, output: dict[str, Any], recorded:
         return ["{0}: missing".format(path)]
     if digest(read(file)) != recorded.get("sha256"):
         return ["{0}: is not made of the live certificate".format(path)]
+    key = read_if_there(os.path.join(folder, PRIVKEY))
+    if key is not None and recorded.get("ingredients") != ingredients_digest(output, key):
+        return ["{0}: has another passphrase or other anchors".format(path)]
     return []
+
+
+def ingredients_digest(output: dict[str, Any], key: bytes) -> str | None:
+    """What tells a PKCS#12 file's passphrase and anchors from others, which the file itself, made with a salt, does not; None: it has
+    neither. Manifests are for everybody to read: keyed with the private key, it lets nobody try passphrases who could not read that.
+    """
+    if not output.get("passphrase") and not output.get("anchors"):
+        return None
+    content = json.dumps([output.get("passphrase"), output.get("anchors")]).encode()
+    return hmac.new(key, content, "sha256").hexdigest()

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One TLS handshake: which certificates does an endpoint serve, and does it want one of ours.
 
-Nothing is verified here. A probe has to show an expired or foreign certificate rather than hang up on it; that the right one is
-served is proven by comparing the leaf, and who is trusted is judged on the controller.
+Nothing is verified here unless that is asked for. A probe has to show an expired or foreign certificate rather than hang up on it;
+that the right one is served is proven by comparing the leaf, and who is trusted is judged on the controller.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ class Endpoint:
     :param client_key: path of its unencrypted key; None: it is in the same file.
     :param alpn: protocols to offer (RFC 7301), most wanted first.
     :param ticket: wait for a session ticket where it comes after the handshake (TLS 1.3).
+    :param verify: do as a client does: hang up on a certificate that ``trust`` does not lead to, or that is not for ``server_name``
+        (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
+    :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     """
 
     host: str
@@ -57,6 +60,8 @@ class Endpoint:
     client_key: str | None = None
     alpn: tuple[str, ...] = ()
     ticket: bool = False
+    verify: bool = False
+    trust: str | None = None
 
     @property
     def address(self) -> str:
@@ -103,10 +108,14 @@ def served_leaf(host: str, port: int, server_name: str | None, timeout: float) -
     return ssl.PEM_cert_to_DER_cert(result.chain[0])
 
 
-def handshake(endpoint: Endpoint) -> HandshakeResult:
-    """Connect, shake hands, look, hang up. What goes wrong is in the result: this raises nothing for an endpoint's sake."""
+def handshake(endpoint: Endpoint, talk: Callable[[Wire], None] | None = None) -> HandshakeResult:
+    """Connect, shake hands, look, hang up. What goes wrong is in the result: this raises nothing for an endpoint's sake.
+
+    :param talk: what to do with the connection after a handshake that was completed; a HandshakeError or OSError it raises counts as the
+        handshake's own.
+    """
     begin = time.monotonic()
-    result = _attempt(endpoint, begin + endpoint.timeout)
+    result = _attempt(endpoint, begin + endpoint.timeout, talk)
     return replace(result, seconds=round(time.monotonic() - begin, 3))
 
 
@@ -145,7 +154,7 @@ def _endpoint(wanted: dict[str, Any]) -> Endpoint:
     )
 
 
-def _attempt(endpoint: Endpoint, deadline: float) -> HandshakeResult:
+def _attempt(endpoint: Endpoint, deadline: float, talk: Callable[[Wire], None] | None) -> HandshakeResult:
     heard = tls_messages.Heard()
     try:
         context = _context(endpoint, heard)
@@ -154,16 +163,20 @@ def _attempt(endpoint: Endpoint, deadline: float) -> HandshakeResult:
         return HandshakeResult(error=str(error))
     with sock:
         try:
-            wire = _Wire(sock, context, endpoint, deadline)
+            wire = Wire(sock, context, endpoint, deadline)
         except (ValueError, UnicodeError):
             return HandshakeResult(error="'{0}' cannot be sent as a server name".format(endpoint.server_name))
         problem = _shake(wire, heard)
+        client = _client_certificate(endpoint, heard, problem)
+        if problem is None and talk is not None:
+            problem = _talk(wire, talk)
+            client = "refused" if client and heard.alert is not None else client
         return HandshakeResult(
             chain=tuple(ssl.DER_cert_to_PEM_cert(der) for der in heard.chain or wire.peer_chain),
             protocol=wire.protocol or heard.protocol,
             cipher=wire.cipher,
             error=None if problem is None else _in_words(problem, wire, heard),
-            client_certificate=_client_certificate(endpoint, heard, problem),
+            client_certificate=client,
             ticket=next((ticket for ticket in heard.tickets if ticket), b""),
         )
 
@@ -176,7 +189,7 @@ def _client_certificate(endpoint: Endpoint, heard: tls_messages.Heard, problem: 
     return "accepted" if endpoint.client_certificate and problem is None else "requested"
 
 
-class _Wire:
+class Wire:
     """A socket, TLS state between two memory buffers, and one deadline over both."""
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, endpoint: Endpoint, deadline: float) -> None:
@@ -249,7 +262,7 @@ class _Wire:
             self._flush(limit)
 
 
-def _shake(wire: _Wire, heard: tls_messages.Heard) -> Exception | None:
+def _shake(wire: Wire, heard: tls_messages.Heard) -> Exception | None:
     """The handshake and what comes right after it; returns what went wrong."""
     begin = time.monotonic()
     try:
@@ -262,7 +275,16 @@ def _shake(wire: _Wire, heard: tls_messages.Heard) -> Exception | None:
     return None
 
 
-def _await_verdict(wire: _Wire, heard: tls_messages.Heard, listen: float) -> None:
+def _talk(wire: Wire, talk: Callable[[Wire], None]) -> Exception | None:
+    """What comes after the handshake; returns what went wrong."""
+    try:
+        talk(wire)
+    except (HandshakeError, OSError) as error:
+        return error
+    return None
+
+
+def _await_verdict(wire: Wire, heard: tls_messages.Heard, listen: float) -> None:
     """Learn whether a TLS 1.3 server takes our client certificate, or the lack of one.
 
     The client is through with its handshake before the server has seen our Certificate message; the refusal comes as an alert
@@ -285,7 +307,7 @@ def _await_verdict(wire: _Wire, heard: tls_messages.Heard, listen: float) -> Non
         return
 
 
-def _in_words(problem: Exception, wire: _Wire, heard: tls_messages.Heard) -> str:
+def _in_words(problem: Exception, wire: Wire, heard: tls_messages.Heard) -> str:
     if isinstance(problem, HandshakeError):
         return str(problem)
     if isinstance(problem, socket.timeout):
@@ -295,6 +317,8 @@ def _in_words(problem: Exception, wire: _Wire, heard: tls_messages.Heard) -> str
     # Every TLS record starts with its content type, 20 to 24 (RFC 8446 section 5.1).
     if wire.first_bytes and not 20 <= wire.first_bytes[0] <= 24:
         return "not TLS: the server said '{0}'".format(_printable(wire.first_bytes))
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return "the server's certificate is not accepted: {0}".format(problem.verify_message)
     if isinstance(problem, _HUNG_UP):
         how = "reset" if isinstance(problem, ConnectionError) else "closed"
         asked = " after it had asked for a client certificate" if heard.requested else " during the handshake"
@@ -356,6 +380,9 @@ def _remaining(deadline: float) -> float:
 
 def _server_name(endpoint: Endpoint) -> str | None:
     name = (endpoint.server_name or "").rstrip(".")
+    if endpoint.verify:
+        # The name to verify as well; OpenSSL itself sends no address.
+        return name or endpoint.host
     try:
         ipaddress.ip_address(name)
         return None
@@ -364,18 +391,11 @@ def _server_name(endpoint: Endpoint) -> str | None:
 
 
 def _context(endpoint: Endpoint, heard: tls_messages.Heard) -> ssl.SSLContext:
-    """A context for looking, never for talking: it takes what old servers have, down to TLS 1.0, SHA-1 signatures, small keys
-    and no secure renegotiation, as far as the local OpenSSL can, because those servers' certificates expire too.
+    """The context for an endpoint.
 
-    :raises HandshakeError: our own client certificate cannot be used.
+    :raises HandshakeError: our own client certificate, or the bundle, cannot be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    # Anonymous suites would be handshakes without a certificate, which some mail servers prefer.
-    context.set_ciphers("ALL:!aNULL:!eNULL:@SECLEVEL=0")
-    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # the constant came with Python 3.12
+    context = _verifying(endpoint.trust) if endpoint.verify else _looking()
     if endpoint.alpn:
         context.set_alpn_protocols(list(endpoint.alpn))
     if hasattr(context, "_msg_callback"):
@@ -384,6 +404,37 @@ def _context(endpoint: Endpoint, heard: tls_messages.Heard) -> ssl.SSLContext:
         # "~" is expanded here, on the machine whose files they are.
         key = os.path.expanduser(endpoint.client_key) if endpoint.client_key else None
         _load_client(context, os.path.expanduser(endpoint.client_certificate), key)
+    return context
+
+
+def _looking() -> ssl.SSLContext:
+    """A context for looking, never for talking: it takes what old servers have, down to TLS 1.0, SHA-1 signatures, small keys
+    and no secure renegotiation, as far as the local OpenSSL can, because those servers' certificates expire too.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    # Anonymous suites would be handshakes without a certificate, which some mail servers prefer.
+    context.set_ciphers("ALL:!aNULL:!eNULL:@SECLEVEL=0")
+    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # the constant came with Python 3.12
+    return context
+
+
+def _verifying(trust: str | None) -> ssl.SSLContext:
+    """A context as clients have it. Not Python's default one, which since 3.13 asks more of a chain than other programs do.
+
+    :raises HandshakeError: the bundle cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if trust is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(trust)
+    except OSError as error:
+        why = _reason(error) if isinstance(error, ssl.SSLError) else error.strerror or error
+        raise HandshakeError("the trust bundle {0} cannot be used: {1}".format(trust, why)) from None
     return context
 
 

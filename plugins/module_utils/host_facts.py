@@ -10,8 +10,8 @@ import os
 import sys
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import systemd_runs
+from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 RESOLVERS = "/etc/resolv.conf"
@@ -32,13 +32,13 @@ def facts_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 def host_facts() -> dict[str, Any]:
     """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address]}``."""
-    # Late, because a look that has no endpoints to ask would not import it.
-    import ssl
+    # Late, and without the module that stands in front of it: a look that asks no endpoint does not pay for that.
+    from _ssl import OPENSSL_VERSION_INFO
 
     return {
         "family": family(os_release()),
         # Python's own is the system's libssl, so no program has to be asked.
-        "openssl": openssl_version(ssl.OPENSSL_VERSION_INFO),
+        "openssl": openssl_version(OPENSSL_VERSION_INFO),
         "python": list(sys.version_info[:2]),
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),

@@ -8,11 +8,12 @@ A private key goes in and out through pipes or a file of root's, never on a comm
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
@@ -47,10 +48,11 @@ def program() -> str:
     return path
 
 
-def call(arguments: Sequence[str], data: bytes = b"") -> bytes:
+def call(arguments: Sequence[str], data: bytes = b"", descriptors: Sequence[int] = ()) -> bytes:
     """Run it; its standard output. Without AnsibleModule, which would keep what goes in and out for its results.
 
     :param data: what it gets on standard input.
+    :param descriptors: what else it is to find open.
     :raises StepError: openssl_missing, openssl_failed (with its own words, which hold no key).
     """
     # The host's openssl.cnf may demand engines or policies that have nothing to do with what is done here.
@@ -60,6 +62,7 @@ def call(arguments: Sequence[str], data: bytes = b"") -> bytes:
             [program(), *arguments],
             input=data,
             capture_output=True,
+            pass_fds=tuple(descriptors),
             env=environment,
             timeout=SECONDS,
             check=False,
@@ -168,12 +171,27 @@ def make_csr(key_path: str, configuration_path: str, subject: dict[str, Any]) ->
     return call(arguments)
 
 
-def pkcs12(key: bytes, chain_path: str, name: str) -> bytes:
-    """Key and chain as PKCS#12 (RFC 7292) with an empty password, for programs that want that form.
+def pkcs12(key: bytes, certificates: bytes, name: str, passphrase: str | None = None) -> bytes:
+    """Key and certificates as PKCS#12 (RFC 7292), for programs that want that form.
 
-    :param chain_path: file of the chain (PEM), leaf first; the key comes by standard input.
+    :param certificates: PEM: the leaf, and in any order what else is to go in.
+    :param passphrase: what it is encrypted with; None: an empty one. Many programs of the Java and Windows worlds insist on one.
     """
     # What 1.1.1 would choose (RC2, SHA-1) is not read by those that came after it.
     modern = ["-keypbe", "AES-256-CBC", "-certpbe", "AES-256-CBC", "-macalg", "SHA256"]
-    arguments = ["pkcs12", "-export", "-in", chain_path, "-inkey", "/dev/stdin", "-name", name, *modern]
-    return call([*arguments, "-passout", "pass:"], key)
+    with in_memory(certificates) as chain, in_memory((passphrase or "").encode() + b"\n") as secret:
+        arguments = ["pkcs12", "-export", "-in", "/dev/fd/{0}".format(chain), "-inkey", "/dev/stdin", "-name", name]
+        return call([*arguments, *modern, "-passout", "fd:{0}".format(secret)], key, (chain, secret))
+
+
+@contextlib.contextmanager
+def in_memory(content: bytes) -> Iterator[int]:
+    """A descriptor that a child can read ``content`` from; it is in no file, on no command line and in no environment."""
+    descriptor = os.memfd_create("content")
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as stream:
+            stream.write(content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -14,6 +14,7 @@ from ansible_collections.fleet.tls.plugins.module_utils import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.drift import (
     content_drift,
     content_path,
+    ingredients_digest,
     left_behind,
     output_drift,
 )
@@ -203,7 +204,7 @@ def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
 
 def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, bytes]) -> None:
     """Render one output into the generation (link) or for its place (copy), and record it in the manifest."""
-    content = rendered(output["format"], contents, staged)
+    content = rendered(output, contents, staged)
     path, access = output["path"], (output["owner"], output["group"], output["mode"])
     if output["method"] == "link":
         inside = os.path.join(staged.folder, output_file(path))
@@ -217,17 +218,19 @@ def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, byt
             staged.transaction.relink(path, target)
     else:
         staged.transaction.replace_file(path, content, *access)
-    staged.manifest["outputs"][path] = {
-        "format": output["format"], "method": output["method"], "sha256": digest(content)
-    }  # fmt: skip
+    recorded = {"format": output["format"], "method": output["method"], "sha256": digest(content)}
+    ingredients = ingredients_digest(output, contents[PRIVKEY])
+    staged.manifest["outputs"][path] = {**recorded, **({"ingredients": ingredients} if ingredients else {})}
 
 
-def rendered(form: str, contents: dict[str, bytes], staged: Staged) -> bytes:
-    """A pair, whose files are in place, in one of the output formats."""
+def rendered(output: dict[str, Any], contents: dict[str, bytes], staged: Staged) -> bytes:
+    """A pair in the format of an output."""
+    form = output["format"]
     if form == "combined":
         return contents[FULLCHAIN] + contents[PRIVKEY]
     if form == "pkcs12":
-        return openssl.pkcs12(contents[PRIVKEY], os.path.join(staged.folder, FULLCHAIN), staged.name)
+        certificates = contents[FULLCHAIN] + (output.get("anchors") or "").encode()
+        return openssl.pkcs12(contents[PRIVKEY], certificates, staged.name, output.get("passphrase"))
     return contents[{"cert": CERT, "chain": CHAIN, "fullchain": FULLCHAIN, "privkey": PRIVKEY}[form]]
 
 

@@ -123,7 +123,7 @@ options:
           format:
             description:
               - V(cert) is the certificate, V(chain) what is above it, V(fullchain) both, V(privkey) the key, V(combined) certificate, chain
-                and key in one file, V(pkcs12) all of them as PKCS#12 without a password.
+                and key in one file, V(pkcs12) all of them as PKCS#12.
             type: str
             choices: [cert, chain, fullchain, privkey, combined, pkcs12]
             default: fullchain
@@ -143,6 +143,16 @@ options:
           mode:
             description: Mode. Without it, V(0600) where there is a key in it, else V(0644).
             type: raw
+          passphrase:
+            description:
+              - What a V(pkcs12) is encrypted with, best from Ansible Vault. Without it, an empty passphrase, which many programs do not take. A
+                new passphrase makes the file anew, and no new certificate.
+            type: str
+          anchors:
+            description:
+              - Whether the trust anchors of all issuers of the certificate go into a V(pkcs12), for programs that read whom to trust from it.
+            type: bool
+            default: false
       services:
         description:
           - Who uses it. A name of a preset (V(nginx)), or a mapping with C(name), C(validate), C(reload), C(check) (commands, as lists of
@@ -202,6 +212,8 @@ EXAMPLES = r"""
         outputs:
           - path: /srv/billing/client.p12
             format: pkcs12
+            passphrase: "{{ vault_billing_passphrase }}"
+            anchors: true
             owner: billing
         services:
           - name: billing

@@ -23,7 +23,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, tickets, facts, handshake]
+    choices: [look, apply, trust, configure, tickets, facts, client, handshake]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
@@ -61,7 +61,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "tickets", "facts", "handshake")
+STEPS = ["look", "apply", "trust", "configure", "tickets", "facts", "client", "handshake"]
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -78,6 +78,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.trust import trust_step
 
         return trust_step(request)
+    if step == "client":
+        from ansible_collections.fleet.tls.plugins.module_utils.client import client_step
+
+        return client_step(request)
     if step == "configure":
         from ansible_collections.fleet.tls.plugins.module_utils.configure import configure_step
 
@@ -99,7 +103,7 @@ def main() -> None:
     """Wire the module."""
     module = AnsibleModule(
         argument_spec={
-            "step": {"type": "str", "required": True, "choices": list(STEPS)},
+            "step": {"type": "str", "required": True, "choices": STEPS},
             "request": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },

@@ -16,6 +16,8 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import ExtensionOID, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     describe,
     fingerprint,
@@ -65,6 +67,35 @@ class Selection:
 
     anchors: tuple[Anchor, ...]
     expired: tuple[Anchor, ...]
+
+
+def trusted_by(
+    issuers: Mapping[str, Issuer], names: Iterable[str] | None, anchors: Any, what: str
+) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Anchors by who gives them, issuers and extra ones.
+
+    :param names: those of the issuers; None: all of them.
+    :param anchors: as :func:`parse_anchors` takes them.
+    :param what: what the user calls ``names``, for errors.
+    :raises TlsError: an unknown issuer, an anchor that cannot be read, an anchor that is named like an issuer.
+    """
+    chosen = [one_of(name, issuers, what) for name in (issuers if names is None else names)]
+    extra = parse_anchors(anchors)
+    for name in extra:
+        if name in chosen:
+            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
+    return {**{name: issuers[name].trust() for name in chosen}, **extra}
+
+
+def absent_texts(issuers: Mapping[str, Issuer], sources: Iterable[str], now: dt.datetime) -> list[str]:
+    """Which of the chosen issuers have nothing to trust because their CA was not made yet, for people."""
+    texts = {name: issuers[name].unprepared(now) for name in sources if name in issuers and not issuers[name].trust()}
+    return [f"nothing of the issuer '{name}' is trusted yet: {text}" for name, text in texts.items() if text]
+
+
+def bundle_text(anchors: Iterable[Anchor]) -> str:
+    """A bundle file: each anchor's PEM below its line of comment."""
+    return "".join(f"{anchor.comment}\n{to_pem(anchor.certificate)}" for anchor in anchors)
 
 
 def parse_anchors(raw: Any) -> dict[str, tuple[x509.Certificate, ...]]:

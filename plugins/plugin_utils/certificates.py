@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import bundle_text, select
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
     CertificateError,
@@ -124,7 +125,7 @@ class Run:
         """Look at the host, at all certificates or (with a list of names) at some."""
         wanted = [each.spec for name, each in self.progress.items() if not isinstance(prepare, list) or name in prepare]
         asked = self.clock()
-        answer = self.look(look_request(wanted, self.spec.services, self.settings, self.now, prepare))
+        answer = self.look(look_request(wanted, self.spec.services, self.settings, self.now, prepare, self.anchors))
         host_clock = parse_clock(answer)
         if host_clock is not None:
             # The look may take minutes (RSA keys on small machines): all moments of it are right.
@@ -133,6 +134,10 @@ class Run:
         entries = answer.get("certificates")
         for spec in wanted:
             self.note(self.progress[spec.name], entries.get(spec.name) if isinstance(entries, Mapping) else None)
+
+    def anchors(self, spec: CertificateSpec) -> str:
+        """What its issuers want trusted, PEM, for outputs that hold it; those of all of them, so that a change of CA overlaps."""
+        return bundle_text(select({name: self.issuers[name].trust() for name in spec.issuers}, self.now).anchors)
 
     def note(self, each: Progress, entry: Any) -> None:
         """What a look found of one certificate; where it ended with an error, what it had seen until then is kept too."""
@@ -291,13 +296,12 @@ class Run:
         entries, secrets = [], {}
         for name, each in self.progress.items():
             if each.chain:
-                entries.append(
-                    install_entry(each.spec, each.chain, str(each.issuer), self.request_for(each).request_id)
-                )
+                request_id = self.request_for(each).request_id
+                entries.append(install_entry(each.spec, each.chain, str(each.issuer), request_id, self.anchors))
                 if each.key:
                     secrets[name] = each.key.pem
             elif self.repairable(each):
-                entries.append(repair_entry(each.spec, each.found.manifest))
+                entries.append(repair_entry(each.spec, each.found.manifest, self.anchors))
         if not entries:
             return
         answer = self.apply(apply_request(entries, self.spec, self.settings, self.now), secrets)

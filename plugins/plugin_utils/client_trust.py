@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     Anchor,
+    bundle_text,
     expired_text,
-    parse_anchors,
     refuse_empty,
     select,
+    trusted_by,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.crl import (
     crl_number,
@@ -30,7 +31,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.crl import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, subject_text
 
@@ -74,21 +74,17 @@ def client_trust(
     :raises SpecError: an unknown issuer, an anchor named as an issuer is, CRLs that nobody is to look at.
     :raises TlsError: nothing to trust, a CA without a current CRL, a CRL of none of these CAs, or what cannot be read.
     """
-    chosen = [one_of(name, issuers, "issuers") for name in names]
-    extra = parse_anchors(anchors)
-    for name in extra:
-        if name in chosen:
-            raise SpecError(f"anchors: '{name}' is the name of an issuer", remedy="give the anchor another name")
+    sources = trusted_by(issuers, names, anchors, "issuers")
     given = parse_given(crls)
     if given and not revocation:
         raise SpecError("CRLs are given, but revocation is not checked", remedy="switch it on, or leave the CRLs out")
-    selection = select({**{name: issuers[name].trust() for name in chosen}, **extra}, now)
-    refuse_empty(selection, [*chosen, *extra])
-    bundle = "".join(f"{anchor.comment}\n{anchor.as_request()['pem']}" for anchor in selection.anchors)
+    selection = select(sources, now)
+    refuse_empty(selection, list(sources))
+    bundle = bundle_text(selection.anchors)
     warnings = tuple(expired_text(anchor) for anchor in selection.expired)
     if not revocation:
         return ClientTrust(bundle, "", selection.expired, warnings)
-    mine = [issuers[name] for name in chosen]
+    mine = [issuers[name] for name in dict.fromkeys(names)]
     kept = [crl for issuer in mine for crl in issuer.crls(now, renew=renew)]
     due = {} if renew else {issuer.name: text for issuer in mine if (text := issuer.crls_due(now))}
     needed = [anchor.certificate for anchor in selection.anchors]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,9 @@ class HostFacts:
 
     def as_facts(self) -> dict[str, Any]:
         """For ``ansible_facts``."""
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()}
+        plain = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
+        }
         return {"fleet_tls_host": plain}
 
 
@@ -75,10 +78,11 @@ def parse_version(raw: Any) -> tuple[int, ...]:
 def addresses(raw: Any) -> Iterator[str]:
     """The IP addresses among what a host calls its resolvers; one with a zone is of no use to a server."""
     for each in raw:
-        try:
-            yield str(ipaddress.ip_address(str(each)))
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(str(each))
+            # Behind the % there may be anything.
+            if "%" not in str(address):
+                yield str(address)
 
 
 def names(raw: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Settings
 
 GENERATIONS_KEPT = 2
+# The PEM text of what a certificate's issuers want trusted.
+Anchors = Callable[[CertificateSpec], str]
+
+
+def no_anchors(_spec: CertificateSpec) -> str:
+    """Where no output has any."""
+    return ""
 
 
 def look_request(
@@ -27,9 +34,10 @@ def look_request(
     settings: Settings,
     now: dt.datetime,
     prepare: str | list[str],
+    anchors: Anchors = no_anchors,
 ) -> dict[str, Any]:
     """Step ``look``."""
-    entries = [look_entry(spec, settings.forces(spec.name)) for spec in specs]
+    entries = [look_entry(spec, settings.forces(spec.name), anchors) for spec in specs]
     return {
         "directory": settings.directory,
         "now": seconds(now),
@@ -39,10 +47,10 @@ def look_request(
     }
 
 
-def look_entry(spec: CertificateSpec, forced: bool) -> dict[str, Any]:
+def look_entry(spec: CertificateSpec, forced: bool, anchors: Anchors = no_anchors) -> dict[str, Any]:
     """One certificate of a look."""
     return {
-        **wish(spec),
+        **wish(spec, anchors),
         "force": forced,
         "request_digest": spec.request_digest,
         "renew_before": spec.renew_before.as_request(),
@@ -71,12 +79,16 @@ def apply_request(
 
 
 def install_entry(
-    spec: CertificateSpec, chain: Sequence[x509.Certificate], issuer: str, request_id: str
+    spec: CertificateSpec,
+    chain: Sequence[x509.Certificate],
+    issuer: str,
+    request_id: str,
+    anchors: Anchors = no_anchors,
 ) -> dict[str, Any]:
     """A new pair."""
     leaf = chain[0]
     return {
-        **wish(spec),
+        **wish(spec, anchors),
         "action": "install",
         "request_id": request_id,
         "chain": [to_pem(certificate) for certificate in chain],
@@ -93,21 +105,24 @@ def install_entry(
     }
 
 
-def repair_entry(spec: CertificateSpec, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def repair_entry(spec: CertificateSpec, manifest: Mapping[str, Any], anchors: Anchors = no_anchors) -> dict[str, Any]:
     """Work on the pair that is there."""
     request_id = str(manifest.get("request_id") or "")
-    return {**wish(spec), "action": "repair", "request_id": request_id, "chain": [], "manifest": {}}
+    return {**wish(spec, anchors), "action": "repair", "request_id": request_id, "chain": [], "manifest": {}}
 
 
-def wish(spec: CertificateSpec) -> dict[str, Any]:
+def wish(spec: CertificateSpec, anchors: Anchors = no_anchors) -> dict[str, Any]:
     """What a look and an apply both need to know."""
+    outputs = [dataclasses.asdict(output) for output in spec.outputs]
+    for output in outputs:
+        output["anchors"] = anchors(spec) if output["anchors"] else None
     return {
         "name": spec.name,
         "key": dataclasses.asdict(spec.private_key),
         "owner": spec.owner,
         "group": spec.group,
         "mode": spec.mode,
-        "outputs": [dataclasses.asdict(output) for output in spec.outputs],
+        "outputs": outputs,
         "services": [service.name for service in spec.services],
     }
 

@@ -217,7 +217,9 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
 
     :raises SpecError: both or none; a relative directory; no URL; what the server cannot do.
     """
-    root, upstream = (checked(fields, each, fields.get(each)) if fields.get(each) else None for each in ("root", "upstream"))
+    root, upstream = (
+        checked(fields, each, fields.get(each)) if fields.get(each) else None for each in ("root", "upstream")
+    )
     if bool(root) == bool(upstream):
         raise SpecError(f"{fields.prefix}give either root (a directory) or upstream (a URL)")
     for text in (root, upstream):
@@ -225,15 +227,17 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
             raise SpecError(f"{fields.prefix}'{text}' cannot be used", remedy="give it without variables")
     if root and server == "haproxy":
         raise SpecError(
-            f"{fields.prefix}root: HAProxy serves no files", remedy="give the upstream that does, or another tls_web_server"
+            f"{fields.prefix}root: HAProxy serves no files",
+            remedy="give the upstream that does, or another tls_web_server",
         )
     if root and not root.startswith("/"):
         raise SpecError(f"{fields.prefix}root: '{root}' is not an absolute path", remedy="start it with a slash")
-    if upstream and (server != "nginx" or "unix:" not in upstream):
+    if upstream:
         address = upstream_address(upstream, fields.prefix)
         if address["path"] and server == "haproxy":
             raise SpecError(
-                f"{fields.prefix}upstream: HAProxy passes paths on as they are", remedy="end the URL after host and port"
+                f"{fields.prefix}upstream: HAProxy passes paths on as they are",
+                remedy="end the URL after host and port",
             )
     return root, upstream
 
@@ -249,8 +253,6 @@ def upstream_address(url: str, prefix: str = "") -> dict[str, Any]:
         port = parts.port
     except ValueError:
         raise SpecError(f"{prefix}upstream: '{url}' is not a URL", remedy=remedy) from None
-    if "unix:" in url:
-        return {"scheme": parts.scheme, "host": "", "port": 0, "path": ""}
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
         raise SpecError(f"{prefix}upstream: '{url}' is not an http or https URL", remedy=remedy)
     host = parse_host_name(parts.hostname, f"{prefix}upstream")

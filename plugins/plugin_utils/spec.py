@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import (
@@ -38,6 +38,9 @@ KEY_LOCATIONS = ("host", "controller")
 OUTPUT_FORMATS = ("cert", "chain", "fullchain", "privkey", "combined", "pkcs12")
 FORMATS_WITH_KEY = frozenset({"privkey", "combined", "pkcs12"})
 OUTPUT_METHODS = ("link", "copy")
+OUTPUT_FIELDS = ("path", "format", "method", "owner", "group", "mode", "passphrase", "anchors")
+# Bytes; openssl reads no longer one from a file (PEM_BUFSIZE).
+LONGEST_PASSPHRASE = 1023
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
@@ -56,7 +59,11 @@ class KeySpec:
 
 @dataclass(frozen=True)
 class Output:
-    """One more file a service wants; ``mode`` is an octal text such as ``0600``, owner and group None: the process's."""
+    """One more file a service wants; ``mode`` is an octal text such as ``0600``, owner and group None: the process's.
+
+    :param passphrase: what a PKCS#12 file is encrypted with; None: nothing.
+    :param anchors: whether the issuers' trust anchors go into a PKCS#12 file.
+    """
 
     path: str
     format: str
@@ -64,6 +71,8 @@ class Output:
     owner: str | None = None
     group: str | None = None
     mode: str = "0644"
+    passphrase: str | None = field(default=None, repr=False)
+    anchors: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,10 +228,15 @@ def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
 
     :raises SpecError: unknown fields or formats, a relative path, or a mode that lets others read a key.
     """
-    fields = Fields(raw, ("path", "format", "method", "owner", "group", "mode"), "outputs")
+    fields = Fields(raw, OUTPUT_FIELDS, "outputs")
     path = parse_path(fields.get("path"), "outputs: path")
     form = one_of(fields.get("format", "fullchain"), OUTPUT_FORMATS, f"outputs: format of {path}")
     secret = form in FORMATS_WITH_KEY
+    for option in ("passphrase", "anchors"):
+        if form != "pkcs12" and fields.get(option):
+            raise SpecError(
+                f"outputs: {path} has {option}, but is no pkcs12", remedy="leave it out, or write format: pkcs12"
+            )
     return Output(
         path=path,
         format=form,
@@ -230,7 +244,33 @@ def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
         owner=fields.text("owner") or owner,
         group=fields.text("group") or group,
         mode=parse_mode(fields.get("mode", "0600" if secret else "0644"), secret=secret),
+        passphrase=parse_passphrase(fields.text("passphrase"), path),
+        anchors=parse_flag(fields.get("anchors", False), f"outputs: anchors of {path}"),
     )
+
+
+def parse_passphrase(text: str | None, path: str) -> str | None:
+    """The passphrase of a PKCS#12 file; an empty one is none.
+
+    :raises SpecError: one that other programs could not be given; it is not told.
+    """
+    if text and (len(text.encode(errors="replace")) > LONGEST_PASSPHRASE or not text.isprintable()):
+        raise SpecError(
+            f"outputs: the passphrase of {path} is longer than {LONGEST_PASSPHRASE} bytes or not printable",
+            remedy="make one with 'openssl rand -base64 24' and keep it in Ansible Vault",
+        )
+    return text or None
+
+
+def parse_flag(value: Any, what: str) -> bool:
+    """A boolean as people write it.
+
+    :raises SpecError: it is none.
+    """
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if str(value).lower() not in words:
+        raise SpecError(f"{what}: '{value}' is neither true nor false", remedy="write true or false")
+    return words[str(value).lower()]
 
 
 def refuse_twice(values: Iterable[str], complaint: str) -> None:

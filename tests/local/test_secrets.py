@@ -4,7 +4,7 @@
 """Private keys and the passphrase reach nobody: not the output at -vvvvv, not a diff, not ps, not a file that others can read.
 
 Searched for are the bytes themselves: every line of the base64 body of every private key there ever was on a host, the same of the
-CA's keys once they are decrypted, and the passphrase.
+CA's keys once they are decrypted, and the passphrases.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from local.hosts import Hosts, Site, serving
 from tools.playbook import PlaybookResult, run_playbook
 
 PASSPHRASE = "PASSPHRASE-in-no-output-7f3a9c1e5b"
+PKCS12_PASSPHRASE = "PKCS12-in-no-output-5d1b8e"
 SHORTEST_LINE = 24
 
 
@@ -114,9 +115,10 @@ class Seen:
 
 def variables(site: Site, **key: Any) -> dict[str, Any]:
     """A host whose remote and local temporary files are in its own directory, where they are watched."""
-    outputs = [
+    outputs: list[dict[str, Any]] = [
         {"path": str(site.folder.parent / f"{form}.out"), "format": form} for form in ("combined", "privkey", "pkcs12")
     ]
+    outputs[-1].update(passphrase=PKCS12_PASSPHRASE, anchors=True)
     return {
         "tls_certificates": [site.certificate(private_key=key, outputs=outputs)],
         "ansible_remote_tmp": str(site.folder.parent / "remote-tmp"),
@@ -152,6 +154,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
 def key_lines(keys: dict[bytes, str], store: Path) -> Iterator[tuple[bytes, str]]:
     """The base64 lines of all private keys, in each of the forms that openssl writes; and the passphrase."""
     yield PASSPHRASE.encode(), "the passphrase"
+    yield PKCS12_PASSPHRASE.encode(), "the passphrase of the PKCS#12 file"
     texts = {text: path for text, path in keys.items() if b"ENCRYPTED" not in text}
     for path in store.rglob("*.key"):
         texts[openssl("pkey", "-in", str(path), "-passin", "stdin", given=PASSPHRASE.encode())] = str(path)
@@ -174,7 +177,7 @@ def found_in(text: bytes, secrets: dict[bytes, str]) -> list[str]:
 
 def test_there_are_secrets_to_look_for(seen: Seen) -> None:
     wheres = list(seen.secrets.values())
-    assert "the passphrase" in wheres
+    assert "the passphrase" in wheres and "the passphrase of the PKCS#12 file" in wheres
     for part in ("ca/internal/root-1.key", "ca/internal/issuing-1.key", "keys/given/www2.key"):
         assert [where for where in wheres if where.endswith(part)]
     # Two keys each: the first, and that of the rotation. The second of the host that was given its keys is in the store as well.

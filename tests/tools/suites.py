@@ -111,7 +111,7 @@ def unit_oldest(suite: Suite) -> None:
 
 
 def lint(suite: Suite) -> None:
-    """ansible-lint (yamllint within), ruff, mypy, shellcheck; all of them speak before the verdict."""
+    """ansible-lint (yamllint within), ruff, mypy, shellcheck, changelog and documentation; all speak before the verdict."""
     packages.ensure("lint")
     env = environment(ANSIBLE_COLLECTIONS_PATH=str(paths.COPY_TREE), ANSIBLE_LINT_NODEPS="1")
     del env["ANSIBLE_CONFIG"]  # the collection has to be right under anybody's
@@ -138,6 +138,8 @@ def lint(suite: Suite) -> None:
             paths.COPY_TREE,
         ),
         ([program("ansible-lint"), "--offline", "--strict", "--format=pep8"], paths.COPY),
+        ([program("antsibull-changelog"), "lint"], paths.COPY),
+        ([program("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."], paths.COPY),
     ]
     problems = []
     for command, folder in commands:

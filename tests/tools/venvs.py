@@ -20,9 +20,9 @@ from pathlib import Path
 from tools import packages, paths
 
 # environment -> minor versions of Python 3 that its ansible-core runs on, best first
-VERSIONS = {"main": (14, 13, 12, 11), "bench": (14, 13, 12, 11), "oldest": (13, 12, 11)}
+VERSIONS = {"main": (14, 13, 12, 11), "bench": (14, 13, 12, 11), "oldest": (13, 12, 11), "sslyze": (13, 12, 11)}
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
-LAYERS = {"main": ("core", "test"), "bench": ("bench",), "oldest": ("oldest",)}
+LAYERS = {"main": ("core", "test"), "bench": ("bench",), "oldest": ("oldest",), "sslyze": ("sslyze",)}
 
 
 @dataclass(frozen=True)

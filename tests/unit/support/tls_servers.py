@@ -46,18 +46,30 @@ class Authority:
         self.root = self._make("root", "/CN=Test root", None, ca=True)
         self.issuing = self._make("issuing", "/CN=Test issuing", self.root, ca=True)
 
-    def issue(self, name: str, san: str = "", *, days: int = 30, signer: Pair | None = None) -> Pair:
-        """A leaf; ``san`` in openssl's form, ``DNS:www.example.com,IP:127.0.0.1``; ``days`` can be negative: expired."""
-        return self._make(name, f"/CN={name}", signer or self.issuing, san=san, days=days)
+    def issue(self, name: str, san: str = "", *, days: int = 30, signer: Pair | None = None, extra: str = "") -> Pair:
+        """A leaf; ``san`` in openssl's form, ``DNS:www.example.com,IP:127.0.0.1``; ``days`` can be negative: expired.
+
+        :param extra: another extension, as openssl's configuration has it.
+        """
+        return self._make(name, f"/CN={name}", signer or self.issuing, san=san, days=days, extra=extra)
 
     def _make(
-        self, name: str, subject: str, signer: Pair | None, *, ca: bool = False, san: str = "", days: int = 30
+        self,
+        name: str,
+        subject: str,
+        signer: Pair | None,
+        *,
+        ca: bool = False,
+        san: str = "",
+        days: int = 30,
+        extra: str = "",
     ) -> Pair:
         certificate, key, chain = (self.directory / f"{name}{suffix}" for suffix in (".pem", ".key", ".chain.pem"))
         extensions = self.directory / f"{name}.ext"
         lines = [
             f"basicConstraints=critical,CA:{'TRUE' if ca else 'FALSE'}",
             *([f"subjectAltName={san}"] if san else []),
+            *([extra] if extra else []),
         ]
         extensions.write_text("\n".join(lines) + "\n")
         request = self.directory / f"{name}.csr"

@@ -20,8 +20,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.configure import configu
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import served_leaf
 from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
-from tools.ports import free_port
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
+from tools.ports import free_port
 
 NAME = "www.example.com"
 
@@ -283,3 +283,31 @@ def test_the_records_of_two_tasks_of_one_service_get_along(running: World) -> No
         str(running.site),
         str(other),
     }
+
+
+def test_a_block_in_somebody_elses_file(running: World) -> None:
+    """All the rest of the file stays, and so do its mode and the link that leads to it; the diff shows the block alone."""
+    theirs = running.nginx.conf / "theirs.conf"
+    theirs.write_text("# secret of theirs\n" + running.server(running.other))
+    theirs.chmod(0o640)
+    running.site.unlink()
+    running.site.symlink_to(theirs)
+    before = theirs.read_bytes()
+    block = f"server {{ listen 127.0.0.1:{free_port()}; }}\n"
+    wanted = {"path": str(running.site), "content": block, "block": True}
+
+    changed, answer = running.run(None, endpoint=False, files=[wanted])
+    assert changed and answer["changed_paths"] == [str(theirs)]
+    assert answer["diff"] == [{"before_header": str(theirs), "after_header": str(theirs), "before": "", "after": block}]
+    assert theirs.read_bytes().startswith(before) and block.encode() in theirs.read_bytes()
+    assert running.site.is_symlink() and theirs.stat().st_mode & 0o777 == 0o640
+    assert running.run(None, endpoint=False, files=[wanted])[0] is False
+
+    _changed, answer = running.run(None, endpoint=False, files=[{**wanted, "content": "their_mistake on;\n"}])
+    assert answer["rolled_back"] and block.encode() in theirs.read_bytes()
+
+    changed, answer = running.run(
+        None, endpoint=False, files=[{"path": str(running.site), "state": "absent", "block": True}]
+    )
+    assert changed and answer["diff"][0]["before"] == block and answer["diff"][0]["after"] == ""
+    assert theirs.read_bytes() == before

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -13,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from ansible_collections.fleet.tls.plugins.module_utils.files import beside
 from ansible_collections.fleet.tls.plugins.module_utils.generations import output_file
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost
-from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair
+from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 
 ROOT = os.geteuid() == 0
 
@@ -193,3 +196,54 @@ def test_a_pending_request_of_the_live_pair_is_a_leftover(world: World) -> None:
     assert world.drift() == [f"{folder}: left over from an interrupted run"]
     world.host.repair(world.wish)
     assert not folder.exists() and world.drift() == []
+
+
+def pkcs12_world(host: OneHost, pair: Pair, method: str, **ingredients: Any) -> World:
+    world = World(host, host.wish(outputs=[host.output("app.p12", "pkcs12", method, **ingredients)]))
+    _changed, answer = host.install(world.wish, pair)
+    assert answer["error"] is None and world.drift() == []
+    return world
+
+
+@pytest.mark.parametrize("method", ["link", "copy"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"passphrase": "first"}),
+        ({"passphrase": "first"}, {"passphrase": "second"}),
+        ({"passphrase": "first"}, {}),
+        ({"passphrase": "first", "anchors": "old"}, {"passphrase": "first", "anchors": "old+new"}),
+    ],
+)
+def test_what_a_pkcs12_file_is_made_with(
+    host: OneHost, pairs: list[Pair], shared_authority: Authority, before: Any, after: Any, method: str
+) -> None:
+    root, issuing = shared_authority.root.pem, shared_authority.issuing.pem
+    texts = {"old": root, "old+new": root + issuing}
+    known, wanted = (
+        {field: texts.get(value, value) if field == "anchors" else value for field, value in each.items()}
+        for each in (before, after)
+    )
+    world = pkcs12_world(host, pairs[0], method, **known)
+    path = Path(world.wish["outputs"][0]["path"])
+    content = path.read_bytes()
+    world.wish["outputs"] = [host.output("app.p12", "pkcs12", method, **wanted)]
+    assert world.drift() == [f"{path}: has another passphrase or other anchors"]
+    changed, answer = host.repair(world.wish)
+    assert changed and answer["error"] is None and world.drift() == [] and path.read_bytes() != content
+    loaded = load_pkcs12(path.read_bytes(), wanted.get("passphrase", "").encode())
+    roots = [each for each in loaded.additional_certs if each.certificate.subject.rfc4514_string() == "CN=Test root"]
+    assert loaded.key is not None and len(roots) == ("anchors" in wanted)
+    assert host.repair(world.wish)[0] is False
+
+
+def test_a_manifest_tells_nobody_a_passphrase(host: OneHost, pairs: list[Pair]) -> None:
+    world = pkcs12_world(host, pairs[0], "link", passphrase="hunter2")
+    recorded = host.live("manifest.json").read_text()
+    digests = {hashlib.sha256(text.encode()).hexdigest() for text in ("hunter2", '["hunter2", null]')}
+    assert "hunter2" not in recorded and not any(each in recorded for each in digests)
+    # The next pair has another key, so that not even its being the same shows.
+    before = json.loads(recorded)["outputs"][str(host.out / "app.p12")]["ingredients"]
+    host.install(world.wish, pairs[1])
+    after = json.loads(host.live("manifest.json").read_text())["outputs"][str(host.out / "app.p12")]["ingredients"]
+    assert before != after and world.drift() == []

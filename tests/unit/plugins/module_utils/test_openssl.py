@@ -27,9 +27,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ansible_collections.fleet.tls.plugins.module_utils import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair
+from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 
 FAST = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048"]
+
+
+SECRET = "a passphrase for $PKCS12 ünd so on"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def test_a_line_break_is_refused(letter: str) -> None:
 
 def test_pkcs12_needs_no_password(pairs: list[Pair]) -> None:
     pair = pairs[0]
-    data = openssl.pkcs12(pair.key.read_bytes(), str(pair.chain), "www")
+    data = openssl.pkcs12(pair.key.read_bytes(), pair.chain.read_bytes(), "www")
     for password in (None, b""):
         loaded = load_pkcs12(data, password)
     assert loaded.key is not None and loaded.cert is not None
@@ -137,6 +140,19 @@ def test_pkcs12_needs_no_password(pairs: list[Pair]) -> None:
         ["openssl", "pkcs12", "-info", "-nokeys", "-passin", "pass:"], input=data, capture_output=True, check=True
     )
     assert b"AES-256-CBC" in shown.stderr and b"RC2" not in shown.stderr and b"sha256" in shown.stderr
+
+
+def test_pkcs12_with_a_passphrase_and_more_certificates(pairs: list[Pair], shared_authority: Authority) -> None:
+    pair = pairs[0]
+    more = pair.chain.read_bytes() + shared_authority.root.certificate.read_bytes()
+    data = openssl.pkcs12(pair.key.read_bytes(), more, "www", SECRET)
+    loaded = load_pkcs12(data, SECRET.encode())
+    assert loaded.cert is not None and loaded.cert.certificate.public_bytes(Encoding.DER) == pair.der
+    above = [each.certificate.subject.rfc4514_string() for each in loaded.additional_certs]
+    assert above == ["CN=Test issuing", "CN=Test root"]
+    for wrong in (None, b"", b"another"):
+        with pytest.raises(ValueError, match="(?i)password"):
+            load_pkcs12(data, wrong)
 
 
 def test_missing_program_and_one_that_comes_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -225,11 +241,12 @@ def test_no_process_has_a_key_on_its_command_line(
     openssl.public_key_of_key(key)
     openssl.key_algorithm(key)
     csr_of(tmp_path, key)
-    openssl.pkcs12(pairs[0].key.read_bytes(), str(pairs[0].chain), "www")
+    openssl.pkcs12(pairs[0].key.read_bytes(), pairs[0].chain.read_bytes(), "www", SECRET)
     watching.clear()
     assert len(seen) == 5
     # Neither in an argument nor in the environment.
     lines = [line.decode() for material in (key, pairs[0].key.read_bytes()) for line in material.splitlines()]
+    lines.append(SECRET)
     assert not [line for line in lines for text in seen if line in text]
 
 

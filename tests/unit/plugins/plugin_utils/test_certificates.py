@@ -17,7 +17,13 @@ from cryptography import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, fingerprint, key_id, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+    PEM_CERTIFICATE,
+    check_chain,
+    fingerprint,
+    key_id,
+    parse_pem_chain,
+)
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, PASSPHRASE, make_issuer, make_store, snapshot
 
@@ -238,3 +244,19 @@ def test_another_store_does_not_take_over_a_fleet(tmp_path: Path) -> None:
 def test_a_name_in_force_that_is_nobodys_is_told(tmp_path: Path) -> None:
     run = run_task(HonestHost(), {"internal": make_issuer(tmp_path)}, WWW, force=("wwww",))
     assert any("no certificate here is called wwww" in warning for warning in run.warnings())
+
+
+def test_anchors_go_into_outputs_that_want_them(issuers: Mapping[str, Issuer]) -> None:
+    host = HonestHost()
+    outputs = [{"path": "/x/app.p12", "format": "pkcs12", "anchors": True, "passphrase": "p"}, {"path": "/x/app.pem"}]
+    wish = {**WWW, "issuer": ["internal", "other"], "outputs": outputs}
+    ok(run_task(host, issuers, wish))
+    issuers["other"].prepare(NOW)
+    ok(run_task(host, issuers, wish))
+    sent = [
+        [len(PEM_CERTIFICATE.findall(output["anchors"] or "")) for output in request["certificates"][0]["outputs"]]
+        for _step, request in host.calls
+    ]
+    # A fresh controller has no CA at the first look; of two issuers, both roots go in as soon as they are there.
+    assert sent == [[0, 0], [1, 0], [2, 0]]
+    assert all(request["certificates"][0]["outputs"][0]["passphrase"] == "p" for _step, request in host.calls)

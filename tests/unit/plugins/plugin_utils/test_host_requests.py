@@ -60,7 +60,16 @@ def test_look() -> None:
         "group": None,
         "mode": "0600",
         "outputs": [
-            {"path": "/x/all.pem", "format": "combined", "method": "link", "owner": None, "group": None, "mode": "0600"}
+            {
+                "path": "/x/all.pem",
+                "format": "combined",
+                "method": "link",
+                "owner": None,
+                "group": None,
+                "mode": "0600",
+                "passphrase": None,
+                "anchors": None,
+            }
         ],
         "services": ["nginx"],
     }

@@ -1,0 +1,137 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: client
+short_description: Set up mTLS clients and prove that servers accept them
+version_added: 0.1.0
+description:
+  - Gives the mTLS clients of a host the bundle of CAs they trust, and proves them. From that host, with its certificate and key, it shakes
+    hands with every server the client is meant to talk to. The server has to accept the client, and its own certificate has to lead to the
+    bundle and be for the name.
+  - The certificates themselves come from M(fleet.tls.certificates), with C(usages=[client_auth]), as PEM, combined PEM or PKCS#12.
+  - Where a server refuses, the bundle that was there before is put back, and where that is not enough the pair that was accepted last. The
+    host fails with the server's own words. Where nothing worked before, the new files stay.
+  - Services of the host that use the files are reloaded after the proof, when bundle or certificate changed.
+  - One round trip a host for all clients.
+notes:
+  - In TLS 1.3 a server's refusal comes after the handshake, and is waited for. A web server may refuse only the request (nginx does, with
+    status 400). Name such a server by a URL.
+  - Certificates in which an output has C(method=copy) are not put back.
+author:
+  - fleet.tls contributors (@fleet-tls)
+requirements:
+  - cryptography (on the controller)
+extends_documentation_fragment:
+  - fleet.tls.attributes
+  - fleet.tls.attributes.changes
+  - fleet.tls.store
+options:
+  store:
+    required: false
+  issuers:
+    required: false
+    default: {}
+  clients:
+    description:
+      - The clients of the host, each a mapping.
+      - C(certificate) is the name of one of the host's certificates. C(name) is a name of your own, by default that of the certificate.
+      - C(bundle) is the file of what the client trusts, a mapping of C(path), C(issuers) (names, by default all), C(anchors) (as in
+        M(fleet.tls.trust_bundle)), C(owner), C(group) and C(mode) (V(0644)). Without it, servers are verified with what the system
+        trusts.
+      - C(endpoints) are the servers that have to accept it. V(host:port), or V(https://host/path) where a request has to be answered with a
+        status below 400, or a mapping of C(host), C(port), C(server_name) (the name in its certificate, by default C(host)) and C(request)
+        (a path).
+      - C(services) are reloaded when bundle or certificate changed, each a preset's name or a mapping with C(name), C(validate), C(reload)
+        and C(check), as in M(fleet.tls.certificates).
+    type: list
+    elements: raw
+    required: true
+  certificates:
+    description:
+      - What the host has as C(certificates) in M(fleet.tls.certificates). With it, a client whose certificate is missing there, or is not for
+        clients, is refused before anything is touched.
+    type: list
+    elements: dict
+  directory:
+    description: Where certificates live on the host.
+    type: path
+    default: /etc/fleet-tls
+  prove_timeout:
+    description: Seconds until every server has to accept the client.
+    type: float
+    default: 15
+"""
+
+EXAMPLES = r"""
+- name: An application that talks to two servers
+  fleet.tls.client:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    clients:
+      - certificate: app
+        bundle:
+          path: /etc/app/ca.pem
+          group: app
+        endpoints:
+          - https://api.example.com/health
+          - host: 192.0.2.7
+            port: 5671
+            server_name: queue.example.com
+        services:
+          - name: app
+            reload: [systemctl, reload, app]
+"""
+
+RETURN = r"""
+clients:
+  description: What became of each client, by its name.
+  returned: when there are clients and the host could be asked
+  type: dict
+  contains:
+    changed:
+      description: Whether its files changed with lasting effect, or its services took them.
+      type: bool
+    changed_paths:
+      description: The bundle, where it was written, or in check mode would be.
+      type: list
+      elements: str
+    proof:
+      description: What each endpoint did.
+      type: list
+      elements: dict
+      contains:
+        endpoint:
+          description: Host and port.
+          type: str
+        server_name:
+          description: The name asked for.
+          type: str
+        protocol:
+          description: TLS version.
+          type: str
+        cipher:
+          description: Cipher suite.
+          type: str
+        client_certificate:
+          description: V(accepted), V(refused), or null where the server did not ask for one.
+          type: str
+        error:
+          description: Why it did not accept the client, in its own words. Null where it did.
+          type: str
+        seconds:
+          description: How long the last attempt took.
+          type: float
+    rolled_back:
+      description: Whether what was there before is back.
+      type: bool
+    services:
+      description: What became of each service, with C(state) and C(error).
+      type: dict
+    error:
+      description: What went wrong, with C(code), C(message) and C(remedy).
+      type: dict
+"""
