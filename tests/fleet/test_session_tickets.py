@@ -120,7 +120,7 @@ def test_killed_in_the_middle_of_a_step(pool: Pool) -> None:
     )
     run = Family(*pool.command(ROTATE))
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while not pool.manifest("edge1")["settled"] or pool.manifest("edge1")["generation"] == generation:
             assert time.monotonic() < end and run.process.poll() is None
             time.sleep(0.1)
@@ -335,3 +335,47 @@ def found(text: bytes, keys: set[bytes]) -> list[str]:
             forms = {half, half.hex().encode(), *(base64.b64encode(half[skip:])[:32] for skip in range(3))}
             hits += [key[:16].hex() for form in forms if form in text]
     return hits
+
+
+def test_apaches_share_their_sessions_through_redis(pool: Pool) -> None:
+    """What Apache has instead: its nodes resume each other's sessions, also after a reload, and whatever their certificates."""
+    fleet = pool.fleet
+    redis = fleet.addresses["edge1"]
+    for host in pool.hosts:
+        fleet.exec(host, ["systemctl", "stop", "nginx", "haproxy"])
+    conf = (
+        f"bind 127.0.0.1 {redis}\nprotected-mode no\nport 6379\ndir /var/lib/redis\ndaemonize no\nsupervised systemd\n"
+    )
+    fleet.exec("edge1", ["tee", "/etc/redis/redis.conf"], stdin=conf)
+    fleet.exec("edge1", ["systemctl", "restart", "redis-server"])
+    more = {
+        "tls_session_tickets": False,
+        "tls_web_server": "apache",
+        "tls_session_cache": f"redis:{redis}:6379",
+        "tls_session_timeout": 600,
+        "tls_issuers": {"internal": {"type": "ca"}},
+        "tls_certificates": [{"name": "site", "issuer": "internal", "dns_names": ["pool.test"]}],
+        "tls_sites": [
+            {
+                "name": "pool",
+                "server_names": ["pool.test"],
+                "certificate": "site",
+                "listen": [9443],
+                "root": "/var/www/html",
+            }
+        ],
+        "tls_trust_system": False,
+    }
+    pool.run("fleet.tls.deploy", **more).check()
+    assert pool.run("fleet.tls.deploy", **more).check().changed == 0
+    sessions = {}
+    for version in VERSIONS:
+        sessions[version] = (context := make_context(version)), connect(context, redis, 9443)[1]
+        assert connect(context, fleet.addresses["edge2"], 9443, sessions[version][1])[0], version
+    fleet.exec("edge2", ["systemctl", "reload", "apache2"])
+    for version, (context, session) in sessions.items():
+        assert connect(context, fleet.addresses["edge2"], 9443, session)[0], version
+    # Without Redis, clients shake hands anew.
+    fleet.exec("edge1", ["systemctl", "stop", "redis-server"])
+    for context, session in sessions.values():
+        assert not connect(context, fleet.addresses["edge2"], 9443, session)[0]
