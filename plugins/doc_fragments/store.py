@@ -43,3 +43,14 @@ options:
     type: dict
     required: true
 """
+
+    # For tasks that need no issuer.
+    ONLY_STORE = r"""
+options:
+  store:
+    description:
+      - Where everything that outlives a run is kept, on the controller, as in M(fleet.tls.certificates).
+      - Its passphrase is needed only when keys are made or go to a host.
+    type: dict
+    required: true
+"""

@@ -46,6 +46,7 @@ class Endpoint:
     :param client_certificate: path of a PEM file with our certificate and its chain, for servers that ask for one.
     :param client_key: path of its unencrypted key; None: it is in the same file.
     :param alpn: protocols to offer (RFC 7301), most wanted first.
+    :param ticket: wait for a session ticket where it comes after the handshake (TLS 1.3).
     :param verify: do as a client does: hang up on a certificate that ``trust`` does not lead to, or that is not for ``server_name``
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
@@ -58,6 +59,7 @@ class Endpoint:
     client_certificate: str | None = None
     client_key: str | None = None
     alpn: tuple[str, ...] = ()
+    ticket: bool = False
     verify: bool = False
     trust: str | None = None
 
@@ -78,6 +80,7 @@ class HandshakeResult:
         ``accepted``: ours was taken by the TLS layer (nginx reports a bad one later, as HTTP 400). ``refused``: the server
         ended the connection after asking, because there was none or it was not good enough.
     :param seconds: from before the connect to the end.
+    :param ticket: the first session ticket that came, empty where none did (or Python came without its message callback).
     """
 
     chain: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ class HandshakeResult:
     error: str | None = None
     client_certificate: str | None = None
     seconds: float = 0.0
+    ticket: bytes = b""
 
 
 def served_leaf(host: str, port: int, server_name: str | None, timeout: float) -> bytes:
@@ -173,6 +177,7 @@ def _attempt(endpoint: Endpoint, deadline: float, talk: Callable[[Wire], None] |
             cipher=wire.cipher,
             error=None if problem is None else _in_words(problem, wire, heard),
             client_certificate=client,
+            ticket=next((ticket for ticket in heard.tickets if ticket), b""),
         )
 
 
@@ -263,7 +268,7 @@ def _shake(wire: Wire, heard: tls_messages.Heard) -> Exception | None:
     try:
         wire.run(wire.tls.do_handshake)
         wire.keep_outcome()
-        if heard.requested and wire.protocol == "TLSv1.3":
+        if (heard.requested or wire.endpoint.ticket) and wire.protocol == "TLSv1.3":
             _await_verdict(wire, heard, listen=max(_SHORTEST_LISTEN, 3 * (time.monotonic() - begin)))
     except (HandshakeError, OSError) as error:
         return error

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The few TLS messages that a handshake probe has to read itself: Certificate, CertificateRequest, alerts."""
+"""The few TLS messages that a handshake probe has to read itself: Certificate, CertificateRequest, NewSessionTicket, alerts."""
 
 from __future__ import annotations
 
@@ -78,12 +78,27 @@ def certificates_in(message: bytes, tls13: bool) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def ticket_in(message: bytes, tls13: bool) -> bytes:
+    """The ticket of a whole NewSessionTicket message, header included; empty where there is none.
+
+    RFC 5077 section 3.3: a lifetime hint of 4 bytes, then the ticket with a length of 2. In TLS 1.3 (RFC 8446 section 4.6.1) 4 bytes
+    of ``age_add`` and a nonce with a length of 1 come between. The first 16 bytes of a ticket that a server encrypts for itself
+    are the name of the key (RFC 5077 section 4); OpenSSL keeps to that, and so does every server that uses it.
+    """
+    start = 8
+    if tls13:
+        start = 12
+        start += 1 + int.from_bytes(message[start : start + 1], "big")
+    end = start + 2 + int.from_bytes(message[start : start + 2], "big")
+    return message[start + 2 : end] if end <= len(message) else b""
+
+
 class Heard:
     """What the server said, noted from OpenSSL's message callback.
 
-    ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn three things: that a
+    ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn four things: that a
     TLS 1.3 server asked for a client certificate, the chain of a TLS 1.2 server that then refused us (OpenSSL keeps no peer
-    certificate of a handshake that failed), and the full chain with Python 3.9. Where a Python came without it, the public
+    certificate of a handshake that failed), the full chain with Python 3.9, and session tickets. Where a Python came without it, the public
     interface gives what it can, see ``handshake.py``.
     """
 
@@ -92,6 +107,7 @@ class Heard:
         self.protocol: str | None = None
         self.requested = False
         self.ticket = False
+        self.tickets: tuple[bytes, ...] = ()
         self.alert: int | None = None
 
     def note(self, _connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
@@ -107,4 +123,6 @@ class Heard:
                 self.chain = certificates_in(data, tls13=version >= ssl.TLSVersion.TLSv1_3)
                 self.protocol = ssl.TLSVersion(version).name.replace("_", ".")
             self.requested = self.requested or kind == CERTIFICATE_REQUEST
-            self.ticket = self.ticket or kind == NEW_SESSION_TICKET
+            if kind == NEW_SESSION_TICKET:
+                self.ticket = True
+                self.tickets += (ticket_in(data, tls13=version >= ssl.TLSVersion.TLSv1_3),)

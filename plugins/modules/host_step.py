@@ -23,13 +23,15 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, facts, client, prove, handshake, challenge]
+    choices: [look, apply, trust, configure, tickets, facts, client, prove, handshake, challenge]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
     required: true
   secrets:
-    description: Private keys (PEM) by certificates' or canaries' names, where the controller made them.
+    description:
+      - Private keys (PEM) by certificates' or canaries' names, where the controller made them.
+      - For the step V(tickets), session ticket keys (base64) by their places in the ring.
     type: dict
     default: {}
 """
@@ -59,7 +61,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "facts", "client", "prove", "handshake", "challenge")
+STEPS = ("look", "apply", "trust", "configure", "tickets", "facts", "client", "prove", "handshake", "challenge")
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -88,6 +90,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
 
         return prove_step(request, secrets)
+    if step == "tickets":
+        from ansible_collections.fleet.tls.plugins.module_utils.ticket_keys import tickets_step
+
+        return tickets_step(request, dict(secrets))
     if step == "facts":
         from ansible_collections.fleet.tls.plugins.module_utils.host_facts import facts_step
 

@@ -15,9 +15,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Dependency
 
 try:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.serialization import pkcs12
     from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 except ImportError as error:
@@ -30,16 +31,18 @@ except ImportError as error:
             return self
 
     x509 = hashes = serialization = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
-    ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
-    InvalidSignature = UnsupportedAlgorithm = Exception  # type: ignore[assignment,misc]
+    AESGCM = ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
+    InvalidSignature = InvalidTag = UnsupportedAlgorithm = Exception  # type: ignore[assignment,misc]
 else:
     CRYPTOGRAPHY_PROBLEM = None
 
 __all__ = (
+    "AESGCM",
     "CRYPTOGRAPHY_PROBLEM",
     "ExtendedKeyUsageOID",
     "ExtensionOID",
     "InvalidSignature",
+    "InvalidTag",
     "NameOID",
     "UnsupportedAlgorithm",
     "ec",

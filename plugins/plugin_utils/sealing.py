@@ -1,21 +1,29 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private keys at rest: PKCS#8 PEM (RFC 5958) encrypted under the store's passphrase.
+"""Secrets at rest, under the store's passphrase: private keys as PKCS#8 PEM (RFC 5958), other bytes by AES-256-GCM.
 
-The standard form is a promise: ``openssl pkey -in root-1.key`` opens a key without this collection. Its key derivation
-is PBKDF2 with the few rounds that all tools use, so the passphrase has to carry the strength; short ones are refused.
+The standard form of keys is a promise: ``openssl pkey -in root-1.key`` opens one without this collection. Its key derivation
+is PBKDF2 with the few rounds that all tools use, so the passphrase has to carry the strength; short ones are refused. What is no
+private key has no such form: it is sealed by AES-256-GCM (NIST SP 800-38D) under a key of its own from scrypt (RFC 7914).
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import UnsupportedAlgorithm, serialization
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import (
+    AESGCM,
+    InvalidTag,
+    UnsupportedAlgorithm,
+    serialization,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 
@@ -24,6 +32,7 @@ SHORTEST_PASSPHRASE = 12
 LONGEST_PASSPHRASE = 1023
 CHECK_ENTRY = "passphrase.json"
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+NONCE_BYTES = 12
 
 
 def put_key(store: Store, key: str, private_key: Any, *, expect: str | None) -> str:
@@ -63,6 +72,40 @@ def get_key(store: Store, key: str) -> Any:
             f"the private key '{key}' in {store.describe()} is damaged or not sealed",
             remedy="restore it from the store's backup",
         ) from None
+
+
+def seal(store: Store, secret: bytes, context: str) -> dict[str, str | int]:
+    """Seal bytes that are no private key; JSON-ready.
+
+    :param context: what they are; :func:`unseal` has to be told the same, so that one sealed thing cannot take another's place.
+    :raises PassphraseError: none given, a short one, or another than the store's.
+    """
+    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(NONCE_BYTES)
+    key = hashlib.scrypt(checked_passphrase(store), salt=salt, dklen=32, **SCRYPT)
+    sealed = AESGCM(key).encrypt(nonce, secret, context.encode())
+    return {**SCRYPT, "salt": salt.hex(), "nonce": nonce.hex(), "sealed": base64.b64encode(sealed).decode()}
+
+
+def unseal(store: Store, sealed: Mapping[str, Any], context: str) -> bytes:
+    """What :func:`seal` sealed.
+
+    :raises PassphraseError: none given, or the wrong one.
+    :raises StoreError: it is damaged, or another thing than ``context`` says.
+    """
+    passphrase = encoded_passphrase(store)
+    try:
+        costs = {cost: int(sealed[cost]) for cost in SCRYPT}
+        key = hashlib.scrypt(passphrase, salt=bytes.fromhex(sealed["salt"]), dklen=32, **costs)
+        ciphertext = base64.b64decode(sealed["sealed"], validate=True)
+        return AESGCM(key).decrypt(bytes.fromhex(sealed["nonce"]), ciphertext, context.encode())
+    except InvalidTag:
+        if not is_known(store, passphrase):
+            raise wrong_passphrase(store) from None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise StoreError(
+        f"{context} in {store.describe()} is damaged or not sealed", remedy="restore it from the store's backup"
+    )
 
 
 def checked_passphrase(store: Store) -> bytes:

@@ -46,7 +46,9 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)",
 )
 BUSY_SECONDS = 60.0
-OWN_NAMES = frozenset({"acme", "ca", "keys", "ledger.sqlite3", "locks", "passphrase.json"})
+OWN_NAMES = frozenset(
+    {"acme", "ca", "fetch", "keys", "ledger.sqlite3", "locks", "passphrase.json", "pools", "rotations", "tickets"}
+)
 WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 

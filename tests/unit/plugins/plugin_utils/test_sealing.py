@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import traceback
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, StoreConflict, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import SCRYPT, get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import SCRYPT, get_key, put_key, seal, unseal
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store, snapshot
@@ -153,3 +154,41 @@ def test_put_if_unchanged(tmp_path: Path) -> None:
     with pytest.raises(StoreConflict):
         put_key(store, "keys/a.key", KEY, expect=None)
     assert put_key(store, "keys/a.key", KEY, expect=version) != version
+
+
+def test_other_secrets_there_and_back(tmp_path: Path) -> None:
+    store, secret = make_store(tmp_path), b"\x00 a secret \xff" * 20
+    sealed = seal(store, secret, "keys of 'web'")
+    text = json.dumps(sealed)
+    assert unseal(store, json.loads(text), "keys of 'web'") == secret
+    assert secret.hex() not in text and base64.b64encode(secret).decode()[:24] not in text
+    # Never the same twice, so that nobody sees that a secret came back.
+    assert seal(store, secret, "keys of 'web'")["sealed"] != sealed["sealed"]
+
+
+def test_other_secrets_are_bound_to_what_they_are(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    sealed = seal(store, b"secret", "keys of 'web'")
+    with pytest.raises(StoreError, match="keys of 'mail' in .* is damaged or not sealed"):
+        unseal(store, sealed, "keys of 'mail'")
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("sealed", "AAAA"), ("sealed", "no base64!"), ("nonce", ""), ("salt", "xyz"), ("n", 3), ("n", None)],
+)
+def test_other_secrets_that_are_damaged(field: str, value: object, tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    sealed = {**seal(store, b"secret", "x"), field: value}
+    with pytest.raises(StoreError, match="damaged or not sealed"):
+        unseal(store, sealed, "x")
+
+
+def test_other_secrets_need_the_stores_passphrase(tmp_path: Path) -> None:
+    sealed = seal(make_store(tmp_path), b"secret", "x")
+    with pytest.raises(PassphraseError, match="wrong passphrase"):
+        unseal(make_store(tmp_path, "another passphrase"), sealed, "x")
+    with pytest.raises(PassphraseError, match="wrong passphrase"):
+        seal(make_store(tmp_path, "another passphrase"), b"secret", "x")
+    with pytest.raises(PassphraseError, match="needs its passphrase"):
+        unseal(make_store(tmp_path, None), sealed, "x")

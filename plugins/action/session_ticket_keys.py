@@ -1,0 +1,67 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.session_ticket_keys``: a pool's ring of session ticket keys on a host, taken by its servers and proven."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+    DIRECTORY_OPTION,
+    PROVE_TIMEOUT_OPTION,
+    STORE_OPTIONS,
+    TlsAction,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.ring import parse_pool_name
+from ansible_collections.fleet.tls.plugins.plugin_utils.ring_store import RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.ticket_hosts import parse_servers
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets import Settings, TicketRun
+
+preload("store", "directory")
+
+
+class ActionModule(TlsAction):
+    """Options in, one flow, result out."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        "store": STORE_OPTIONS["store"],
+        **DIRECTORY_OPTION,
+        **PROVE_TIMEOUT_OPTION,
+        "pool": {"type": "str", "required": True},
+        "servers": {"type": "list", "elements": "raw", "required": True},
+        "location": {"type": "str", "choices": ["memory", "disk"], "default": "memory"},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
+        "session_timeout": {"type": "int", "default": 86400},
+        "defer_proof": {"type": "bool", "default": False},
+    }
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        pool, servers = parse_pool_name(options["pool"]), parse_servers(options["servers"])
+        settings = Settings(
+            directory=parse_directory(options["directory"], "directory"),
+            memory=options["location"] == "memory",
+            owner=options["owner"],
+            group=options["group"],
+            lifetime=options["session_timeout"],
+            defer_proof=options["defer_proof"],
+            prove_timeout=options["prove_timeout"],
+            check_mode=bool(self._task.check_mode),
+        )
+        run = TicketRun(
+            host=self.host(variables),
+            rings=RingStore(load_store(options["store"]), pool),
+            servers=servers,
+            settings=settings,
+            look=lambda request: self.step("tickets", request, variables),
+            install=lambda request, secrets: self.step("tickets", request, variables, secrets),
+            now=int(self.now().timestamp()),
+        )
+        result = run.result()
+        if not self._task.diff:
+            result.pop("diff", None)
+        return result
