@@ -73,7 +73,8 @@ def unit_commands(units: Sequence[str], preset: Preset) -> dict[str, Command]:
     commands: dict[str, Command] = {
         "check": ("systemctl", "is-active", "--quiet", *units),
         "start": ("systemctl", "enable", "--now", *units),
-        "restart": ("systemctl", "restart", *units),
+        # One that went down several times within seconds would not be started again without the first command.
+        "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", *units),
     }
     if preset.through_unit:
         commands["reload"] = ("systemctl", "reload", *units)
@@ -140,6 +141,11 @@ def validate(service: Service) -> None:
     """
     if service.validate:
         run(service.validate, "validate")
+    if service.guard:
+        # Late: most services have none.
+        from ansible_collections.fleet.tls.plugins.module_utils.guards import GUARDS
+
+        GUARDS[service.guard]()
 
 
 def reload(service: Service) -> None:
@@ -149,6 +155,10 @@ def reload(service: Service) -> None:
     """
     if service.reload:
         run(service.reload, "reload")
+    elif service.control == "redis":
+        from ansible_collections.fleet.tls.plugins.module_utils.redis_control import reload_pair
+
+        reload_pair()
 
 
 def bring_back(service: Service) -> None:
@@ -161,3 +171,19 @@ def bring_back(service: Service) -> None:
     elif service.restart:
         run(service.restart, "start")
 
+
+def tell_why_down(service: Service) -> None:
+    """The last words of a service that runs no more.
+
+    :raises StepError: service_down, always.
+    """
+    words = ""
+    if service.check and service.check[0] == "systemctl":
+        units = [each for each in service.check[2:] if not each.startswith("-")]
+        try:
+            run(("systemctl", "status", "--no-pager", "--full", "--lines=10", *units), "status")
+        except StepError as error:
+            words = ": {0}".format(error.message)
+    raise StepError(
+        "service_down", "it went down with the reload{0}".format(words), "find out why with its own log, then run again"
+    )

@@ -46,6 +46,7 @@ class Endpoint:
     :param client_certificate: path of a PEM file with our certificate and its chain, for servers that ask for one.
     :param client_key: path of its unencrypted key; None: it is in the same file.
     :param alpn: protocols to offer (RFC 7301), most wanted first.
+    :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
     """
 
     host: str
@@ -55,6 +56,7 @@ class Endpoint:
     client_certificate: str | None = None
     client_key: str | None = None
     alpn: tuple[str, ...] = ()
+    starttls: str | None = None
 
     @property
     def address(self) -> str:
@@ -83,15 +85,16 @@ class HandshakeResult:
     seconds: float = 0.0
 
 
-def served_leaf(host: str, port: int, server_name: str | None, timeout: float) -> bytes:
+def served_leaf(host: str, port: int, server_name: str | None, timeout: float, starttls: str | None = None) -> bytes:
     """The certificate (DER) that an endpoint serves.
 
     A server that completes its half and then refuses us for want of a client certificate has served its leaf.
 
     :param timeout: seconds, for everything together.
+    :param starttls: as in :class:`Endpoint`.
     :raises HandshakeError: there was no handshake.
     """
-    result = handshake(Endpoint(host=host, port=port, server_name=server_name, timeout=timeout))
+    result = handshake(Endpoint(host=host, port=port, server_name=server_name, timeout=timeout, starttls=starttls))
     if result.error is not None and not (result.chain and result.client_certificate == "refused"):
         raise HandshakeError(result.error)
     if not result.chain:
@@ -138,6 +141,7 @@ def _endpoint(wanted: dict[str, Any]) -> Endpoint:
         client_certificate=client.get("certificate"),
         client_key=client.get("key"),
         alpn=tuple(wanted.get("alpn") or ()),
+        starttls=wanted.get("starttls"),
     )
 
 
@@ -150,6 +154,13 @@ def _attempt(endpoint: Endpoint, deadline: float) -> HandshakeResult:
         return HandshakeResult(error=str(error))
     with sock:
         try:
+            if endpoint.starttls:
+                _ask_for_tls(sock, endpoint, deadline)
+        except (HandshakeError, OSError) as error:
+            return HandshakeResult(
+                error=str(error) if isinstance(error, HandshakeError) else _talk_problem(error, endpoint)
+            )
+        try:
             wire = _Wire(sock, context, endpoint, deadline)
         except (ValueError, UnicodeError):
             return HandshakeResult(error="'{0}' cannot be sent as a server name".format(endpoint.server_name))
@@ -161,6 +172,37 @@ def _attempt(endpoint: Endpoint, deadline: float) -> HandshakeResult:
             error=None if problem is None else _in_words(problem, wire, heard),
             client_certificate=_client_certificate(endpoint, heard, problem),
         )
+
+
+def _ask_for_tls(sock: socket.socket, endpoint: Endpoint, deadline: float) -> None:
+    """Speak the endpoint's protocol until TLS may begin.
+
+    :raises HandshakeError: the server would not; OSErrors as they come.
+    """
+    # Late: most endpoints begin with TLS.
+    from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS, StartTlsError, Talk
+
+    def send(data: bytes) -> None:
+        sock.settimeout(_remaining(deadline))
+        sock.sendall(data)
+
+    def receive(count: int) -> bytes:
+        sock.settimeout(_remaining(deadline))
+        return sock.recv(count)
+
+    talk = PROTOCOLS.get(str(endpoint.starttls))
+    if talk is None:
+        raise HandshakeError("STARTTLS in the protocol '{0}' is unknown".format(endpoint.starttls))
+    try:
+        talk(Talk(send, receive, endpoint.server_name or endpoint.host))
+    except StartTlsError as error:
+        raise HandshakeError("{0}: {1}".format(endpoint.starttls, error)) from None
+
+
+def _talk_problem(error: OSError, endpoint: Endpoint) -> str:
+    if isinstance(error, socket.timeout):
+        return "{0}: timed out after {1:g} s before TLS began".format(endpoint.starttls, endpoint.timeout)
+    return "{0}: the connection broke before TLS began: {1}".format(endpoint.starttls, error.strerror or error)
 
 
 def _client_certificate(endpoint: Endpoint, heard: tls_messages.Heard, problem: Exception | None) -> str | None:

@@ -29,10 +29,10 @@ class Preset:
     :param endpoints: where it usually serves TLS, as people write endpoints.
     :param programs: names of the processes that may hold its ports.
     :param user: who has to be able to read the private key; None: root.
-    :param owner, group, mode: of the private key where the certificate does not say; owner None: root.
+    :param owner, group, mode: of the private key where the certificate does not say; owner None: its user.
     :param strict_key: it takes a key only of its own user's, for nobody else, or of root's, for no more than a group to read.
     :param guard: our own check of the service's configuration, by its name in ``guards.py``.
-    :param control: how it takes a new pair where no command can tell it to, by its name in ``controls.py``.
+    :param control: how it takes a new pair where no command can tell it to: ``redis``, see ``redis_control.py``.
     """
 
     units: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Preset:
     user: str | None = None
     owner: str | None = None
     group: str | None = None
-    mode: str = "0600"
+    mode: str | None = None
     strict_key: bool = False
     guard: str | None = None
     control: str | None = None
@@ -81,6 +81,7 @@ PRESETS: dict[str, Preset] = {
         start=("apachectl", "start"),
         endpoints=("127.0.0.1:443",),
         programs=("apache2", "httpd"),
+        guard="apache",
     ),
     # Wants certificate, chain and key in one file: an output of format combined.
     "haproxy": Preset(
@@ -98,8 +99,8 @@ PRESETS: dict[str, Preset] = {
         endpoints=("postgres://127.0.0.1:5432",),
         programs=("postgres", "postmaster"),
         user="postgres",
-        owner="postgres",
         strict_key=True,
+        guard="postgresql",
     ),
     # Has neither a reload nor a check of its configuration.
     "redis": Preset(
@@ -110,7 +111,8 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:6379", "127.0.0.1:6380"),
         programs=("redis-server", "valkey-server"),
         user="redis",
-        owner="redis",
+        guard="redis",
+        control="redis",
     ),
     # Takes a mismatched pair, and then offers no TLS at all.
     "postfix": Preset(
@@ -142,7 +144,6 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:443",),
         programs=("lighttpd",),
         user="www-data",
-        owner="www-data",
     ),
     # Without --force it finds the configuration unchanged. As root, validate would leave files that caddy cannot write to.
     "caddy": Preset(
@@ -158,6 +159,5 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:443",),
         programs=("caddy",),
         user="caddy",
-        owner="caddy",
     ),
 }  # fmt: skip

@@ -19,7 +19,7 @@ SYSTEMD = {
     "reload": ("systemctl", "reload", "nginx"),
     "check": ("systemctl", "is-active", "--quiet", "nginx"),
     "start": ("systemctl", "enable", "--now", "nginx"),
-    "restart": ("systemctl", "restart", "nginx"),
+    "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", "nginx"),
     "programs": ("nginx",),
 }
 PLAIN = {
