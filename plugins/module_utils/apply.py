@@ -23,6 +23,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services import (
     Target,
     look_at,
     settle,
+    validate_early,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged, stage
 
@@ -105,6 +106,8 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
     try:
         for service in group.services:
             refuse_taken_ports(service, strange_targets(group, targets, service))
+        if any(each.transaction.staged for each in group.staged):
+            validate_early(group.services)
         for each in group.staged:
             each.transaction.swap()
         if needs_services(group, targets):

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.commands import find_program, run
+from ansible_collections.fleet.tls.plugins.module_utils.commands import output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.presets import PRESETS, Command, Preset
 
@@ -27,7 +26,7 @@ class Service:
     :param restart: brings it up again when it went down, with the state that it finds then.
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
     :param user: who has to be able to read the private key; None: root.
-    :param strict_key, guard, control: as in :class:`presets.Preset`.
+    :param strict_key, eager, guard, control: as in :class:`presets.Preset`.
     """
 
     name: str
@@ -39,6 +38,7 @@ class Service:
     programs: tuple[str, ...] = ()
     user: str | None = None
     strict_key: bool = False
+    eager: bool = False
     guard: str | None = None
     control: str | None = None
 
@@ -63,6 +63,7 @@ def resolve(raw: dict[str, Any]) -> Service:
         programs=tuple(raw.get("programs") or preset.programs),
         user=raw.get("user") or preset.user,
         strict_key=preset.strict_key,
+        eager=preset.eager,
         guard=preset.guard if usual else None,
         control=preset.control if "reload" not in own else None,
     )
@@ -109,16 +110,7 @@ def is_daemon(name: str) -> bool:
 
 def instances(pattern: str) -> tuple[str, ...]:
     """The units that systemd has loaded under names like this."""
-    command = ("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern + ".service")
-    program = find_program(command[0])
-    if program is None:
-        return ()
-    try:
-        listed = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, *command[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
-        ).stdout.decode(errors="replace")
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
+    listed = output_of(("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern + ".service"))
     names = [line.split()[0] for line in listed.splitlines() if line.split()]
     return tuple(name for name in names if fnmatch.fnmatch(name, pattern + ".service"))
 

@@ -31,6 +31,8 @@ class Preset:
     :param user: who has to be able to read the private key; None: root.
     :param owner, group, mode: of the private key where the certificate does not say; owner None: its user.
     :param strict_key: it takes a key only of its own user's, for nobody else, or of root's, for no more than a group to read.
+    :param eager: it reads its files whenever it starts a process, so that they may be taken before anybody validates them: its
+        configuration is looked at before they are changed as well.
     :param guard: our own check of the service's configuration, by its name in ``guards.py``.
     :param control: how it takes a new pair where no command can tell it to: ``redis``, see ``redis_control.py``.
     """
@@ -48,6 +50,7 @@ class Preset:
     group: str | None = None
     mode: str | None = None
     strict_key: bool = False
+    eager: bool = False
     guard: str | None = None
     control: str | None = None
 
@@ -71,6 +74,7 @@ PRESETS: dict[str, Preset] = {
         start=("nginx",),
         endpoints=("127.0.0.1:443",),
         programs=("nginx",),
+        guard="nginx",
     ),
     # Its -t misses all that matters here, and the graceful then ends the server.
     "apache": Preset(
@@ -92,6 +96,7 @@ PRESETS: dict[str, Preset] = {
         start=("haproxy", "-W", "-D", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"),
         endpoints=("127.0.0.1:443",),
         programs=("haproxy",),
+        guard="haproxy",
     ),
     # A reload keeps the old pair when the new one is bad, and says nothing; a restart then fails.
     "postgresql": Preset(
@@ -123,6 +128,8 @@ PRESETS: dict[str, Preset] = {
         start=("postfix", "start"),
         endpoints=("smtp://127.0.0.1:25",),
         programs=("master",),
+        eager=True,
+        guard="postfix",
     ),
     # Takes a mismatched pair, and then refuses every login.
     "dovecot": Preset(
@@ -133,6 +140,7 @@ PRESETS: dict[str, Preset] = {
         start=("dovecot",),
         endpoints=("127.0.0.1:993", "imap://127.0.0.1:143", "127.0.0.1:995", "pop3://127.0.0.1:110"),
         programs=("dovecot", "imap-login", "pop3-login"),
+        guard="dovecot",
     ),
     # Reads the key as the user it runs as, and ends when it cannot. -tt does not look at that.
     "lighttpd": Preset(
@@ -144,6 +152,7 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:443",),
         programs=("lighttpd",),
         user="www-data",
+        guard="lighttpd",
     ),
     # Without --force it finds the configuration unchanged. As root, validate would leave files that caddy cannot write to.
     "caddy": Preset(
@@ -159,5 +168,6 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:443",),
         programs=("caddy",),
         user="caddy",
+        guard="caddy",
     ),
 }  # fmt: skip

@@ -176,6 +176,16 @@ def settle(
     return result
 
 
+def validate_early(services: Sequence[Service]) -> None:
+    """Let those services that may take a file as soon as it is changed find fault with their configuration before.
+
+    :raises StepError: validate_failed, port_taken.
+    """
+    for service in services:
+        if service.eager and is_running(service):
+            attempt(Settled(), service, daemons.validate)
+
+
 def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:
     """The required targets that do not serve what they are to."""
     return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]
@@ -249,7 +259,7 @@ def bring_back(result: Settled, service: Service, *, reloaded: bool) -> list[str
                 else "with the old state: {0}".format(error.message)
             )
             # One that runs is better left alone then; one that went down has nothing to lose.
-            if reloaded and is_running(service):
+            if step is daemons.validate and reloaded and is_running(service):
                 break
     return notes
 

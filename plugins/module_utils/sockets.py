@@ -77,15 +77,21 @@ def holders(inodes: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
     """Inode of a socket → (process id, name) of those who have it open, as far as we may look into them."""
     wanted = {"socket:[{0}]".format(inode): inode for inode in inodes}
     found: dict[str, list[tuple[int, str]]] = {inode: [] for inode in wanted.values()}
-    for pid in os.listdir("/proc"):
-        # Processes end while we look, and some are not ours to look into.
-        with contextlib.suppress(OSError):
-            if pid.isdecimal():
-                links = {
-                    os.readlink("/proc/{0}/fd/{1}".format(pid, each)) for each in os.listdir("/proc/{0}/fd".format(pid))
-                }
-                for link in links & set(wanted):
-                    found[wanted[link]].append((int(pid), process_name(pid)))
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        for link in open_files(pid) & set(wanted):
+            with contextlib.suppress(OSError):
+                found[wanted[link]].append((int(pid), process_name(pid)))
+    return found
+
+
+def open_files(pid: str) -> set[str]:
+    """What the descriptors of a process lead to; processes end and close files while we look, and some are not ours to look into."""
+    found = set()
+    folder = "/proc/{0}/fd".format(pid)
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(os.path.join(folder, descriptor)))
     return found
 
 

@@ -8,11 +8,10 @@ It has a network without anything in it, so that no port is taken and nobody is 
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 
-from ansible_collections.fleet.tls.plugins.module_utils.commands import WORDS_KEPT, find_program, search_path
+from ansible_collections.fleet.tls.plugins.module_utils.commands import WORDS_KEPT, environment, find_program
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.sockets import Listener, parse_table
 
@@ -52,7 +51,7 @@ def try_out(command: Sequence[str], pid_file: str, directories: Sequence[str]) -
             [program, *UNSHARE[1:], *script],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=dict(os.environ, LC_ALL="C", PATH=search_path()),
+            env=environment(),
             timeout=TRIAL_SECONDS,
             check=False,
         )

@@ -149,16 +149,18 @@ def parse_units(fields: Fields) -> tuple[str, ...]:
 
 
 def key_access(services: Iterable[Service], outputs: Iterable[Access]) -> Access:
-    """Whom the key of a certificate belongs to where the certificate does not say: the one user among its services' that is not root.
+    """Whom the key of a certificate belongs to where the certificate does not say: as the one service wants it that does not take all.
 
     :param outputs: of the certificate's further files that hold the key, as far as the user said; a service whose user owns one of
         them reads that.
     :raises SpecError: its services want different owners.
     """
     served = {each.owner for each in outputs}
-    wanted = {each.access: each.name for each in services if each.access.owner and each.access.owner not in served}
+    wanted = {
+        each.access: each.name for each in services if each.access != Access() and each.access.owner not in served
+    }
     if len(wanted) > 1:
-        named = ", ".join(f"{name} '{access.owner}'" for access, name in wanted.items())
+        named = ", ".join(f"{name} '{access.owner or 'root'}'" for access, name in wanted.items())
         raise SpecError(
             f"services: they want different owners of one private key: {named}",
             remedy="give the certificate an owner, group and mode with which all of them can read it, or each of them an output"
