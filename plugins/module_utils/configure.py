@@ -145,8 +145,8 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
     for each in endpoints:
         expected = live_fingerprint(directory, each["certificate"])
         if expected is not None:
-            place = {name: each.get(name) for name in ("host", "port", "server_name", "certificate", "starttls")}
-            targets.append(Target(**place, expected=expected))
+            target = Target(each["host"], each["port"], each["server_name"], each["certificate"], expected)
+            targets.append(replace(target, starttls=each.get("starttls")))
         elif not skip_missing:
             raise StepError(
                 "no_certificate",

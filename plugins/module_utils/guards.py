@@ -9,6 +9,7 @@ Each of :data:`GUARDS` raises StepError ``validate_failed`` or ``port_taken``, b
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import json
 import os
@@ -228,6 +229,6 @@ def guarded(name: str, wanted: Callable[[], Iterable[Place]]) -> Callable[[], No
 
 LOOKS: dict[str, Callable[[], Iterable[Place]]] = {
     "nginx": nginx, "postfix": postfix, "dovecot": dovecot, "caddy": caddy, "postgresql": postgresql, "redis": redis,
-    **{name: (lambda name=name: on_trial(name)) for name in TRIALS},
+    **{name: functools.partial(on_trial, name) for name in TRIALS},
 }  # fmt: skip
 GUARDS: dict[str, Callable[[], None]] = {name: guarded(name, look) for name, look in LOOKS.items()}

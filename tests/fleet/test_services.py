@@ -53,10 +53,10 @@ def test_renewed_under_handshakes_and_then_left_alone(nine: Ninefold) -> None:
     pairs = [(host, server) for host in nine.fleet.addresses for server in servers.SERVERS]
     before = {(host, server.name): live(nine, host, server) for host, server in pairs}
     with contextlib.ExitStack() as stack:
-        watches = {(host, server): stack.enter_context(nine.watching(host, server)) for host, server in pairs}
+        watches = [stack.enter_context(nine.watching(host, server)) for host, server in pairs]
         renewed = nine.run(tls_force=True).check()
         again = nine.run().check()
-    for (host, server), watch in watches.items():
+    for (host, server), watch in zip(pairs, watches):
         old, new = before[host, server.name], live(nine, host, server)
         assert old != new and watch.leaves[-1] == new, (host, server.name)
         assert watch.seen == {old, new}, (host, server.name)
