@@ -27,7 +27,8 @@ def row(scenario: Scenario, times: Times) -> list[str]:
     seconds = ["{0:.2f} s".format(medians[each]) if each in medians else "–" for each in HEAD[1:6]]
     over_ping = "{0:.2f}".format(ours / medians[PING])
     faster = ["{0:.1f} ×".format(medians[each] / ours) if each in medians else "–" for each in (FAST, FULL)]
-    return [scenario.title, *seconds, over_ping, *faster, verdicts(scenario, medians)]
+    title = "{0} ({1} rounds)".format(scenario.title, len(times[ROLE])) if scenario.most_rounds else scenario.title
+    return [title, *seconds, over_ping, *faster, verdicts(scenario, medians)]
 
 
 def verdicts(scenario: Scenario, medians: Mapping[str, float]) -> str:

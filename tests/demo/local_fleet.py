@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 from demo import handshakes
 from tools import paths
 from tools.playbook import PlaybookResult
+from tools.ports import free_port
 
 WEB_HOSTS = {"web1": "127.0.0.11", "web2": "127.0.0.12", "web3": "127.0.0.13"}
 CLIENT = "client1"
@@ -106,7 +106,7 @@ class LocalFleet:
 
     def web_host(self, name: str, address: str) -> WebHost:
         """A host with free ports."""
-        http, https, mutual = free_ports(address, 3)
+        http, https, mutual = (free_port(address) for _each in range(3))
         return WebHost(name, address, http, https, mutual, self.folder / "hosts" / name)
 
     def __enter__(self) -> LocalFleet:
@@ -268,15 +268,6 @@ def web_variables(host: WebHost) -> dict[str, Any]:
             }
         ],
     }
-
-
-def free_ports(address: str, count: int) -> list[int]:
-    """Ports nobody listens on now; all are held until all are found, so that no two are the same."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _each in range(count)]
-        for each in sockets:
-            each.bind((address, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def stop(pid_file: Path, wait: float = 10.0) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 from demo import handshakes
 from local import nginx
 from tools.playbook import PlaybookResult, run_playbook
+from tools.ports import free_port
 
 PASSPHRASE = "correct horse battery staple"
 ISSUERS = {"internal": {"type": "ca", "duration": "30d"}}
@@ -158,11 +159,11 @@ class Hosts:
         self.inventories = 0
         self.sites: dict[str, list[Site]] = {}
         for name, mine in labels.items():
-            tls, port = folder / name / "fleet-tls", nginx.free_port()
+            tls, port = folder / name / "fleet-tls", free_port()
             self.sites[name] = [
                 Site(name, label, folder / name / "nginx", port, tls)
                 if one_nginx
-                else Site(name, label, folder / name / f"nginx-{label}", nginx.free_port(), tls)
+                else Site(name, label, folder / name / f"nginx-{label}", free_port(), tls)
                 for label in mine
             ]
             (folder / name).mkdir(parents=True)

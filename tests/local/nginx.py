@@ -34,13 +34,6 @@ http {{
 """
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def command(folder: Path, *arguments: str) -> list[str]:
     """The command line of the nginx that lives in ``folder``."""
     program = shutil.which("nginx", path=paths.tool_path()) or "nginx"
@@ -66,11 +59,11 @@ def running(folder: Path, servers: str, port: int) -> Iterator[None]:
 
 
 def await_port(process: subprocess.Popen[str], port: int) -> None:
-    """Wait until somebody listens on ``port``."""
+    """Wait until it listens on ``port``."""
     for _try in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
         if process.poll() is not None:
             raise AssertionError(process.communicate()[1])
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
         time.sleep(0.05)
     raise AssertionError("nginx did not come to listen on port {0}".format(port))

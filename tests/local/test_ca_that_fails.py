@@ -67,8 +67,8 @@ CASES = {
         truncate("ca/internal/issuing-1.key"),
     ),
     "no-ca": Case(
-        ("it was issued by 'internal', but that issuer has no CA in the store",),
-        "restore the store from its backup",
+        ("has issued with the CA 'internal', but the CA itself is missing",),
+        "estore ca/internal/ from the store's backup",
         remove("ca/internal"),
     ),
     "half-a-root": Case(
@@ -174,7 +174,7 @@ def test_nothing_due_needs_no_secret(runs: Runs, name: str) -> None:
 
 
 def test_a_missing_ca_is_said_even_when_nothing_is_due(runs: Runs) -> None:
-    assert "has no CA in the store" in message(runs.noop, "no-ca")
+    assert "has issued with the CA 'internal', but the CA itself is missing" in message(runs.noop, "no-ca")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -208,13 +208,20 @@ def test_the_others_go_on(hosts: Hosts, runs: Runs) -> None:
 
 
 def test_another_ca_of_the_same_name(hosts: Hosts, runs: Runs) -> None:
-    """The store was swapped for a new one: leaves no longer lead to its root, so they are issued anew, and it is said why."""
+    """The store was swapped for a new one: that does not take over the fleet, unless it is forced to; and it is said why."""
     site, store = hosts["good"], hosts.folder / "new-store"
     other = {"tls_store": hosts.store_options(path=str(store))}
     hosts.play({"new-host": {**other, "tls_certificates": [hosts["new-host"].certificate(services=[])]}}).check()
-    swapped = hosts.play({"good": {**other, "tls_certificates": [site.certificate(**P384)]}}).check()
-    found = entry(swapped, "good")
-    assert [reason["code"] for reason in found["reasons"]] == ["chain_untrusted"]
+    wish = {"good": {**other, "tls_certificates": [site.certificate(**P384)]}}
+    before = site.served(hosts.root)
+
+    refused = message(hosts.play(wish), "good")
+    assert "it was issued by 'internal', but that issuer has another CA in the store" in refused
+    assert "restore the store from its backup; where that is lost, name the certificate in tls_force" in refused
+    assert site.served(hosts.root) == site.on_disk() == before
+
+    found = entry(hosts.play(wish, force=["www"]).check(), "good")
+    assert [reason["code"] for reason in found["reasons"]] == ["chain_untrusted", "forced"]
     assert "does not lead to a trust anchor" in found["reasons"][0]["detail"]
     assert site.served(store / "ca" / "internal" / "root-1.pem") == site.on_disk() == found["fingerprint_sha256"]
 

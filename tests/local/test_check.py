@@ -16,6 +16,7 @@ import pytest
 
 from local import nginx
 from tools.playbook import PlaybookResult, run_playbook
+from tools.ports import free_port
 
 SERVER = "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {pair}/fullchain.pem; ssl_certificate_key {pair}/privkey.pem; }}"
 STORE = {"type": "directory", "path": "{{ inventory_dir }}/store"}
@@ -77,7 +78,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
-    one = Fleet(folder, nginx.free_port())
+    one = Fleet(folder, free_port())
     one.issue("web1")
     servers = SERVER.format(port=one.port, pair=folder / "web1" / "fleet-tls" / "live" / "www")
     with nginx.running(folder / "nginx", servers, one.port):

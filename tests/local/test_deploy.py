@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, served_leaf
-from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService, free_port
+from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
 from tools.playbook import PlaybookResult, run_playbook
+from tools.ports import free_port
 
 DEPLOY = "fleet.tls.deploy"
 

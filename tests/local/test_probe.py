@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 from local import nginx
 from tools.playbook import PlaybookResult, run_playbook
+from tools.ports import free_port
 
 SERVERS = """
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -51,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ca = Authority(folder / "ca")
     www, old = ca.issue("www", "DNS:www.example.com"), ca.issue("old", "DNS:old.example.com", days=5)
     client = ca.issue("client", "URI:spiffe://example.com/client")
-    tls, mutual, plain = (nginx.free_port() for _count in range(3))
+    tls, mutual, plain = (free_port() for _count in range(3))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and never listens, so that nobody else does
         pairs = {

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,6 +30,9 @@ PACKAGES: dict[str, dict[str, str]] = {
 }
 
 APT_INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends")
+# Suites run side by side, and so may two checkouts: one waits for the other's installation.
+WAIT = ("-o", "DPkg::Lock::Timeout=300")
+INSTALLING = threading.Lock()
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -56,9 +60,10 @@ def missing(use: str) -> list[str]:
 
 def ensure(*uses: str) -> None:
     """Install what the uses still need, or raise SetupError with the one command that does."""
-    names = sorted({name for use in uses for name in missing(use)})
-    if names:
-        install(names)
+    with INSTALLING:
+        names = sorted({name for use in uses for name in missing(use)})
+        if names:
+            install(names)
 
 
 def lacking(names: Sequence[str]) -> SetupError:
@@ -69,7 +74,7 @@ def lacking(names: Sequence[str]) -> SetupError:
 
 def install(names: list[str]) -> None:
     """apt-get install, quietly and without starting any service."""
-    command = [*APT_INSTALL, *names]
+    command = [*APT_INSTALL, *WAIT, *names]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise lacking(names)
     print("installing " + " ".join(names), file=sys.stderr)
@@ -77,7 +82,7 @@ def install(names: list[str]) -> None:
     with services_left_alone():
         if subprocess.run(command, env=env, capture_output=True, check=False).returncode != 0:
             # Old package lists are the usual reason; a fresh container image has none at all.
-            subprocess.run(["apt-get", "update"], env=env, capture_output=True, check=False)
+            subprocess.run(["apt-get", "update", *WAIT], env=env, capture_output=True, check=False)
             done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise SetupError(

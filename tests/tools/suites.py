@@ -89,19 +89,29 @@ def pytest(suite: Suite, folder: str, venv: str = "main", *options: str) -> None
     suite.run(command, env=environment(venv))
 
 
+def need_nginx() -> None:
+    """Some tests of the host's part have a real nginx take what it made."""
+    try:
+        packages.ensure("nginx")
+    except packages.SetupError as error:
+        raise Skipped(str(error)) from error
+
+
 def unit(suite: Suite) -> None:
     """Unit tests with the newest ansible-core."""
+    need_nginx()
     pytest(suite, "tests/unit")
 
 
 def unit_oldest(suite: Suite) -> None:
     """Unit tests with the oldest ansible-core that is promised."""
+    need_nginx()
     venvs.ensure("oldest")
     pytest(suite, "tests/unit", "oldest")
 
 
 def lint(suite: Suite) -> None:
-    """ansible-lint (yamllint within), ruff, mypy, shellcheck; all of them speak before the verdict."""
+    """ansible-lint (yamllint within), ruff, mypy, shellcheck, changelog and documentation; all speak before the verdict."""
     packages.ensure("lint")
     env = environment(ANSIBLE_COLLECTIONS_PATH=str(paths.COPY_TREE), ANSIBLE_LINT_NODEPS="1")
     del env["ANSIBLE_CONFIG"]  # the collection has to be right under anybody's
@@ -128,6 +138,8 @@ def lint(suite: Suite) -> None:
             paths.COPY_TREE,
         ),
         ([program("ansible-lint"), "--offline", "--strict", "--format=pep8"], paths.COPY),
+        ([program("antsibull-changelog"), "lint"], paths.COPY),
+        ([program("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."], paths.COPY),
     ]
     problems = []
     for command, folder in commands:
@@ -188,10 +200,7 @@ def build(suite: Suite) -> None:
 
 def local(suite: Suite) -> None:
     """Tests with real nginx processes on loopback."""
-    try:
-        packages.ensure("nginx")
-    except packages.SetupError as error:
-        raise Skipped(str(error)) from error
+    need_nginx()
     pytest(suite, "tests/local")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import served_leaf
-from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService, free_port
+from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
 from ansible_collections.fleet.tls.tests.unit.support.one_host import (
     OneHost,
     endpoint,
@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.tests.unit.support.one_host import (
     state_of,
 )
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
+from tools.ports import free_port
 
 NAME = "www.example.com"
 

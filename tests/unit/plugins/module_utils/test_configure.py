@@ -19,8 +19,9 @@ import pytest
 from ansible_collections.fleet.tls.plugins.module_utils.configure import configure_step
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import served_leaf
-from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService, free_port
+from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
+from tools.ports import free_port
 
 NAME = "www.example.com"
 
