@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,9 +53,8 @@ class Ninefold:
     def set_up(self) -> None:
         """First certificates, then the services, then the proof."""
         self.run(tls_defer_proof=True).check()
-        for host in self.fleet.addresses:
-            for server in servers.SERVERS:
-                server.start(self.fleet, host)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: servers.start(self.fleet, host, servers.SERVERS), self.fleet.addresses))
         self.run().check()
 
     def served(self, host: str, server: servers.Server) -> str:

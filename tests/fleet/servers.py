@@ -8,6 +8,8 @@ What each is configured with, where it serves, and how its administrator makes a
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,17 +63,28 @@ class Server:
 
     def start(self, fleet: Fleet, host: str) -> None:
         """Configure and start it; its certificate is there."""
-        words = {"live": f"{LIVE}/{self.name}", **RELEASES[release_of(fleet, host)]}
+        start(fleet, host, [self])
+
+    def script(self, release: str) -> str:
+        """What :meth:`start` runs on a host of this release."""
+        words = {"live": f"{LIVE}/{self.name}", **RELEASES[release]}
+        lines = []
         for path, content in self.files.items():
-            write(fleet, host, path.format(**words), content.format(**words))
-        for command in self.prepare:
-            fleet.exec(host, command)
-        fleet.exec(host, ["systemctl", "daemon-reload"])
-        fleet.exec(host, ["systemctl", "restart", self.unit])
+            where = shlex.quote(path.format(**words))
+            lines.append(f"mkdir -p $(dirname {where})")
+            lines.append(f"cat >{where} <<'END OF FILE'\n{content.format(**words)}END OF FILE")
+        lines += [shlex.join(command) for command in self.prepare]
+        return "\n".join([*lines, "systemctl daemon-reload", f"systemctl restart {self.unit}", ""])
 
     def stop(self, fleet: Fleet, host: str) -> None:
         """Stop it."""
         fleet.exec(host, ["systemctl", "stop", self.unit], check=False)
+
+
+def start(fleet: Fleet, host: str, wanted: Sequence[Server]) -> None:
+    """Configure and start services on a host, in one go."""
+    release = release_of(fleet, host)
+    fleet.exec(host, ["sh", "-e"], stdin="".join(server.script(release) for server in wanted), timeout=300)
 
 
 def release_of(fleet: Fleet, host: str) -> str:
