@@ -58,10 +58,16 @@ def issue(issuer: Issuer, number: int = 1) -> tuple[x509.Certificate, ...]:
     return issued.chain
 
 
-def trust_of(*issuers: Issuer, now: dt.datetime = NOW, **fields: Any) -> ClientTrust:
-    wanted: dict[str, Any] = {"anchors": {}, "crls": (), "revocation": True, **fields}
+def trust_of(
+    *issuers: Issuer,
+    anchors: Any = None,
+    crls: Any = (),
+    now: dt.datetime = NOW,
+    revocation: bool = True,
+    renew: bool = True,
+) -> ClientTrust:
     named = {issuer.name: issuer for issuer in issuers}
-    return client_trust(named, list(named), wanted.pop("anchors"), wanted.pop("crls"), now, **wanted)
+    return client_trust(named, list(named), anchors or {}, crls, now, revocation=revocation, renew=renew)
 
 
 def test_servers_take_the_right_clients_and_no_others(tmp_path: Path) -> None:
