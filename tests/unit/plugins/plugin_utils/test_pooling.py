@@ -169,6 +169,13 @@ def test_force_once_a_run_not_once_a_host(fleet: Fleet, force: Any) -> None:
     assert fleet.issued() == 3
 
 
+def test_force_by_the_name_of_the_pool(fleet: Fleet) -> None:
+    wish = {**WWW, "pool": "blue"}
+    fleet.ok(wish=wish)
+    runs = fleet.ok(wish=wish, force=("blue",), now=NOW + DAY)
+    assert fleet.issued() == 2 and len(fleet.leaves()) == 1 and [run.warnings() for run in runs] == [[]] * 3
+
+
 def test_a_clock_that_goes_back_during_a_run_forces_no_second_one(fleet: Fleet) -> None:
     fleet.ok()
     one_run = {"run": "the-run", "run_started": (NOW + DAY).timestamp(), "force": True}
