@@ -35,8 +35,8 @@ OpenStore = Callable[..., OpenBaoStore]
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a test need not wait for long."""
-    monkeypatch.setattr(openbao_lock, "LEASE", 3.0)
-    monkeypatch.setattr(openbao_lock, "GRACE", 1.0)
+    monkeypatch.setattr(openbao_lock, "LEASE", 6.0)
+    monkeypatch.setattr(openbao_lock, "GRACE", 4.0)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_many_rows(cluster: Cluster, open_store: OpenStore) -> None:
 def test_a_lock_that_is_held_longer_than_its_lease(short_leases: None, open_store: OpenStore) -> None:
     with open_store().lock("x"):
         begun = time.monotonic()
-        while time.monotonic() - begun < 8:
+        while time.monotonic() - begun < 14:
             with pytest.raises(StoreBusy), open_store().lock("x", wait=1):
                 pass
         open_store().put("a", b"x", expect=None)
@@ -243,7 +243,7 @@ def test_clocks_do_not_count(
     holder = FORK.Process(target=hold)
     holder.start()
     until((tmp_path / "held").exists, "it does not get the lock")
-    with pytest.raises(StoreBusy), open_store().lock("x", wait=7):
+    with pytest.raises(StoreBusy), open_store().lock("x", wait=14):
         pass
     holder.kill()
     holder.join()
