@@ -358,6 +358,14 @@ def test_other_answers(
         assert says in failure(lambda: open_store(url=proxy.url).put("a", b"x", expect=None))
 
 
+def test_a_secret_that_the_server_repeats_is_not_told(cluster: Cluster, open_store: OpenStore) -> None:
+    token = cluster.token("default")
+    with proxied(cluster) as proxy:
+        proxy.rule, proxy.refusal = lambda method, path: REFUSE, (418, f'{{"errors":["no {token}!"]}}'.encode())
+        words = failure(lambda: open_store(url=proxy.url, auth={"token": token}).get("a"))
+    assert "no ***!" in words and token not in words
+
+
 def test_a_listener_that_is_not_trusted(
     cluster: Cluster, open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
