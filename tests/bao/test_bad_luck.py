@@ -159,7 +159,7 @@ def test_sealed_between_look_and_issue(tmp_path: Path, cluster: Cluster) -> None
         for site in sites:
             assert "it is sealed. Unseal it (bao operator unseal)" in message(failed, site.host)
             assert site.served(root) == site.on_disk() == before[site.host]
-        until(lambda: cluster.leader(), "it does not come back")
+        until(cluster.leader, "it does not come back")
         pending = {site.host: (site.tls / "pending/api/request.csr").read_bytes() for site in sites}
         assert all(pending.values())
         proxy.rule = lambda method, path: PASS
