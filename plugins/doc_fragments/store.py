@@ -31,6 +31,8 @@ options:
       - With V(acme) it is any CA that speaks ACME. Its options are C(directory_url), C(challenge), C(contact), C(terms_agreed),
         C(external_account), C(profile), C(preferred_chain), C(anchors), C(ca_certificate), C(limits) and C(timeout); they are described in
         C(docs/issuers/acme.md) of the collection. The controller needs the Python package C(acme) then.
+      - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
+        are in docs/issuers of this collection, as is how to write an issuer of your own.
       - An issuer of another collection is named in full, C(namespace.collection.name).
     type: dict
     required: true

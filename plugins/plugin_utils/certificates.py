@@ -127,7 +127,7 @@ class Run:
 
     def reach_verdict(self, each: Progress) -> None:
         """Judge by the issuer that the present certificate says it is from."""
-        forced = self.settings.forces(each.spec.name)
+        forced = self.settings.forces(each.spec.name, each.pool)
         if each.pool:
             each.verdict = self.pooling(each).verdict(each)
         else:
@@ -288,7 +288,8 @@ class Run:
         found = []
         if abs(self.skew) > CLOCK_WARNING:
             found.append(f"{self.host}: the clock is {self.skew:+.0f} s off the controller's")
-        strangers = () if isinstance(self.settings.force, bool) else set(self.settings.force) - set(self.progress)
+        known = {*self.progress, *(each.pool for each in self.progress.values())}
+        strangers = () if isinstance(self.settings.force, bool) else set(self.settings.force) - known
         if strangers:
             found.append(f"{self.host}: force: no certificate here is called {', '.join(sorted(strangers))}")
         for name, each in self.progress.items():

@@ -90,7 +90,11 @@ class Pooling:
 
     def forced(self, each: Progress, current: PoolPair | None) -> bool:
         """Whether a new pair is asked for that this run has not had issued yet: once for all hosts."""
-        return self.settings.forces(each.spec.name) and (current is None or not self.of_this_run(current))
+        return self.is_named(each.spec) and (current is None or not self.of_this_run(current))
+
+    def is_named(self, spec: CertificateSpec) -> bool:
+        """Whether ``force`` names it, or its pool."""
+        return self.settings.forces(spec.name, self.pool.name)
 
     def of_this_run(self, pair: PoolPair) -> bool:
         """Whether it was issued in this run, or by another one since this one began."""
@@ -110,7 +114,7 @@ class Pooling:
             return
         unchanged = each.found.leaf is None or each.found.manifest.get("request_digest") == spec.request_digest
         established = unchanged and not same and current.leaf.not_valid_after_utc > self.now
-        if not self.of_this_run(current) and (not established or self.settings.forces(spec.name)):
+        if not self.of_this_run(current) and (not established or self.is_named(spec)):
             return
         raise CertificateError(
             f"the hosts of the pool '{self.pool.name}' wish for different things: its pair was issued for {current.host},"

@@ -33,9 +33,9 @@ class Settings:
     run: str = ""
     run_started: float = math.inf
 
-    def forces(self, name: str) -> bool:
-        """Whether a new certificate is asked for whatever the present one is like."""
-        return self.force if isinstance(self.force, bool) else name in self.force
+    def forces(self, name: str, pool: str | None = None) -> bool:
+        """Whether a new certificate is asked for whatever the present one is like, by its own name or that of its pool."""
+        return self.force if isinstance(self.force, bool) else name in self.force or pool in self.force
 
 
 @dataclass(frozen=True)

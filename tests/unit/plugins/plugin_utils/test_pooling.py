@@ -48,12 +48,14 @@ class Fleet:
         self.hosts = {name: HonestHost() for name in NAMES}
         self.runs = 0
 
-    def run(self, *names: str, wish: Mapping[str, Any] = WWW, now: dt.datetime = NOW, **settings: Any) -> list[Run]:
+    def run(
+        self, *names: str, wish: Mapping[str, Any] | None = None, now: dt.datetime = NOW, **settings: Any
+    ) -> list[Run]:
         """One run of ansible-playbook, its hosts one after the other."""
         self.runs += 1
         mark = {"run": f"run-{self.runs}", "run_started": now.timestamp()}
         return [
-            run_task(self.hosts[name], self.issuers, wish, name=name, now=now, **{**mark, **settings})
+            run_task(self.hosts[name], self.issuers, wish or WWW, name=name, now=now, **{**mark, **settings})
             for name in names or self.hosts
         ]
 
@@ -165,6 +167,13 @@ def test_force_once_a_run_not_once_a_host(fleet: Fleet, force: Any) -> None:
     assert fleet.issued() == 3 and len(fleet.leaves()) == 1
     fleet.ok(force=("other",), now=NOW + 3 * DAY)
     assert fleet.issued() == 3
+
+
+def test_force_by_the_name_of_the_pool(fleet: Fleet) -> None:
+    wish = {**WWW, "pool": "blue"}
+    fleet.ok(wish=wish)
+    runs = fleet.ok(wish=wish, force=("blue",), now=NOW + DAY)
+    assert fleet.issued() == 2 and len(fleet.leaves()) == 1 and [run.warnings() for run in runs] == [[]] * 3
 
 
 def test_a_clock_that_goes_back_during_a_run_forces_no_second_one(fleet: Fleet) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
 
 # A little later than the certificates, which are made when the tests have begun.
-NOW = dt.datetime.now(dt.timezone.utc) + dt.timedelta(minutes=5)
+NOW = dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=1)
 WWW = Endpoint("www.example.com", 443, "www.example.com")
 
 

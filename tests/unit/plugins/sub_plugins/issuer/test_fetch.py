@@ -68,7 +68,7 @@ class Shop:
 
     def run(
         self,
-        wish: dict[str, Any] = WWW,
+        wish: dict[str, Any] | None = None,
         *,
         host: HonestHost | None = None,
         issuer: dict[str, Any] | None = None,
@@ -78,7 +78,7 @@ class Shop:
         host, now = host or self.host, settings.pop("now", NOW)
         # run_task moves the host's clock by the difference to its own moment.
         host.clock = TASK_NOW.timestamp()
-        return run_task(host, self.issuers(**(issuer or {})), wish, now=now, **settings)
+        return run_task(host, self.issuers(**(issuer or {})), wish or WWW, now=now, **settings)
 
     def ok(self, *arguments: Any, **options: Any) -> Run:
         """The same; it succeeds."""
@@ -265,6 +265,21 @@ def test_the_next_issuer_when_there_is_nothing_newer_in_time(shop: Shop) -> None
     newer = shop.put(MAKERS.give(age=-100 * DAY, lifetime=90 * DAY))
     back = shop.ok(wish, now=NOW + 110 * DAY)
     assert shop.leaf() == newer.fingerprint and back.warnings() == []
+
+
+def test_a_pool_of_fetched_pairs(shop: Shop) -> None:
+    wish, hosts = {**WWW, "scope": "pool"}, [HonestHost() for _number in range(3)]
+    for age, code in ((10 * DAY, "missing"), (DAY, "source_changed")):
+        pair = shop.put(MAKERS.give(age=age))
+        for host in hosts:
+            assert reasons(shop.ok(wish, host=host)) == [code]
+            assert fingerprint(parse_pem_chain(host.live["www"].chain[0])[0]) == pair.fingerprint
+        for host in hosts:
+            assert task_result(shop.ok(wish, host=host), True)["changed"] is False
+    shop.place.unlink()
+    late = HonestHost()
+    shop.ok(wish, host=late)
+    assert fingerprint(parse_pem_chain(late.live["www"].chain[0])[0]) == pair.fingerprint
 
 
 def test_check_mode_writes_nothing(shop: Shop) -> None:
