@@ -19,6 +19,9 @@ options:
       - C(passphrase) seals all private keys in it, at least 12 characters long. It is needed only when something is
         issued, not by a run with nothing to do. Keep it in Ansible Vault.
       - Back this directory up. Whoever loses it loses the CA.
+      - With V(openbao) it is a KV engine of OpenBao or HashiCorp Vault that several controllers share. Its options are C(url), C(auth), C(mount)
+        (default V(secret)), C(path) (default V(fleet-tls)), C(namespace), C(ca_certificate), C(timeout) and C(passphrase); they are described in
+        C(docs/stores/openbao.md) of the collection. The controller needs the Python package C(hvac) then.
     type: dict
     required: true
   issuers:
@@ -31,6 +34,9 @@ options:
       - With V(acme) it is any CA that speaks ACME. Its options are C(directory_url), C(challenge), C(contact), C(terms_agreed),
         C(external_account), C(profile), C(preferred_chain), C(anchors), C(ca_certificate), C(limits) and C(timeout); they are described in
         C(docs/issuers/acme.md) of the collection. The controller needs the Python package C(acme) then.
+      - With V(openbao) the PKI engine of OpenBao or HashiCorp Vault signs. Its options are C(url), C(auth), C(mount) (default V(pki)), C(role),
+        C(issuer_ref), C(duration), C(root), C(namespace), C(ca_certificate) and C(timeout); they are described in C(docs/issuers/openbao.md) of the
+        collection. The controller needs the Python package C(hvac) then.
       - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
         are in docs/issuers of this collection, as is how to write an issuer of your own.
       - An issuer of another collection is named in full, C(namespace.collection.name).

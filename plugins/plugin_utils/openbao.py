@@ -29,8 +29,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_problems import 
     problem_of,
 )
 
-# Seconds; an election among raft nodes takes one to ten.
-PATIENCE = 20.0
+# Seconds; an election among raft nodes takes one to ten, and one that stepped down does not stand again for ten.
+PATIENCE = 30.0
 CONNECT_SECONDS = 5.0
 # Shorter ones are no secrets, but parts of words.
 SHORTEST_SECRET = 4

@@ -41,6 +41,7 @@ class KeyValueLedger(Ledger):
         self.entries = entries
         self.root = root
         self.seen: dict[str, Kept] = {}
+        self.to_revoke: dict[str, Revocation] = {}
 
     def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
         path = self.path(issuer, request_id, key_id)
@@ -62,20 +63,25 @@ class KeyValueLedger(Ledger):
         self.seen[path] = Kept(version, values)
 
     def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
-        found = {
-            row.fingerprint: row for row in issuances(self.entries, self.root) if which in (row.serial, row.fingerprint)
-        }
-        for row in found.values():
-            values = {"issuance": asdict(row), "reason": reason, "revoked_at": now}
-            with contextlib.suppress(StoreConflict):
-                self.entries.write(self.revoked_path(row), values, expect=0)
-        revoked = [each for row in found.values() if (each := self.revoked(row))]
-        return tuple(sorted(revoked, key=revocation_order))
+        rows = [row for row in issuances(self.entries, self.root) if which in (row.serial, row.fingerprint)]
+        found = {row.fingerprint: self.revoked(row) or Revocation(row, reason, now) for row in rows}
+        self.to_revoke.update(found)
+        return tuple(sorted(found.values(), key=revocation_order))
 
     def revoked(self, row: Issuance) -> Revocation | None:
-        """What is recorded of its revocation."""
+        """What is recorded of its revocation, or was said of it in this session."""
+        if row.fingerprint in self.to_revoke:
+            return self.to_revoke[row.fingerprint]
         path = self.revoked_path(row)
         return revocation_of(self.entries.read(path), path)
+
+    def finish(self) -> None:
+        """Record what was revoked: a session that fails revokes nothing, since it says so."""
+        for each in self.to_revoke.values():
+            values = {"issuance": asdict(each.issuance), "reason": each.reason, "revoked_at": each.revoked_at}
+            # The first record stands, be it another run's.
+            with contextlib.suppress(StoreConflict):
+                self.entries.write(self.revoked_path(each.issuance), values, expect=0)
 
     def revoked_path(self, row: Issuance) -> str:
         """Where its revocation lies."""

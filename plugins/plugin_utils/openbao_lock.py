@@ -6,11 +6,13 @@
 A lock is an entry with its holder. The holder renews it all the while; one that is killed does so no more, and whoever waits takes
 the lock when it has not changed for the lease and :data:`GRACE`. No clock is compared with another: the holder counts from before its
 own renewal, the one who waits from after what it saw, each on its own monotonic clock, so the holder always ends first. A holder that was
-stopped for too long (or cut off) finds its lease over and writes no more.
+stopped for too long (or cut off) finds its lease over, and writes no more unless it can renew it: check-and-set tells whether another
+had the lock meanwhile. While a cluster changes its leader nobody can renew, so that time does not count for those who wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
@@ -28,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_kv import Kept, 
 LEASE = 15.0
 WRITE = 5.0
 GRACE = 2 * WRITE
+TRIES = 3
 
 
 class Lease:
@@ -45,6 +48,8 @@ class Lease:
         self.token = secrets.token_hex(16)
         self.version = 0
         self.ends = 0.0
+        self.lost = False
+        self.renewing = threading.Lock()
         self.released = threading.Event()
         self.renewer = threading.Thread(target=self.keep, name=f"lease {name}", daemon=True)
 
@@ -57,9 +62,11 @@ class Lease:
         begun, pause = time.monotonic(), 0.02
         seen, since = Kept(), begun
         while True:
+            asked = time.monotonic()
             present = self.entries.read(self.path)
             now = time.monotonic()
-            if (present.version, token_of(present)) != (seen.version, token_of(seen)):
+            no_leader = now - asked > LEASE / 3
+            if no_leader or (present.version, token_of(present)) != (seen.version, token_of(seen)):
                 seen, since = present, now
             if not token_of(present) or now - since > lease_of(present) + GRACE:
                 try:
@@ -84,13 +91,24 @@ class Lease:
         self.version = self.entries.write(self.path, values, expect=expect, timeout=WRITE, before=before)
         self.ends = sent + LEASE
 
+    def renew(self, before: Callable[[], None] = lambda: None) -> None:
+        """Have it for another lease.
+
+        :raises StoreConflict: another has it, or had it.
+        """
+        with self.renewing:
+            try:
+                self.write(self.version, self.token, before)
+            except StoreConflict:
+                self.lost = True
+                raise
+
     def keep(self) -> None:
         """Renew it, in a thread of its own, until it is released or lost."""
         while not self.released.wait(LEASE / 3):
             try:
-                self.write(self.version, self.token, self.go_on)
+                self.renew(self.go_on)
             except StoreConflict:
-                self.ends = 0.0
                 return
             except TlsError:
                 # Tried again; if it stays so, the lease ends.
@@ -102,8 +120,17 @@ class Lease:
             raise StoreError("released")
 
     def check(self) -> None:
-        """:raises StoreBusy: another may have it."""
-        if self.ends <= time.monotonic():
+        """Whether nobody else can have it; a lease that is over is renewed, where that is still possible.
+
+        :raises StoreBusy: another has it, or had it.
+        """
+        # A renewal that took long counts from its beginning, and may be over as well.
+        for _try in range(TRIES):
+            if self.lost or self.ends > time.monotonic():
+                break
+            with contextlib.suppress(StoreConflict):
+                self.renew()
+        if self.lost or self.ends <= time.monotonic():
             raise StoreBusy(
                 f"the lock '{self.name}' was lost: this run stood still, or was cut off from the store, for too long",
                 remedy="run again: nothing was written since",
@@ -113,12 +140,10 @@ class Lease:
         """Give it back; where that cannot be said, the lease ends by itself."""
         self.released.set()
         self.renewer.join()
-        if self.ends > time.monotonic():
-            try:
+        if not self.lost:
+            with contextlib.suppress(TlsError):
                 self.write(self.version, "")
-            except TlsError:
-                pass
-        self.ends = 0.0
+        self.lost = True
 
 
 def token_of(present: Kept) -> str:

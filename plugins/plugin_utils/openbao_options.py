@@ -26,6 +26,11 @@ METHODS = {
     "cert": ("mount", "name", "certificate_file", "private_key_file"),
 }
 
+# What ``ssl`` raises for a file that is not there, or not what it has to be.
+UNUSABLE = (OSError, ssl.SSLError, ValueError)
+PAIR_REMEDY = "name PEM files of a certificate and its unencrypted key that the playbook's user can read"
+CA_REMEDY = "give the CA of OpenBao's listener, as PEM text or as a path on the controller"
+
 
 @dataclass(frozen=True)
 class Secret:
@@ -101,12 +106,8 @@ class Auth:
             try:
                 # A password prompt would wait for nobody.
                 context.load_cert_chain(*self.files, password=lambda: "")
-            except (OSError, ssl.SSLError, ValueError) as caught:
-                words = getattr(caught, "strerror", None) or "no certificate with its key"
-                raise error(
-                    f"OpenBao: {self.files[0]} and {self.files[1]} cannot be used: {words}",
-                    remedy="name PEM files of a certificate and its unencrypted key that the playbook's user can read",
-                ) from None
+            except UNUSABLE as caught:
+                raise unusable(error, f"{self.files[0]} and {self.files[1]}", caught, PAIR_REMEDY) from None
         return context
 
 
@@ -130,12 +131,14 @@ class Server:
             if "-----BEGIN" in self.ca_certificate:
                 return ssl.create_default_context(cadata=self.ca_certificate)
             return ssl.create_default_context(cafile=os.path.expanduser(self.ca_certificate))
-        except (OSError, ssl.SSLError, ValueError) as caught:
-            words = getattr(caught, "strerror", None) or "no PEM certificate"
-            raise error(
-                f"OpenBao: ca_certificate cannot be used: {words}",
-                remedy="give the CA of OpenBao's listener, as PEM text or as a path on the controller",
-            ) from None
+        except UNUSABLE as caught:
+            raise unusable(error, "ca_certificate", caught, CA_REMEDY) from None
+
+
+def unusable(error: type[TlsError], what: str, caught: Exception, remedy: str) -> TlsError:
+    """Why certificates or keys cannot be used, in the system's words where it has some."""
+    words = None if isinstance(caught, ssl.SSLError) else getattr(caught, "strerror", None)
+    return error(f"OpenBao: {what} cannot be used: {words or 'not the PEM that is needed'}", remedy=remedy)
 
 
 def parse_server(fields: Fields, where: str) -> Server:

@@ -16,12 +16,12 @@ from typing import Any
 # Said by a node that knows no leader, or lost its own part as leader while it worked.
 NO_LEADER = re.compile(
     r"node not active|active cluster node not found|no active node|not the active|leader|raft is already shutdown"
-    r"|context canceled|forwarding RPC|Upgrading from non-versioned|cannot write to readonly storage",
+    r"|context canceled|forwarding RPC|from non-versioned to versioned|cannot write to readonly storage",
     re.IGNORECASE,
 )
 # Where the node said so before it began.
 NOT_BEGUN = re.compile(
-    r"node not active|active cluster node not found|no active node|Upgrading from non-versioned", re.IGNORECASE
+    r"node not active|active cluster node not found|no active node|from non-versioned to versioned", re.IGNORECASE
 )
 PASSING_STATUSES = frozenset({412, 429, 472, 473, 502, 503, 504})
 

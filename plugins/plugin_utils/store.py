@@ -66,8 +66,9 @@ class Revocation:
 
 
 class Ledger(ABC):
-    """A session of the ledger; what was added is there when it ends without an exception.
+    """A session of the ledger; what was added and revoked is there when it ends without an exception.
 
+    After one, nothing is revoked; rows may be there, as they tell of what was signed.
     Nobody adds to a request that was looked up in a session unseen: either others wait, or :meth:`add` meets a conflict.
     """
 

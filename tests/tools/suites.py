@@ -219,7 +219,8 @@ def bao(suite: Suite) -> None:
         packages.ensure("nginx")
     except packages.SetupError as error:
         raise Skipped(str(error)) from error
-    pytest(suite, "tests/bao")
+    # Most of them wait for leases and elections.
+    pytest(suite, "tests/bao", "main", "-n", "2", "--dist", "loadfile")
 
 
 def need_containers(suite: Suite) -> None:

@@ -117,7 +117,9 @@ class OpenBaoStore(Store):
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        yield openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger")
+        ledger = openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger")
+        yield ledger
+        ledger.finish()
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         return openbao_ledger.issuances(self.entries, f"{self.root}/ledger", issuer, since)
