@@ -31,14 +31,14 @@ options:
         C(duration) of a certificate (default V(90d)), C(issuing_duration) (default V(2y)), C(root_duration) (default
         V(10y)), C(crl_duration) of the issuing CA's revocation lists (default V(7d)), C(key_algorithm) of the CA keys (default
         V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)).
+      - With V(acme) it is any CA that speaks ACME. Its options are C(directory_url), C(challenge), C(contact), C(terms_agreed),
+        C(external_account), C(profile), C(preferred_chain), C(anchors), C(ca_certificate), C(limits) and C(timeout); they are described in
+        C(docs/issuers/acme.md) of the collection. The controller needs the Python package C(acme) then.
       - With V(openbao) the PKI engine of OpenBao or HashiCorp Vault signs. Its options are C(url), C(auth), C(mount) (default V(pki)), C(role),
         C(issuer_ref), C(duration), C(root), C(namespace), C(ca_certificate) and C(timeout); they are described in C(docs/issuers/openbao.md) of the
         collection. The controller needs the Python package C(hvac) then.
       - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
         are in docs/issuers of this collection, as is how to write an issuer of your own.
-      - With V(acme) it is any CA that speaks ACME. Its options are C(directory_url), C(challenge), C(contact), C(terms_agreed),
-        C(external_account), C(profile), C(preferred_chain), C(anchors), C(ca_certificate), C(limits) and C(timeout); they are described in
-        C(docs/issuers/acme.md) of the collection. The controller needs the Python package C(acme) then.
       - An issuer of another collection is named in full, C(namespace.collection.name).
     type: dict
     required: true
