@@ -41,24 +41,22 @@ def prove_step(
     work: list[tuple[Asked, dict[str, Any], Canary, Any]] = []
     for each, canary in canaries:
         work += [(ask_bundle, each, canary, path) for path in paths]
-        work += [(ask_endpoint, each, canary, endpoint) for endpoint in endpoints]
+        work += [(ask_endpoint, each, canary, endpoint) for endpoint in endpoints.items()]
     with ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(work)))) as pool:
         proofs = list(pool.map(lambda one: until_expected(one[0], one[1], one[2], one[3], deadline), work))
     return False, {**answer, "proofs": proofs}
 
 
-def endpoints_of(request: dict[str, Any]) -> list[Endpoint]:
-    """Every endpoint of the host's certificates and of the request, each once."""
+def endpoints_of(request: dict[str, Any]) -> dict[Endpoint, bool]:
+    """Every endpoint of the host's certificates and of the request, each once, and whether somebody has to answer there."""
     names = {entry["name"] for entry in request["look"]["certificates"]}
-    found = [
-        Endpoint(host=target.host, port=target.port, server_name=target.server_name, timeout=request["timeout"])
-        for target in targets_of(request["look"]["services"], names)
-    ]
-    found += [
-        Endpoint(host=each["host"], port=each["port"], server_name=each["server_name"], timeout=request["timeout"])
-        for each in request["endpoints"]
-    ]
-    return list(dict.fromkeys(found))
+    found: dict[Endpoint, bool] = {}
+    for target in targets_of(request["look"]["services"], names):
+        endpoint = Endpoint(target.host, target.port, target.server_name, timeout=request["timeout"])
+        found[endpoint] = target.explicit or found.get(endpoint, False)
+    for each in request["endpoints"]:
+        found[Endpoint(each["host"], each["port"], each["server_name"], timeout=request["timeout"])] = True
+    return found
 
 
 def until_expected(
@@ -79,15 +77,16 @@ def ask_bundle(canary: Canary, path: str) -> dict[str, Any]:
     return {"kind": "bundle", "subject": path, "outcome": outcome, "error": error, "fingerprint": None}
 
 
-def ask_endpoint(canary: Canary, endpoint: Endpoint) -> dict[str, Any]:
-    """Whether an endpoint takes a canary for its client; ``outcome`` None: it asks for no certificate, or nobody answers."""
+def ask_endpoint(canary: Canary, subject: tuple[Endpoint, bool]) -> dict[str, Any]:
+    """Whether an endpoint takes a canary for its client; ``outcome`` None: it asks for no certificate, ``absent``: nobody answers
+    where somebody has to."""
+    endpoint, required = subject
     verdict = server_takes(endpoint, canary)
-    subject = endpoint.address + (" ({0})".format(endpoint.server_name) if endpoint.server_name else "")
-    served = fingerprint(verdict.leaf.encode()) if verdict.leaf else None
+    absent = required and verdict.outcome is None and verdict.leaf is None
     return {
         "kind": "endpoint",
-        "subject": subject,
-        "outcome": verdict.outcome,
+        "subject": endpoint.address + (" ({0})".format(endpoint.server_name) if endpoint.server_name else ""),
+        "outcome": "absent" if absent else verdict.outcome,
         "error": verdict.error,
-        "fingerprint": served,
+        "fingerprint": fingerprint(verdict.leaf.encode()) if verdict.leaf else None,
     }

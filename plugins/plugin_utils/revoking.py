@@ -206,9 +206,13 @@ def proof_problems(proofs: Iterable[Mapping[str, str | None]]) -> list[str]:
     outcomes: dict[str, dict[str, str | None]] = {}
     for proof in proofs:
         outcomes.setdefault(str(proof["subject"]), {})[str(proof["canary"])] = proof["outcome"]
-    return [
-        f"{subject} accepts a revoked client" for subject, each in outcomes.items() if each.get("revoked") == "accepted"
-    ]
+    problems = []
+    for subject, each in outcomes.items():
+        if "absent" in each.values():
+            problems.append(f"{subject} does not answer")
+        elif each.get("revoked") == "accepted":
+            problems.append(f"{subject} accepts a revoked client")
+    return problems
 
 
 def replaced(before: Iterable[Issuance], after: Iterable[Issuance]) -> list[dict[str, str]]:

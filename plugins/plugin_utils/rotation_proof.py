@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_ch
 
 # Seconds for one handshake, and for all of them to become what is expected: the old workers of a server still answer for a moment.
 TIMEOUT, PATIENCE = 5.0, 10.0
-ACCEPTED, REFUSED = "accepted", "refused"
+ACCEPTED, REFUSED, ABSENT = "accepted", "refused", "absent"
 
 
 def proof_request(
@@ -71,6 +71,10 @@ def trust_problems(stage: str, proofs: Iterable[Mapping[str, Any]]) -> list[str]
     problems = []
     for (kind, subject), answers in found.items():
         old, new = (answers.get(each, {}).get("outcome") for each in ("old", "new"))
+        if ABSENT in (old, new):
+            why = next(each.get("error") for each in answers.values() if each.get("outcome") == ABSENT)
+            problems.append(f"{subject} does not answer ({why})")
+            continue
         # A server may verify clients of other CAs only: who refuses the old one as well has nothing to do with this CA.
         concerned = kind == "bundle" or old == ACCEPTED
         if stage == "retire":

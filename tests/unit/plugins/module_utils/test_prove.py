@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
+from ansible_collections.fleet.tls.plugins.module_utils.canary import Canary
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.prove import ask_endpoint, endpoints_of, prove_step
 from ansible_collections.fleet.tls.plugins.module_utils.trust_stores import TrustStore
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Address, Authority, tls_server
+from tools.ports import free_port
 
 NAME = "canary.fleet-tls.invalid"
 
@@ -81,3 +84,31 @@ def test_what_is_not_yet_as_expected_is_given_time(cas: dict[str, Authority], tm
     _changed, answer = prove_step(request, secrets)
     later.join()
     assert outcomes(answer) == {("new", "bundle"): "accepted"}
+
+
+def test_somebody_has_to_answer_where_the_user_says_so(cas: dict[str, Authority], tmp_path: Path) -> None:
+    port = free_port()
+    request, secrets = ask(
+        cas,
+        tmp_path,
+        expected={"new": "accepted"},
+        endpoints=[{"host": "127.0.0.1", "port": port, "server_name": None}],
+    )
+    entry = {"name": "www", "services": ["x"], "force": False, "key": {"location": "host"}, "outputs": []}
+    preset = {"host": "127.0.0.1", "port": free_port(), "server_name": None, "certificate": "www", "explicit": False}
+    assert endpoints_of(
+        {**request, "look": {**request["look"], "certificates": [entry], "services": [{"endpoints": [preset]}]}}
+    ) == {
+        Endpoint("127.0.0.1", preset["port"], None, timeout=5.0): False,
+        Endpoint("127.0.0.1", port, None, timeout=5.0): True,
+    }
+    _changed, answer = prove_step(request, secrets)
+    (proof,) = answer["proofs"]
+    assert proof["outcome"] == "absent" and "refused" in proof["error"]
+    assert ask_endpoint(Canary(secrets_pem(cas), NAME), (Endpoint("127.0.0.1", port), False))["outcome"] is None
+
+
+def secrets_pem(cas: dict[str, Authority]) -> bytes:
+    """A canary's chain and key."""
+    pair = cas["new"].issue("canary-pem", f"DNS:{NAME}")
+    return pair.chain.read_bytes() + pair.key.read_bytes()

@@ -167,7 +167,8 @@ def test_proof() -> None:
         proof("other:1", "good", "refused"), proof("other:1", "revoked", "refused"),
         proof("open:1", "good", None), proof("open:1", "revoked", None),
     ]  # fmt: skip
-    assert proof_problems(proofs) == ["bad:1 accepts a revoked client"]
+    proofs += [proof("down:1", "good", "absent"), proof("down:1", "revoked", "absent")]
+    assert proof_problems(proofs) == ["bad:1 accepts a revoked client", "down:1 does not answer"]
 
 
 def test_report(issuer: CaIssuer) -> None:

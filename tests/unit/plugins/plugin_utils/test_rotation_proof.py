@@ -45,6 +45,8 @@ def proofs(kind: str, old: str | None, new: str | None) -> list[dict[str, Any]]:
         # A server that verifies clients of another CA, and one that verifies none.
         ("prepare", "endpoint", "refused", "refused", []),
         ("prepare", "endpoint", None, None, []),
+        ("prepare", "endpoint", "absent", "absent", ["it does not answer (why)"]),
+        ("retire", "endpoint", "refused", "absent", ["it does not answer (why)"]),
         ("activate", "endpoint", "accepted", "refused", ["it does not trust the new CA (why)"]),
         ("activate", "bundle", "accepted", "refused", ["it does not trust the new CA (why)"]),
         ("retire", "bundle", "refused", "accepted", []),
