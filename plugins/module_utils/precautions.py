@@ -10,7 +10,7 @@ import pwd
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import openssl
@@ -27,7 +27,7 @@ MARKS = re.compile("-----(BEGIN|END) CERTIFICATE-----")
 READABLE = 'for file; do test -r "$file" && exit 0; done; exit 1'
 
 
-def check_material(chain: Sequence[bytes], entry: dict[str, Any]) -> None:
+def check_material(chain: Sequence[bytes], entry: Mapping[str, Any]) -> None:
     """Whether a chain is one: each part a whole certificate, leaf first, each issued by the next; and no mode that lets others at the key.
 
     :raises StepError: bad_certificate, chain_broken, bad_mode.
@@ -59,7 +59,7 @@ def check_material(chain: Sequence[bytes], entry: dict[str, Any]) -> None:
             raise StepError("bad_mode", "mode {0} lets others at the private key".format(mode), 'use "0600" or "0640"')
 
 
-def check_readers(folder: str, entry: dict[str, Any], services: Iterable[Service]) -> None:
+def check_readers(folder: str, entry: Mapping[str, Any], services: Iterable[Service]) -> None:
     """Whether each service's user can read the key, in one of the files that hold it.
 
     :param folder: of the generation, staged or live, with owners and modes as they will be.
@@ -96,7 +96,7 @@ def unreadable(service: Service, why: str) -> StepError:
     )
 
 
-def key_files(folder: str, entry: dict[str, Any]) -> list[str]:
+def key_files(folder: str, entry: Mapping[str, Any]) -> list[str]:
     """The files that hold the key, where they are before the swap."""
     files = [os.path.join(folder, PRIVKEY)]
     for output in entry["outputs"]:

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.presets import PRESETS, Preset
@@ -22,7 +23,7 @@ PRESET_FIELDS = (
     "unit", "validate", "reload", "check", "start", "endpoints", "programs", "user", "owner", "group", "mode",
 )  # fmt: skip
 UNIT = re.compile(r"[A-Za-z0-9:_.\\*@-]+")
-NO_PRESETS: Mapping[str, Mapping[str, Any]] = {}
+NO_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.precautions import (
 from ansible_collections.fleet.tls.plugins.module_utils.services import Target
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 
-ENTRY: dict[str, Any] = {"mode": "0600", "outputs": []}
+ENTRY: Mapping[str, Any] = MappingProxyType({"mode": "0600", "outputs": []})
 ROOT = os.geteuid() == 0
 
 
@@ -35,7 +37,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-def refused(chain: list[bytes], entry: dict[str, Any] = ENTRY) -> StepError:
+def refused(chain: list[bytes], entry: Mapping[str, Any] = ENTRY) -> StepError:
     with pytest.raises(StepError) as caught:
         check_material(chain, entry)
     assert caught.value.remedy
@@ -93,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def why(folder: Path, service: Service, entry: dict[str, Any] = ENTRY) -> str | None:
+def why(folder: Path, service: Service, entry: Mapping[str, Any] = ENTRY) -> str | None:
     try:
         check_readers(str(folder), entry, [service])
     except StepError as error:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Callable
 
 import pytest
@@ -18,14 +19,16 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.redis_control import read_settings, reload_pair
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import serving
 
-FILES = {"tls-cert-file": "/live/fullchain.pem", "tls-key-file": "/live/privkey.pem"}
+FILES: Mapping[str, str] = MappingProxyType(
+    {"tls-cert-file": "/live/fullchain.pem", "tls-key-file": "/live/privkey.pem"}
+)
 
 
 class Redis:
     """What it was told, and what it has."""
 
     def __init__(
-        self, password: str = "", arrays: bool = True, refuses: str = "", files: dict[str, str] = FILES
+        self, password: str = "", arrays: bool = True, refuses: str = "", files: Mapping[str, str] = FILES
     ) -> None:
         self.told: list[list[str]] = []
         self.password, self.arrays, self.refuses, self.files = password, arrays, refuses, files
