@@ -98,11 +98,12 @@ def unseal(store: Store, sealed: Mapping[str, Any], context: str) -> bytes:
         key = hashlib.scrypt(passphrase, salt=bytes.fromhex(sealed["salt"]), dklen=32, **costs)
         ciphertext = base64.b64decode(sealed["sealed"], validate=True)
         return AESGCM(key).decrypt(bytes.fromhex(sealed["nonce"]), ciphertext, context.encode())
+    except (ValueError, KeyError, TypeError):
+        pass
+    # Last, because it stands for every exception where cryptography is missing.
     except InvalidTag:
         if not is_known(store, passphrase):
             raise wrong_passphrase(store) from None
-    except (ValueError, KeyError, TypeError):
-        pass
     raise StoreError(
         f"{context} in {store.describe()} is damaged or not sealed", remedy="restore it from the store's backup"
     )
