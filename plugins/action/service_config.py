@@ -125,9 +125,7 @@ class ActionModule(TlsAction):
             renew=not self._task.check_mode,
         )
 
-    def file_request(
-        self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None
-    ) -> dict[str, Any]:
+    def file_request(self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None) -> dict[str, Any]:
         """One of ``files`` in the form the host gets.
 
         :raises SpecError: a relative path, what is no mode, a present file without a source, a template that is not there.

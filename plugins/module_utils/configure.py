@@ -33,6 +33,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
 from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Target
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 
+# Seconds that a service has to show that nothing needs to be done.
+PATIENCE = 5.0
+
 
 @dataclass(frozen=True)
 class Found:
@@ -162,8 +165,9 @@ def live_fingerprint(directory: str, name: str) -> str | None:
 def look(wanted: Sequence[WantedFile], targets: Sequence[Target], record: TakenFiles) -> Found:
     """Compare files and ask the targets what they present now."""
     changes, taken = compare(wanted), record.covers(digests(wanted))
-    # Where nothing else is to be done a look may last a little: right after a reload the old workers still answer.
-    served = services.look_at(targets) if changes or not taken else services.prove(targets, services.BRIEFLY)
+    # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that
+    # answers late is no reason to reload.
+    served = services.look_at(targets) if changes or not taken else services.prove(targets, PATIENCE)
     asked = [replace(target, before=seen.fingerprint) for target, seen in zip(targets, served)]
     return Found(changes, asked, served, taken)
 

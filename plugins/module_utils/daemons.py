@@ -160,4 +160,3 @@ def bring_back(service: Service) -> None:
         reload(service)
     elif service.restart:
         run(service.restart, "start")
-

@@ -10,8 +10,8 @@ import os
 import sys
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import systemd_runs
+from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 RESOLVERS = "/etc/resolv.conf"

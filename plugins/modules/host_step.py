@@ -59,7 +59,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "facts", "client", "prove", "handshake")
+STEPS = ["look", "apply", "trust", "configure", "facts", "client", "prove", "handshake"]
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -101,7 +101,7 @@ def main() -> None:
     """Wire the module."""
     module = AnsibleModule(
         argument_spec={
-            "step": {"type": "str", "required": True, "choices": list(STEPS)},
+            "step": {"type": "str", "required": True, "choices": STEPS},
             "request": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },

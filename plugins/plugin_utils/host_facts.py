@@ -40,7 +40,9 @@ class HostFacts:
 
     def as_facts(self) -> dict[str, Any]:
         """For ``ansible_facts``."""
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()}
+        plain = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
+        }
         return {"fleet_tls_host": plain}
 
 

@@ -36,7 +36,9 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
         "unproven": [entry["name"] for entry in entries if entry["installed"] and not entry["settled"]],
     }
     if run.facts:
-        facts = dataclasses.replace(run.facts, ocsp=tuple(each.spec.name for each in run.progress.values() if staples(each)))
+        facts = dataclasses.replace(
+            run.facts, ocsp=tuple(each.spec.name for each in run.progress.values() if staples(each))
+        )
         result["ansible_facts"] = facts.as_facts()
     warnings = run.warnings()
     if warnings:

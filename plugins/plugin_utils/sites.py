@@ -217,7 +217,9 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
 
     :raises SpecError: both or none; a relative directory; no URL; what the server cannot do.
     """
-    root, upstream = (checked(fields, each, fields.get(each)) if fields.get(each) else None for each in ("root", "upstream"))
+    root, upstream = (
+        checked(fields, each, fields.get(each)) if fields.get(each) else None for each in ("root", "upstream")
+    )
     if bool(root) == bool(upstream):
         raise SpecError(f"{fields.prefix}give either root (a directory) or upstream (a URL)")
     for text in (root, upstream):
@@ -225,7 +227,8 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
             raise SpecError(f"{fields.prefix}'{text}' cannot be used", remedy="give it without variables")
     if root and server == "haproxy":
         raise SpecError(
-            f"{fields.prefix}root: HAProxy serves no files", remedy="give the upstream that does, or another tls_web_server"
+            f"{fields.prefix}root: HAProxy serves no files",
+            remedy="give the upstream that does, or another tls_web_server",
         )
     if root and not root.startswith("/"):
         raise SpecError(f"{fields.prefix}root: '{root}' is not an absolute path", remedy="start it with a slash")
@@ -233,7 +236,8 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
         address = upstream_address(upstream, fields.prefix)
         if address["path"] and server == "haproxy":
             raise SpecError(
-                f"{fields.prefix}upstream: HAProxy passes paths on as they are", remedy="end the URL after host and port"
+                f"{fields.prefix}upstream: HAProxy passes paths on as they are",
+                remedy="end the URL after host and port",
             )
     return root, upstream
 

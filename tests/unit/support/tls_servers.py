@@ -54,7 +54,15 @@ class Authority:
         return self._make(name, f"/CN={name}", signer or self.issuing, san=san, days=days, extra=extra)
 
     def _make(
-        self, name: str, subject: str, signer: Pair | None, *, ca: bool = False, san: str = "", days: int = 30, extra: str = ""
+        self,
+        name: str,
+        subject: str,
+        signer: Pair | None,
+        *,
+        ca: bool = False,
+        san: str = "",
+        days: int = 30,
+        extra: str = "",
     ) -> Pair:
         certificate, key, chain = (self.directory / f"{name}{suffix}" for suffix in (".pem", ".key", ".chain.pem"))
         extensions = self.directory / f"{name}.ext"

@@ -33,7 +33,13 @@ def test_nothing_to_remove() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [MARKED + MARKED, BEGIN + b"\nours\n", b"ours\n" + END + b"\n", END + b"\n" + BEGIN + b"\n", BEGIN + b" edited\n" + END],
+    [
+        MARKED + MARKED,
+        BEGIN + b"\nours\n",
+        b"ours\n" + END + b"\n",
+        END + b"\n" + BEGIN + b"\n",
+        BEGIN + b" edited\n" + END,
+    ],
 )
 def test_damaged_marks_are_left_to_their_owner(text: bytes) -> None:
     with pytest.raises(StepError, match="f: the marks of our block"):

@@ -306,6 +306,8 @@ def test_a_block_in_somebody_elses_file(running: World) -> None:
     _changed, answer = running.run(None, endpoint=False, files=[{**wanted, "content": "their_mistake on;\n"}])
     assert answer["rolled_back"] and block.encode() in theirs.read_bytes()
 
-    changed, answer = running.run(None, endpoint=False, files=[{"path": str(running.site), "state": "absent", "block": True}])
+    changed, answer = running.run(
+        None, endpoint=False, files=[{"path": str(running.site), "state": "absent", "block": True}]
+    )
     assert changed and answer["diff"][0]["before"] == block and answer["diff"][0]["after"] == ""
     assert theirs.read_bytes() == before

@@ -41,7 +41,9 @@ def test_openssl_version(known: tuple[int, ...], version: list[int]) -> None:
 
 
 def test_resolvers() -> None:
-    text = "# nameserver 192.0.2.9\nsearch example.com\nnameserver 192.0.2.1\nnameserver\n nameserver 2001:db8::1 # two\n"
+    text = (
+        "# nameserver 192.0.2.9\nsearch example.com\nnameserver 192.0.2.1\nnameserver\n nameserver 2001:db8::1 # two\n"
+    )
     assert resolvers(text) == ["192.0.2.1", "2001:db8::1"]
 
 

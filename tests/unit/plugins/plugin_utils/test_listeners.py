@@ -18,7 +18,8 @@ def site(name: str, listen: Any, client_auth: str = "none") -> dict[str, Any]:
 def grouped(*sites: dict[str, Any], field: str = "listen") -> list[tuple[str, int, str, str, list[str]]]:
     found = group_listeners(expand_sites(list(sites)), field)
     return [
-        (each["host"], each["port"], each["name"], each["session"], [one["name"] for one in each["sites"]]) for each in found
+        (each["host"], each["port"], each["name"], each["session"], [one["name"] for one in each["sites"]])
+        for each in found
     ]
 
 
@@ -36,4 +37,6 @@ def test_a_socket_with_sites_of_two_kinds_resumes_nothing() -> None:
 
 
 def test_plain_http_once_an_address() -> None:
-    assert grouped(site("a", [443, 8443]), site("b", 443), field="http_listen") == [("", 80, "80", "public", ["a", "b"])]
+    assert grouped(site("a", [443, 8443]), site("b", 443), field="http_listen") == [
+        ("", 80, "80", "public", ["a", "b"])
+    ]

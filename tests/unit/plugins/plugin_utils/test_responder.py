@@ -13,9 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.responder import account
 ONE, OTHER = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "a" * 43
 
 
-@pytest.mark.parametrize(
-    ("raw", "thumbprint"), [([], ""), (None, ""), ([ONE], ONE), (ONE, ONE), ([ONE, ONE], ONE)]
-)
+@pytest.mark.parametrize(("raw", "thumbprint"), [([], ""), (None, ""), ([ONE], ONE), (ONE, ONE), ([ONE, ONE], ONE)])
 def test_the_thumbprint(raw: Any, thumbprint: str) -> None:
     assert account_thumbprint(raw) == thumbprint
 

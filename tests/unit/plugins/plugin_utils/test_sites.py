@@ -11,7 +11,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.sites import expand_sites
 
 
-
 def expand_site(raw: Any, server: str = "nginx", client_auth: str = "none") -> dict[str, Any]:
     (site,) = expand_sites([raw], server, client_auth)
     return site
@@ -150,7 +149,10 @@ def test_the_address_of_an_upstream(url: str, address: tuple[str, str, int, str]
 
 def sessions(*sites: tuple[Any, str]) -> list[str]:
     """What becomes of sites with these ``listen`` and ``client_auth``."""
-    raw = [{**WWW, "name": f"s{place}", "listen": listen, "client_auth": auth} for place, (listen, auth) in enumerate(sites)]
+    raw = [
+        {**WWW, "name": f"s{place}", "listen": listen, "client_auth": auth}
+        for place, (listen, auth) in enumerate(sites)
+    ]
     return [site["session"] for site in expand_sites(raw)]
 
 

@@ -1,0 +1,114 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.fleet.tls.plugins.action.host_facts import ActionModule as HostFacts
+from ansible_collections.fleet.tls.plugins.action.service_config import ActionModule
+from ansible_collections.fleet.tls.plugins.module_utils.host_facts import facts_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
+from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
+from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_issuer
+
+__all__ = ["cheap_scrypt"]
+
+ANSWER = {
+    "changed": True,
+    "changed_paths": [],
+    "missing": False,
+    "validated": True,
+    "services": {},
+    "proof": [],
+    "diff": [],
+}
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What went to the host, which answers that all is well."""
+    sent: list[dict[str, Any]] = []
+
+    def step(_action: TlsAction, name: str, request: dict[str, Any], _variables: dict[str, Any]) -> dict[str, Any]:
+        assert name == "configure"
+        sent.append(request)
+        return ANSWER
+
+    monkeypatch.setattr(TlsAction, "step", step)
+    return sent
+
+
+def options(store: Path, trust: str = "", files: str = "") -> str:
+    return f"""
+    service: nginx
+    client_trust: {{store: {{path: {store}, passphrase: {PASSPHRASE}}}, issuers: {{internal: {{type: ca}}}}{trust}}}
+    files:
+      - {{path: /etc/x/clients.pem, client: bundle}}
+      - {{path: /etc/x/clients.crl.pem, client: crls}}
+      {files}
+    """
+
+
+def test_the_cas_of_clients_and_their_lists(tmp_path: Path, requests: list[dict[str, Any]]) -> None:
+    issuer = make_issuer(tmp_path)
+    issuer.prepare(ActionModule.now())
+    run_action(ActionModule, options(tmp_path))
+    bundle, crls = requests[0]["files"]
+    assert bundle["path"] == "/etc/x/clients.pem" and "BEGIN CERTIFICATE" in bundle["content"]
+    # Of the root and of the CA that issues.
+    assert crls["content"].count("BEGIN X509 CRL") == 2
+    run_action(ActionModule, options(tmp_path))
+    assert requests[1]["files"] == requests[0]["files"]
+
+
+def test_without_revocation_there_is_no_file_for_it(tmp_path: Path, requests: list[dict[str, Any]]) -> None:
+    make_issuer(tmp_path).prepare(ActionModule.now())
+    run_action(ActionModule, options(tmp_path, ", revocation: false"))
+    assert requests[0]["files"][1] == {"path": "/etc/x/clients.crl.pem", "state": "absent", "block": False}
+
+
+def test_nobody_to_trust_is_refused_before_the_host_hears_of_it(tmp_path: Path, requests: list[dict[str, Any]]) -> None:
+    with pytest.raises(AnsibleActionFail, match="web1: there is no trust anchor"):
+        run_action(ActionModule, options(tmp_path, ", from_issuers: []"))
+    with pytest.raises(AnsibleActionFail, match="/etc/x needs client_trust"):
+        run_action(ActionModule, "{service: nginx, files: [{path: /etc/x, client: bundle}]}")
+    assert requests == []
+
+
+def test_templates_know_when_the_trust_is_another_one(
+    tmp_path: Path, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_issuer(tmp_path).prepare(ActionModule.now())
+    (tmp_path / "name.j2").write_text("cache {{ client_trust_digest }}\n")
+    monkeypatch.setattr(ActionModule, "_find_needle", lambda _self, _folder, name: str(tmp_path / name))
+    file = "- {path: /etc/x/site, template: name.j2}"
+    for trust in ("", "", ", revocation: false"):
+        run_action(ActionModule, options(tmp_path, trust, file))
+    names = [request["files"][2]["content"] for request in requests]
+    assert names[0] == names[1] != names[2]
+    assert len(names[0]) == len("cache \n") + 64
+
+
+def test_a_block_is_handed_on(requests: list[dict[str, Any]]) -> None:
+    run_action(ActionModule, "{service: nginx, files: [{path: /etc/x, content: y, block: true}]}")
+    run_action(ActionModule, "{service: nginx, files: [{path: /etc/x, state: absent, block: true}]}")
+    assert [request["files"][0]["block"] for request in requests] == [True, True]
+
+
+def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TlsAction, "step", lambda _action, _name, request, _variables: facts_step(request)[1])
+    told = run_action(HostFacts, f"directory: {tmp_path}/")
+    assert not told["changed"]
+    assert set(told["ansible_facts"]["fleet_tls_host"]) == {
+        "family",
+        "openssl",
+        "python",
+        "systemd",
+        "resolvers",
+        "ocsp",
+    }
