@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.revoking import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import parse_proofs
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_proof import proof_request
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
@@ -49,6 +50,7 @@ class ActionModule(TlsAction):
         "same_key": {"type": "bool", "default": False},
         "reason": {"type": "str", "default": "unspecified"},
         "certificates": {"type": "list", "elements": "dict", "default": []},
+        "service_presets": {"type": "dict", "default": {}},
         **ENDPOINTS_OPTION,
     }
     # Only the proof has to do with a host, and opens the connection with its step.
@@ -91,7 +93,8 @@ class ActionModule(TlsAction):
         prints: set[str],
     ) -> dict[str, Any]:
         """One round trip: no server of the host takes a revoked client, and none of the certificates is served or installed."""
-        spec = parse_host(options["certificates"], {name: each.lifetime for name, each in issuers.items()})
+        lifetimes = {name: each.lifetime for name, each in issuers.items()}
+        spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
         settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
         keys = {row.key_id for row in store.issuances() if row.fingerprint in prints}
         problems: list[str] = []

@@ -68,6 +68,10 @@ options:
     type: list
     elements: dict
     default: []
+  service_presets:
+    description: Presets of your own for the services in O(certificates), as for M(fleet.tls.certificates).
+    type: dict
+    default: {}
   endpoints:
     description:
       - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).

@@ -19,8 +19,9 @@ SYSTEMD = {
     "reload": ("systemctl", "reload", "nginx"),
     "check": ("systemctl", "is-active", "--quiet", "nginx"),
     "start": ("systemctl", "enable", "--now", "nginx"),
-    "restart": ("systemctl", "restart", "nginx"),
+    "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", "nginx"),
     "programs": ("nginx",),
+    "guard": "nginx",
 }
 PLAIN = {
     "validate": ("nginx", "-t", "-q"),
@@ -29,6 +30,7 @@ PLAIN = {
     "start": ("nginx",),
     "restart": ("nginx",),
     "programs": ("nginx",),
+    "guard": "nginx",
 }
 NONE = dict.fromkeys(("validate", "reload", "check", "start"))
 
@@ -38,13 +40,14 @@ NONE = dict.fromkeys(("validate", "reload", "check", "start"))
     [
         (True, {"preset": "nginx"}, SYSTEMD),
         (False, {"preset": "nginx"}, PLAIN),
-        (True, {"preset": "nginx", "validate": ["mine", "-t"]}, {**SYSTEMD, "validate": ("mine", "-t")}),
+        # Our own look at the usual configuration goes with the usual commands.
+        (True, {"preset": "nginx", "validate": ["mine", "-t"]}, {**SYSTEMD, "validate": ("mine", "-t"), "guard": None}),
         # A reload of the user's own: systemd's unit would be another process.
-        (True, {"preset": "nginx", "reload": ["mine"]}, {**PLAIN, "reload": ("mine",)}),
+        (True, {"preset": "nginx", "reload": ["mine"]}, {**PLAIN, "reload": ("mine",), "guard": None}),
         (
             True,
             {"preset": "nginx", "reload": ["mine"], "check": ["c"]},
-            {**PLAIN, "reload": ("mine",), "check": ("c",)},
+            {**PLAIN, "reload": ("mine",), "check": ("c",), "guard": None},
         ),
         (True, {}, NONE),
         (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",)}),

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import services
-from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services import Target
 from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
+
 
 def sh(script: str) -> tuple[str, ...]:
     return ("sh", "-c", script)
@@ -44,13 +44,13 @@ def states(settled: services.Settled) -> dict[str, str]:
 
 def test_all_are_validated_before_one_is_reloaded(tmp_path: Path) -> None:
     settled = services.settle([noting(tmp_path, "a"), noting(tmp_path, "b")], [], 1)
-    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload".split()
+    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload a-check b-check".split()
     assert states(settled) == {"a": "reloaded", "b": "reloaded"} and settled.error is None and not settled.rolled_back
 
 
 def test_one_that_does_not_run_is_left_alone(tmp_path: Path) -> None:
     settled = services.settle([noting(tmp_path, "a", check=3), noting(tmp_path, "b")], [], 1)
-    assert calls(tmp_path) == "a-check b-check b-validate b-reload".split()
+    assert calls(tmp_path) == "a-check b-check b-validate b-reload b-check".split()
     assert states(settled) == {"a": "not_running", "b": "reloaded"} and settled.error is None
 
 
