@@ -28,6 +28,8 @@ options:
         C(duration) of a certificate (default V(90d)), C(issuing_duration) (default V(2y)), C(root_duration) (default
         V(10y)), C(crl_duration) of the issuing CA's revocation lists (default V(7d)), C(key_algorithm) of the CA keys (default
         V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)).
+      - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
+        are in docs/issuers of this collection, as is how to write an issuer of your own.
       - An issuer of another collection is named in full, C(namespace.collection.name).
     type: dict
     required: true

@@ -40,7 +40,9 @@ options:
         type: str
         required: true
       issuer:
-        description: One of O(issuers), or a list of them of which the next one is tried when the first fails.
+        description:
+          - One of O(issuers), or a list of them of which the next one is tried when the first fails.
+          - What the second one gave stays until its own renewal is due. Then the first is asked first again.
         type: raw
         required: true
       dns_names:
@@ -90,9 +92,19 @@ options:
             description:
               - Where it is made. V(host) keeps it there.
               - V(controller) is for hosts that may not make keys. It is kept in the store, sealed, and sent to the host.
+              - The default is V(host), but for pools, whose keys are made on the controller.
             type: str
             choices: [host, controller]
-            default: host
+      scope:
+        description:
+          - Whether the host has its own certificate, or V(pool), the same one as all other hosts that have this entry. A pool's
+            is issued once, under the store's lock, and deployed to every host of it. A new host gets the present one.
+        type: str
+        choices: [host, pool]
+        default: host
+      pool:
+        description: The name of the pool. Without it, the certificate's. All hosts of a pool have to ask for the same.
+        type: str
       renew_before:
         description: How long before its end it is renewed, as a part of its lifetime or as a duration such as V(30d).
         type: str
@@ -187,7 +199,8 @@ options:
     default: /etc/fleet-tls
   force:
     description:
-      - Issue anew whatever the present certificates are like. A boolean, or a list of certificates' names.
+      - Issue anew whatever the present certificates are like. A boolean, or a list of certificates' names. A pool's is issued anew
+        once a run.
       - It also lets another CA of the same issuer's name take over, where the store of the first is lost.
     type: raw
     default: false
@@ -269,6 +282,17 @@ EXAMPLES = r"""
         dns_names: [gateway.example.com]
         services: [gateway]
 
+- name: One certificate for all hosts behind a name, from the internal CA where the public one fails
+  fleet.tls.certificates:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    certificates:
+      - name: www
+        scope: pool
+        issuer: [public, internal]
+        dns_names: [www.example.com]
+        services: [nginx]
+
 - name: New keys and certificates now
   fleet.tls.certificates:
     store: "{{ tls_store }}"
@@ -311,6 +335,16 @@ certificates:
       elements: dict
     issuer:
       description: The name of the issuer it is from.
+      type: str
+    fallback_for:
+      description: The issuer that is asked first, where it is from another one of the list.
+      type: str
+    failed_issuers:
+      description: Who was asked in vain this time, each with C(issuer), C(code), C(message) and C(remedy).
+      type: list
+      elements: dict
+    pool:
+      description: The pool it belongs to. None where the host has its own.
       type: str
     generation:
       description: The number of the pair on the host.

@@ -240,7 +240,7 @@ class Run:
 
     def issue(self, due: Sequence[Progress]) -> None:
         """Ask the issuers, for this host or for its pools."""
-        ask = Asking(self.host, self.issuers, self.now)
+        ask = Asking(self.host, self.issuers, self.clock)
         ask([each for each in due if not each.pool])
         for each in due:
             if each.pool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain,
 
 @dataclass(frozen=True)
 class Asking:
-    """What all requests of one host have in common."""
+    """What all requests of one host have in common.
+
+    :param clock: the controller's clock by now, seconds since the epoch: CAs that date nothing back issue after a run's start.
+    """
 
     host: str
     issuers: Mapping[str, Issuer]
-    now: dt.datetime
+    clock: Callable[[], float]
 
     def __call__(self, due: Sequence[Progress]) -> None:
         """Fill in ``chain`` and what belongs to it, or ``error``."""
@@ -42,7 +45,7 @@ class Asking:
             for name, issuers in waiting.items():
                 rounds.setdefault(issuers.pop(0), []).append(name)
             for issuer, names in rounds.items():
-                answers = answers_of(self.issuers[issuer], [requests[name] for name in names], self.now)
+                answers = answers_of(self.issuers[issuer], [requests[name] for name in names], self.now())
                 for name, answer in zip(names, answers):
                     accepted = self.accept(progress[name], requests[name], self.issuers[issuer], answer)
                     if accepted or not waiting[name]:
@@ -52,12 +55,16 @@ class Asking:
                 words = "; ".join(str(attempt) for attempt in each.attempts)
                 each.error = IssuerError(words, certificate=each.spec.name)
 
+    def now(self) -> dt.datetime:
+        """This moment."""
+        return dt.datetime.fromtimestamp(self.clock(), dt.timezone.utc)
+
     def accept(self, each: Progress, request: IssueRequest, issuer: Issuer, answer: Issued | TlsError) -> bool:
         """Take a chain only when it is what was asked for."""
         try:
             if isinstance(answer, TlsError):
                 raise answer
-            check_answer(issuer, request, answer, self.now)
+            check_answer(issuer, request, answer, self.now())
             refuse_the_same(each, issuer, answer)
         except TlsError as error:
             each.attempts.append(Attempt(issuer.name, error))

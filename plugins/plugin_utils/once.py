@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Sequence
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
@@ -26,22 +27,28 @@ def issue_once(
 
     What ``order`` gives is checked before it is recorded: an answer that cannot be used is asked for again.
 
+    :param now: the moment of the call. CAs that date nothing back issue after it, so time is counted on from there.
     :param order: has the CA issue, and gives the chain; a TlsError that it raises is the answer.
     """
+    called = time.monotonic()
+
+    def by_now() -> dt.datetime:
+        return now + dt.timedelta(seconds=time.monotonic() - called)
+
     try:
         with issuer.store.lock(f"orders/{safe(request.host)}-{safe(request.certificate)}", wait=LONGEST_ORDER):
             anchors = issuer.trust()
             with issuer.store.ledger() as ledger:
-                earlier = earlier_answer(ledger, issuer.name, request, anchors, now)
+                earlier = earlier_answer(ledger, issuer.name, request, anchors, by_now())
             if earlier:
                 return earlier
             # Not within a session of the ledger: all other issuers would have to wait for this one.
             chain = tuple(order())
             public_key = key_id(request.csr.public_key())
-            check_issued(chain, names=request.names, usages=request.usages, key=public_key, now=now)
-            check_chain(chain, anchors, now)
+            check_issued(chain, names=request.names, usages=request.usages, key=public_key, now=by_now())
+            check_chain(chain, anchors, by_now())
             with issuer.store.ledger() as ledger:
-                ledger.add(issuance(issuer.name, request, chain, now))
+                ledger.add(issuance(issuer.name, request, chain, by_now()))
             return Issued(chain)
     except TlsError as error:
         return error

@@ -25,12 +25,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_problems import 
     expired_token,
     network_problem,
     no_right,
+    nothing_open,
     problem_of,
 )
 
 # Seconds; an election among raft nodes takes one to ten.
 PATIENCE = 20.0
 CONNECT_SECONDS = 5.0
+# Shorter ones are no secrets, but parts of words.
+SHORTEST_SECRET = 4
 # Of reads that go on side by side (the ledger's rows).
 CONNECTIONS = 8
 
@@ -60,6 +63,7 @@ class Connection:
         self.urls = list(server.urls)
         self.session: Any = None
         self.clients: dict[str, Any] = {}
+        self.patience = PATIENCE
         self.network_error: type[Exception] = OSError
 
     def describe(self) -> str:
@@ -89,20 +93,23 @@ class Connection:
         :raises TlsError: of the connection's kind.
         :raises DependencyError: ``hvac`` is missing.
         """
-        end, pause = time.monotonic() + PATIENCE, 0.1
+        end, pause = time.monotonic() + self.patience, 0.1
         while True:
             for url in tuple(self.urls):
                 before()
                 found = self.attempt(url, method, path, body, anonymous=anonymous, fresh=once, timeout=timeout)
                 if isinstance(found, Answer) and (found.status < 300 or found.status in accept):
                     self.prefer(url)
+                    self.patience = PATIENCE
                     return found
                 problem = found if isinstance(found, Problem) else problem_of(found.status, found.errors)
                 if problem.denied:
-                    problem = self.denied(url, path)
+                    problem = nothing_open(path) if anonymous else self.denied(url, path)
                 if problem.final or (once and problem.begun):
                     raise self.failure(problem, method, path)
             if not problem.passes or time.monotonic() + pause > end:
+                # Whoever comes next (the host's other certificates) need not wait for as long.
+                self.patience = 0.0
                 raise self.failure(problem, method, path)
             time.sleep(pause * random.uniform(0.7, 1.3))
             pause = min(pause * 2, 2.0)
@@ -219,7 +226,8 @@ class Connection:
         """A problem as an error; no secret that the server may have repeated stays in it."""
         text = problem.text if problem.tells_all else f"{method} {path}: {problem.text}"
         for secret in self.secrets():
-            text = text.replace(secret, "***")
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
         return self.error(f"{self.describe()}: {text}", remedy=problem.remedy)
 
     def secrets(self) -> Iterator[str]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import KEY
 
 CONNECTION_OPTIONS = ("url", "namespace", "ca_certificate", "auth", "timeout")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -201,6 +202,17 @@ def parse_auth(fields: Fields, where: str) -> Auth:
     return Auth(
         method, mount, auth.text("name") or "", files=(os.path.expanduser(files[0]), os.path.expanduser(files[1]))
     )
+
+
+def parse_place(value: Any, what: str) -> str:
+    """A mount, a folder or a name in one.
+
+    :raises SpecError: not letters, digits and ``-_.:@`` between slashes.
+    """
+    text = str(value).strip("/")
+    if not KEY.fullmatch(text):
+        raise SpecError(f"{what}: '{value}' is no path in OpenBao", remedy="write it as some/path")
+    return text
 
 
 def needed(auth: Fields, name: str, where: str) -> str:

@@ -98,6 +98,15 @@ def no_right(path: str) -> Problem:
     )
 
 
+def nothing_open(path: str) -> Problem:
+    """A request without a token, to what is either not there or not open to everybody."""
+    return Problem(
+        f"there is no secrets engine at '{path.partition('/')[0]}/' that answers {path} without a token",
+        "enable it (bao secrets enable), or set the right mount and namespace",
+        final=True,
+    )
+
+
 def expired_token(remedy: str) -> Problem:
     """A token that is nobody's any more."""
     return Problem(

@@ -25,3 +25,4 @@ def allow(cluster: Cluster, name: str, policy: str) -> str:
 
 
 STORE = documented("stores/openbao.md")
+ISSUER = documented("issuers/openbao.md")

@@ -31,6 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.handed_over import HandedOver, read_handed_over, read_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import plain_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_source import parse_openbao
 from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import parse_path_or_pem, read_anchors, read_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import is_newer
 from ansible_collections.fleet.tls.plugins.plugin_utils.sources import Content, Source, Web, parse_source
@@ -51,7 +52,7 @@ class Seen:
 
 
 class FetchIssuer(Issuer):
-    """Options: ``certificate``, ``private_key``, ``chain``, ``passphrase``, ``anchors`` and those of https."""
+    """Options: ``certificate`` or ``openbao``, ``private_key``, ``chain``, ``passphrase``, ``anchors`` and those of https."""
 
     ready_made = True
 
@@ -59,9 +60,15 @@ class FetchIssuer(Issuer):
         super().__init__(name, options, store)
         if not CERTIFICATE_NAME.fullmatch(name):
             raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
-        for field in ("certificate", "anchors"):
-            if self.fields.get(field) is None:
-                raise SpecError(f"issuer '{name}': {field} is missing", remedy="see docs/issuers/fetch.md")
+        if self.fields.get("anchors") is None:
+            raise SpecError(f"{self.what('anchors')} is missing", remedy="see docs/issuers/fetch.md")
+        places = [field for field in ("certificate", "openbao") if self.fields.get(field) is not None]
+        if len(places) != 1:
+            raise SpecError(
+                f"issuer '{name}': it takes one of certificate and openbao", remedy="say where the certificates are"
+            )
+        raw = self.fields.get("openbao")
+        self.secrets = None if raw is None else parse_openbao(raw, self.what("openbao"))
         self.web = self.parse_web()
         self.passphrase = self.fields.text("passphrase")
         self.anchors = parse_path_or_pem(self.fields.get("anchors"), self.what("anchors"))
@@ -74,7 +81,7 @@ class FetchIssuer(Issuer):
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
         return (
-            "certificate", "private_key", "chain", "passphrase", "anchors",
+            "certificate", "openbao", "private_key", "chain", "passphrase", "anchors",
             "headers", "ca_certificate", "client_certificate", "client_key", "timeout",
         )  # fmt: skip
 
@@ -197,6 +204,8 @@ class FetchIssuer(Issuer):
     def place(self, certificate: str, host: str) -> Source:
         """Where a certificate of a host is."""
         names = {"certificate": certificate, "host": host}
+        if self.secrets is not None:
+            return self.secrets.source(names)
         return parse_source(self.fields.get("certificate"), self.what("certificate"), self.web, names)
 
     def key_place(self, certificate: str, host: str) -> Source | None:

@@ -17,17 +17,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils import openbao_ledger
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import Connection
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_kv import Kept, KeyValues
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_lock import WRITE, Lease
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_options import (
     CONNECTION_OPTIONS,
     parse_auth,
+    parse_place,
     parse_server,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import (
-    KEY,
     Entry,
     Issuance,
     Ledger,
@@ -45,8 +45,8 @@ class OpenBaoStore(Store):
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
         connection = Connection(parse_server(self.fields, "store"), parse_auth(self.fields, "store"), StoreError)
-        self.mount = parse_place(self.fields.get("mount", "secret"), "mount")
-        self.root = parse_place(self.fields.get("path", "fleet-tls"), "path")
+        self.mount = parse_place(self.fields.get("mount", "secret"), "store: mount")
+        self.root = parse_place(self.fields.get("path", "fleet-tls"), "store: path")
         self.entries = KeyValues(connection, self.mount)
         self.leases: list[Lease] = []
 
@@ -131,17 +131,6 @@ class OpenBaoStore(Store):
         :raises StoreError: the key could lead elsewhere.
         """
         return f"{self.root}/entries/{check_key(key)}"
-
-
-def parse_place(value: Any, what: str) -> str:
-    """A mount or a folder.
-
-    :raises SpecError: not letters, digits and ``-_.:@`` between slashes.
-    """
-    text = str(value).strip("/")
-    if not KEY.fullmatch(text):
-        raise SpecError(f"store: {what}: '{value}' is no path in OpenBao", remedy=f"write {what}: some/path")
-    return text
 
 
 PROVIDER = OpenBaoStore

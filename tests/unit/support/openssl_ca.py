@@ -76,6 +76,9 @@ if mode == "good":
 elif mode == "slow":
     time.sleep(2)
     sys.stdout.write(sign(csr, names()) + issuing)
+elif mode == "undated":
+    time.sleep(1.1)
+    sys.stdout.write(sign(csr, names(), start=0) + issuing)
 elif mode == "fails":
     sys.exit(print("out of coffee", file=sys.stderr) or 7)
 elif mode == "killed":

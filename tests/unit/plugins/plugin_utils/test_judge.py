@@ -184,3 +184,42 @@ def test_repairs(changes: dict[str, Any], repairs: list[str], detail: str) -> No
     assert codes(found) == ([], repairs)
     assert not found.due
     assert detail in " ".join(str(reason) for reason in found.repairs)
+
+
+ANSWERED = {"issuer": "internal", "settled": 1}
+
+
+@pytest.mark.parametrize(
+    ("wish", "leaf_usages", "answered", "reasons"),
+    [
+        # What an issuer dropped or added when it was asked for exactly this.
+        ({"common_name": "Chosen"}, ["server_auth"], True, []),
+        ({"common_name": "Chosen"}, ["server_auth"], False, ["names_changed"]),
+        ({}, ["client_auth", "server_auth"], True, []),
+        ({}, ["client_auth", "server_auth"], False, ["usages_changed"]),
+        ({"usages": ["client_auth", "server_auth"]}, ["server_auth"], True, ["usages_changed"]),
+    ],
+)
+def test_what_an_issuer_made_of_this_very_request_is_not_asked_for_again(
+    wish: dict[str, Any], leaf_usages: list[str], answered: bool, reasons: list[str]
+) -> None:
+    spec = spec_with(**wish)
+    leaf = make_leaf(generate_key("ecdsa-p256").public_key(), SPEC.names, tuple(leaf_usages), ISSUING, NOW, 30 * DAY)
+    digest = spec.request_digest if answered else "another"
+    found = found_with(chain=(leaf, ISSUING.certificate), manifest={**ANSWERED, "request_digest": digest})
+    assert codes(verdict(spec, found))[0] == reasons
+
+
+@pytest.mark.parametrize(
+    ("wish", "reasons"),
+    [
+        ({"dns_names": ["a.example"]}, []),
+        ({"common_name": "Chosen", "private_key": {"algorithm": "ed25519"}}, []),
+        ({"dns_names": ["a.example", "c.example"]}, ["names_changed"]),
+        ({"usages": ["client_auth"]}, ["usages_changed"]),
+        ({"issuer": "other"}, ["issuer_changed"]),
+    ],
+)
+def test_a_certificate_that_others_made_has_to_cover_the_wish(wish: dict[str, Any], reasons: list[str]) -> None:
+    found = found_with(manifest={**ANSWERED, "request_digest": "of an earlier wish"})
+    assert codes(verdict(spec_with(**wish), found, ready_made=True))[0] == reasons

@@ -48,12 +48,14 @@ class Fleet:
         self.hosts = {name: HonestHost() for name in NAMES}
         self.runs = 0
 
-    def run(self, *names: str, wish: Mapping[str, Any] = WWW, now: dt.datetime = NOW, **settings: Any) -> list[Run]:
+    def run(
+        self, *names: str, wish: Mapping[str, Any] | None = None, now: dt.datetime = NOW, **settings: Any
+    ) -> list[Run]:
         """One run of ansible-playbook, its hosts one after the other."""
         self.runs += 1
         mark = {"run": f"run-{self.runs}", "run_started": now.timestamp()}
         return [
-            run_task(self.hosts[name], self.issuers, wish, name=name, now=now, **{**mark, **settings})
+            run_task(self.hosts[name], self.issuers, wish or WWW, name=name, now=now, **{**mark, **settings})
             for name in names or self.hosts
         ]
 

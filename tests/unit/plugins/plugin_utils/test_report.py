@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_renew_before
-from ansible_collections.fleet.tls.plugins.plugin_utils.report import COLUMNS, rows, table
+from ansible_collections.fleet.tls.plugins.plugin_utils.report import COLUMNS, issuer_of, rows, table
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.timezone.utc)
 OURS, OTHER = "ab" * 32, "cd" * 32
@@ -169,3 +169,16 @@ def test_different_endpoints_are_all_shown() -> None:
     }
     (row,) = rows(looks, parse_renew_before("14d"), NOW)
     assert row["served"] == "abababab, cdcdcdcd, error"
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ({"issuer": "internal", "fallback_for": None}, "internal"),
+        ({"issuer": "internal", "fallback_for": "public"}, "internal (for public)"),
+        ({"issuer": None, "fallback_for": None}, None),
+        ({"issuer": "internal"}, "internal"),
+    ],
+)
+def test_a_certificate_of_the_second_issuer_is_shown_as_such(entry: dict[str, Any], shown: str | None) -> None:
+    assert issuer_of(entry) == shown

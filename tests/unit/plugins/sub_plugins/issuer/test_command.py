@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ def test_the_same_request_is_ordered_once(tmp_path: Path, ca: OpensslCa) -> None
     assert isinstance(first, Issued) and isinstance(second, Issued)
     assert second.reused and second.chain == first.chain and ca.orders() == before + 1
     assert isinstance(issue(make(tmp_path, ca), request_id="request-0002"), Issued) and ca.orders() == before + 2
+
+
+def test_a_ca_that_dates_nothing_back(tmp_path: Path, ca: OpensslCa) -> None:
+    """Its certificates begin after the run did, and those of another run after this one began."""
+    wanted = make_request()
+    begun = dt.datetime.now(dt.timezone.utc)
+    first = make(tmp_path, ca, command=ca.command("undated")).issue([wanted], begun)[0]
+    assert isinstance(first, Issued), str(first)
+    assert first.chain[0].not_valid_before_utc > begun
+    time.sleep(2)
+    second = make(tmp_path, ca).issue([wanted], dt.datetime.now(dt.timezone.utc))[0]
+    assert isinstance(second, Issued) and second.reused
 
 
 def test_one_that_fails_costs_no_other(tmp_path: Path, ca: OpensslCa) -> None:

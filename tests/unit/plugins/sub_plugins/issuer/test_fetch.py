@@ -68,7 +68,7 @@ class Shop:
 
     def run(
         self,
-        wish: dict[str, Any] = WWW,
+        wish: dict[str, Any] | None = None,
         *,
         host: HonestHost | None = None,
         issuer: dict[str, Any] | None = None,
@@ -78,7 +78,7 @@ class Shop:
         host, now = host or self.host, settings.pop("now", NOW)
         # run_task moves the host's clock by the difference to its own moment.
         host.clock = TASK_NOW.timestamp()
-        return run_task(host, self.issuers(**(issuer or {})), wish, now=now, **settings)
+        return run_task(host, self.issuers(**(issuer or {})), wish or WWW, now=now, **settings)
 
     def ok(self, *arguments: Any, **options: Any) -> Run:
         """The same; it succeeds."""
@@ -267,6 +267,21 @@ def test_the_next_issuer_when_there_is_nothing_newer_in_time(shop: Shop) -> None
     assert shop.leaf() == newer.fingerprint and back.warnings() == []
 
 
+def test_a_pool_of_fetched_pairs(shop: Shop) -> None:
+    wish, hosts = {**WWW, "scope": "pool"}, [HonestHost() for _number in range(3)]
+    for age, code in ((10 * DAY, "missing"), (DAY, "source_changed")):
+        pair = shop.put(MAKERS.give(age=age))
+        for host in hosts:
+            assert reasons(shop.ok(wish, host=host)) == [code]
+            assert fingerprint(parse_pem_chain(host.live["www"].chain[0])[0]) == pair.fingerprint
+        for host in hosts:
+            assert task_result(shop.ok(wish, host=host), True)["changed"] is False
+    shop.place.unlink()
+    late = HonestHost()
+    shop.ok(wish, host=late)
+    assert fingerprint(parse_pem_chain(late.live["www"].chain[0])[0]) == pair.fingerprint
+
+
 def test_check_mode_writes_nothing(shop: Shop) -> None:
     shop.put(MAKERS.give(age=10 * DAY))
     shop.ok()
@@ -338,7 +353,11 @@ def test_a_server_that_is_down_in_a_run_with_nothing_due(shop: Shop, monkeypatch
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"certificate": None}, "certificate is missing"),
+        ({"certificate": None}, "it takes one of certificate and openbao"),
+        ({"openbao": {"url": "https://bao.example:8200"}}, "it takes one of certificate and openbao"),
+        ({"certificate": None, "openbao": {"url": "https://bao.example:8200"}}, "openbao: path is missing"),
+        ({"certificate": None, "openbao": {"path": "a", "urls": 1}}, "openbao: unknown option 'urls'"),
+        ({"certificate": None, "openbao": "x"}, "openbao has to be a mapping"),
         ({"anchors": None}, "anchors is missing"),
         ({"certificate": "http://a/x"}, "certificate: it is neither an https URL nor an absolute path"),
         ({"private_key": "keys/x"}, "private_key: it is neither"),
