@@ -48,6 +48,7 @@ class ActionModule(TlsAction):
         "hosts": {"type": "list", "elements": "str", "default": []},
         "issuer": {"type": "str"},
         "same_key": {"type": "bool", "default": False},
+        "also": {"type": "list", "elements": "str", "default": []},
         "reason": {"type": "str", "default": "unspecified"},
         "certificates": {"type": "list", "elements": "dict", "default": []},
         "service_presets": {"type": "dict", "default": {}},
@@ -60,7 +61,12 @@ class ActionModule(TlsAction):
         store = load_store(options["store"])
         issuers = load_issuers(options["issuers"], store)
         meant = parse_meant(
-            options["which"], options["names"], options["hosts"], options.get("issuer"), same_key=options["same_key"]
+            options["which"],
+            options["names"],
+            options["hosts"],
+            options.get("issuer"),
+            same_key=options["same_key"],
+            also=options["also"],
         )
         rows = choose(store, meant, self.now())
         if options["state"] == "proven":
