@@ -162,7 +162,9 @@ def begin(
         raise SpecError(
             "no host of the inventory has to do with this rotation", remedy="check tls_issuers and tls_hosts"
         )
-    return Rotation(kind, subject, STAGES[kind][0], now, now, hosts=chosen, names=tuple(sorted(set(names))), target=target)
+    return Rotation(
+        kind, subject, STAGES[kind][0], now, now, hosts=chosen, names=tuple(sorted(set(names))), target=target
+    )
 
 
 def as_result(rotation: Rotation, inventory: Iterable[str] = ()) -> dict[str, Any]:

@@ -69,7 +69,11 @@ def test_activated_it_issues_and_what_was_issued_before_is_superseded(tmp_path: 
 def test_retired_the_old_one_is_trusted_no_more(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issued(issuer)
-    for work in (lambda: issuer.rollover().prepare("root-2", NOW), issuer.rollover().activate, issuer.rollover().retire):
+    for work in (
+        lambda: issuer.rollover().prepare("root-2", NOW),
+        issuer.rollover().activate,
+        issuer.rollover().retire,
+    ):
         work()
     assert [common_name(each) for each in issuer.trust()] == ["internal CA 2 Root"]
     assert len(issuer.crl_authorities(NOW)) == 2
@@ -80,7 +84,11 @@ def test_each_is_done_once(done: str, tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
     rollover = issuer.rollover()
-    steps = {"prepare": lambda: rollover.prepare("root-2", NOW), "activate": rollover.activate, "retire": rollover.retire}
+    steps = {
+        "prepare": lambda: rollover.prepare("root-2", NOW),
+        "activate": rollover.activate,
+        "retire": rollover.retire,
+    }
     for name, work in steps.items():
         work()
         if name == done:
@@ -131,7 +139,11 @@ def test_a_host_gets_a_new_certificate_when_it_is_activated_and_only_then(tmp_pa
 def test_a_host_that_missed_it_all_is_put_right_later(tmp_path: Path) -> None:
     issuer, host, wish = make_issuer(tmp_path), HonestHost(), {"name": "www", "dns_names": ["www.example.com"]}
     run_task(host, {"internal": issuer}, wish)
-    for work in (lambda: issuer.rollover().prepare("root-2", NOW), issuer.rollover().activate, issuer.rollover().retire):
+    for work in (
+        lambda: issuer.rollover().prepare("root-2", NOW),
+        issuer.rollover().activate,
+        issuer.rollover().retire,
+    ):
         work()
     run = run_task(host, {"internal": issuer}, wish).progress["www"]
     assert [reason.code for reason in run.verdict.reasons] == ["chain_untrusted"] and run.error is None
