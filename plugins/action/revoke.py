@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.revoking import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import parse_proofs
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_proof import proof_request
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
@@ -47,8 +48,10 @@ class ActionModule(TlsAction):
         "hosts": {"type": "list", "elements": "str", "default": []},
         "issuer": {"type": "str"},
         "same_key": {"type": "bool", "default": False},
+        "also": {"type": "list", "elements": "str", "default": []},
         "reason": {"type": "str", "default": "unspecified"},
         "certificates": {"type": "list", "elements": "dict", "default": []},
+        "service_presets": {"type": "dict", "default": {}},
         **ENDPOINTS_OPTION,
     }
     # Only the proof has to do with a host, and opens the connection with its step.
@@ -58,7 +61,12 @@ class ActionModule(TlsAction):
         store = load_store(options["store"])
         issuers = load_issuers(options["issuers"], store)
         meant = parse_meant(
-            options["which"], options["names"], options["hosts"], options.get("issuer"), same_key=options["same_key"]
+            options["which"],
+            options["names"],
+            options["hosts"],
+            options.get("issuer"),
+            same_key=options["same_key"],
+            also=options["also"],
         )
         rows = choose(store, meant, self.now())
         if options["state"] == "proven":
@@ -91,7 +99,8 @@ class ActionModule(TlsAction):
         prints: set[str],
     ) -> dict[str, Any]:
         """One round trip: no server of the host takes a revoked client, and none of the certificates is served or installed."""
-        spec = parse_host(options["certificates"], {name: each.lifetime for name, each in issuers.items()})
+        lifetimes = {name: each.lifetime for name, each in issuers.items()}
+        spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
         settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
         keys = {row.key_id for row in store.issuances() if row.fingerprint in prints}
         problems: list[str] = []

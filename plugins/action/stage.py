@@ -22,6 +22,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import as_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import Flow, chosen_issuer, trusted_files
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
@@ -47,6 +48,7 @@ class ActionModule(TlsAction):
         "leave_behind": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
         "certificates": {"type": "list", "elements": "dict", "default": []},
+        "service_presets": {"type": "dict", "default": {}},
         "clients": {"type": "list", "elements": "dict", "default": []},
         "bundles": {"type": "list", "elements": "dict", "default": []},
         "system": {"type": "bool", "default": False},
@@ -90,7 +92,7 @@ class ActionModule(TlsAction):
     def prove(self, flow: Flow, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """One host's proof of the present stage: one round trip."""
         lifetimes = {name: each.lifetime for name, each in load_issuers(options["issuers"], flow.store).items()}
-        spec = parse_host(options["certificates"], lifetimes)
+        spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
         files = trusted_files(options, flow.issuer.name if flow.issuer else None)
         settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
         system = options["system"] and bool(files.issuer)

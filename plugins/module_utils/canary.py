@@ -117,7 +117,7 @@ def server_takes(endpoint: Endpoint, canary: Canary) -> Verdict:
     with private_file(canary.pem) as pem:
         result = handshake(replace(endpoint, client_certificate=pem))
         if result.client_certificate == ACCEPTED:
-            refusal = _http_refusal(endpoint, pem)
+            refusal = None if endpoint.starttls else _http_refusal(endpoint, pem)
             return Verdict(REFUSED if refusal else ACCEPTED, refusal, result.chain[0])
     outcome = REFUSED if result.client_certificate == REFUSED else None
     return Verdict(outcome, result.error, result.chain[0] if result.chain else None)

@@ -52,7 +52,9 @@ def endpoints_of(request: dict[str, Any]) -> dict[Endpoint, bool]:
     names = {entry["name"] for entry in request["look"]["certificates"]}
     found: dict[Endpoint, bool] = {}
     for target in targets_of(request["look"]["services"], names):
-        endpoint = Endpoint(target.host, target.port, target.server_name, timeout=request["timeout"])
+        endpoint = Endpoint(
+            target.host, target.port, target.server_name, timeout=request["timeout"], starttls=target.starttls
+        )
         found[endpoint] = target.explicit or found.get(endpoint, False)
     for each in request["endpoints"]:
         found[Endpoint(each["host"], each["port"], each["server_name"], timeout=request["timeout"])] = True

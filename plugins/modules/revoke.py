@@ -59,6 +59,11 @@ options:
     description: Also all other certificates that have the key of one that is meant.
     type: bool
     default: false
+  also:
+    description: SHA-256 fingerprints of further certificates, as far as the ledger knows them; what a host has on its disk, for instance.
+    type: list
+    elements: str
+    default: []
   reason:
     description: Why (RFC 5280, section 5.3.1).
     type: str
@@ -68,6 +73,10 @@ options:
     type: list
     elements: dict
     default: []
+  service_presets:
+    description: Presets of your own for the services in O(certificates), as for M(fleet.tls.certificates).
+    type: dict
+    default: {}
   endpoints:
     description:
       - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).

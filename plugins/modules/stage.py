@@ -84,6 +84,10 @@ options:
     description: The issuers that O(bundles) and O(system) trust; without it, all.
     type: list
     elements: str
+  service_presets:
+    description: Presets of your own for the services in O(certificates), as for M(fleet.tls.certificates).
+    type: dict
+    default: {}
   endpoints:
     description:
       - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).

@@ -40,6 +40,7 @@ class Meant:
     :param which: serial numbers, fingerprints or key ids, hexadecimal.
     :param names: of certificates; :param hosts: of the inventory.
     :param same_key: with all other certificates of their keys.
+    :param also: fingerprints of others that are meant, as far as the ledger knows them.
     """
 
     which: tuple[str, ...] = ()
@@ -47,10 +48,11 @@ class Meant:
     hosts: frozenset[str] = frozenset()
     issuer: str | None = None
     same_key: bool = False
+    also: frozenset[str] = frozenset()
 
     def fits(self, row: Issuance) -> bool:
         """Whether a certificate is meant."""
-        return (
+        return row.fingerprint in self.also or (
             (not self.which or bool({row.serial, row.fingerprint, row.key_id} & set(self.which)))
             and (not self.names or row.certificate in self.names)
             and (not self.hosts or row.host in self.hosts)
@@ -68,14 +70,25 @@ class Outcome:
 
 
 def parse_meant(
-    which: Iterable[str], names: Iterable[str], hosts: Iterable[str], issuer: str | None, *, same_key: bool = False
+    which: Iterable[str],
+    names: Iterable[str],
+    hosts: Iterable[str],
+    issuer: str | None,
+    *,
+    same_key: bool = False,
+    also: Iterable[str] = (),
 ) -> Meant:
     """Options as a value.
 
     :raises SpecError: nothing is given, which would be everything; or a number that is none.
     """
     meant = Meant(
-        tuple(revocation.parse_which(each) for each in which), frozenset(names), frozenset(hosts), issuer, same_key
+        tuple(revocation.parse_which(each) for each in which),
+        frozenset(names),
+        frozenset(hosts),
+        issuer,
+        same_key,
+        frozenset(revocation.parse_which(each) for each in also),
     )
     if not (meant.which or meant.names or meant.hosts or meant.issuer):
         raise SpecError(

@@ -97,7 +97,10 @@ def test_somebody_has_to_answer_where_the_user_says_so(cas: dict[str, Authority]
     entry = {"name": "www", "services": ["x"], "force": False, "key": {"location": "host"}, "outputs": []}
     preset = {"host": "127.0.0.1", "port": free_port(), "server_name": None, "certificate": "www", "explicit": False}
     assert endpoints_of(
-        {**request, "look": {**request["look"], "certificates": [entry], "services": [{"endpoints": [preset]}]}}
+        {
+            **request,
+            "look": {**request["look"], "certificates": [entry], "services": [{"name": "x", "endpoints": [preset]}]},
+        }
     ) == {
         Endpoint("127.0.0.1", preset["port"], None, timeout=5.0): False,
         Endpoint("127.0.0.1", port, None, timeout=5.0): True,

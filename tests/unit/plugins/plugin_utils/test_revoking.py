@@ -51,6 +51,10 @@ def test_what_fits_all_that_is_given_is_meant(issuer: CaIssuer) -> None:
         (Meant(which=(row.serial,)), {("www", "web1")}),
         (Meant(which=(row.fingerprint, rows["mail", "web2"].key_id)), {("www", "web1"), ("mail", "web2")}),
         (Meant(issuer="internal"), set(rows)),
+        (
+            Meant(hosts=frozenset({"web2"}), also=frozenset({row.fingerprint, "f" * 64})),
+            {("www", "web1"), ("www", "web2"), ("mail", "web2")},
+        ),
     ):
         chosen = choose(issuer.store, meant, NOW)
         assert {(each.certificate, each.host) for each in chosen} == wanted
