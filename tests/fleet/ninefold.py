@@ -19,8 +19,8 @@ from fleet import servers
 from fleet.fleet import Fleet
 from tools.playbook import PlaybookResult, run_playbook
 
-# Seconds between two handshakes of a watch: dense enough to meet a gap, and no load test of a small machine.
-PAUSE = 0.1
+# Seconds between two handshakes of a watch: dense where not one may be refused, and no load test of a small machine.
+DENSE, SPARSE = 0.1, 0.5
 PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.certificates"]}]
 
 
@@ -37,7 +37,7 @@ class Ninefold:
             "tls_store": {"path": str(self.folder / "store"), "passphrase": "a passphrase of the tests"},
             "tls_issuers": {"internal": {"type": "ca", "duration": "30d"}},
             "tls_certificates": [server.wanted() for server in servers.SERVERS] if wanted is None else list(wanted),
-            "tls_prove_timeout": 20,
+            "tls_prove_timeout": 30,
         }
 
     def run(
@@ -64,7 +64,7 @@ class Ninefold:
         result = handshake(self.endpoint(host, server))
         return result.chain[0] if result.chain else f"none: {result.error}"
 
-    def endpoint(self, host: str, server: servers.Server, timeout: float = 10) -> Endpoint:
+    def endpoint(self, host: str, server: servers.Server, timeout: float = 30) -> Endpoint:
         """Where a client from outside finds a service."""
         port, starttls = server.probe
         return Endpoint(self.fleet.addresses[host], port, server.server_name, timeout, starttls=starttls)
@@ -80,7 +80,7 @@ class Ninefold:
                 watch.leaves.append(result.chain[0] if result.chain else "")
                 if result.error:
                     watch.refused.append(result.error)
-                over.wait(PAUSE)
+                over.wait(DENSE if server.uninterrupted else SPARSE)
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()

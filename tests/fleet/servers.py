@@ -8,8 +8,9 @@ What each is configured with, where it serves, and how its administrator makes a
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,16 +93,24 @@ def release_of(fleet: Fleet, host: str) -> str:
     return next(each.release for each in fleet.hosts if each.name == host)
 
 
-def write(fleet: Fleet, host: str, path: str, content: str) -> None:
-    """A file on a host."""
-    fleet.exec(host, ["sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1"', "sh", path], stdin=content)
-
-
-def append(fleet: Fleet, host: str, path: str, line: str) -> str:
-    """Add a line to a file on a host; returns what was there before."""
-    before = fleet.exec(host, ["sh", "-c", 'cat "$1" 2>/dev/null || true', "sh", path]).stdout
-    write(fleet, host, path, f"{before}{line}\n")
-    return before
+@contextlib.contextmanager
+def changed_files(fleet: Fleet, changes: Iterable[tuple[str, str] | None]) -> Iterator[None]:
+    """Files of the administrator's (path and line) with one more line each, on all hosts; afterwards they are as they were."""
+    wanted = [change for change in changes if change is not None]
+    undo: dict[str, str] = {}
+    try:
+        for host in fleet.addresses:
+            words = RELEASES[release_of(fleet, host)]
+            add, undo[host] = "", ""
+            for number, (path, line) in enumerate(wanted):
+                where, kept = shlex.quote(path.format(**words)), f"/root/before-{number}"
+                add += f"test -e {where} && cp {where} {kept}\necho {shlex.quote(line)} >>{where}\n"
+                undo[host] += f"if test -e {kept}; then cat {kept} >{where}; rm {kept}; else rm -f {where}; fi\n"
+            fleet.exec(host, ["sh"], stdin=add)
+        yield
+    finally:
+        for host, script in undo.items():
+            fleet.exec(host, ["sh"], stdin=script)
 
 
 NGINX = """server {{

@@ -56,29 +56,6 @@ def watching(nine: Ninefold) -> Iterator[dict[tuple[str, str], Watch]]:
         assert nine.served(host, servers.BY_NAME[name]) == before[host, name]
 
 
-@contextlib.contextmanager
-def changed_files(nine: Ninefold, lines: dict[str, tuple[str, str] | None]) -> Iterator[None]:
-    """Files of the administrators' with one more line each, on both hosts; afterwards as they were."""
-    undo: list[Callable[[], object]] = []
-    try:
-        for host in HOSTS:
-            words = servers.RELEASES[servers.release_of(nine.fleet, host)]
-            for change in lines.values():
-                if change is None:
-                    continue
-                path = change[0].format(**words)
-                before = servers.append(nine.fleet, host, path, change[1])
-                undo.append(
-                    (lambda host=host, path=path, before=before: servers.write(nine.fleet, host, path, before))
-                    if before
-                    else (lambda host=host, path=path: nine.fleet.exec(host, ["rm", "-f", path]))
-                )
-        yield
-    finally:
-        for each in undo:
-            each()
-
-
 @pytest.fixture
 def squatter(nine: Ninefold) -> Iterator[None]:
     """Another process on the port that services are about to want."""
@@ -97,7 +74,7 @@ def errors(result: PlaybookResult, host: str) -> dict[str, dict[str, Any]]:
 
 
 def test_a_typo_of_the_administrator(nine: Ninefold) -> None:
-    with watching(nine), changed_files(nine, {server.name: server.typo for server in SERVERS}):
+    with servers.changed_files(nine.fleet, [server.typo for server in SERVERS]), watching(nine):
         failed = nine.run(tls_force=True)
     for host in HOSTS:
         for name, error in errors(failed, host).items():
@@ -116,7 +93,7 @@ def test_a_port_that_somebody_else_has(nine: Ninefold) -> None:
     for server in SERVERS:
         extra = () if server.listen else (f"127.0.0.1:{servers.TAKEN_PORT}",)
         wanted.append(replace(server, endpoints=(*server.endpoints, *extra)).wanted())
-    with watching(nine), changed_files(nine, {server.name: server.listen for server in SERVERS}):
+    with servers.changed_files(nine.fleet, [server.listen for server in SERVERS]), watching(nine):
         failed = nine.run(wanted, tls_force=True)
     for host in HOSTS:
         for name, error in errors(failed, host).items():
