@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils.commands import find_program
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service, is_running, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.file_batch import (
     Change,
@@ -28,7 +30,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     host_lock,
     read_if_there,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Service, Target
+from ansible_collections.fleet.tls.plugins.module_utils.precautions import refuse_taken_ports
+from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Target
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 
 
@@ -54,7 +57,7 @@ class Found:
 def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: program_missing, no_certificate, cannot_start, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
+    :raises StepError: program_missing, no_certificate, cannot_start, port_taken, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
     """
     with nullcontext() if request["check"] else host_lock(request["directory"]):
         return configure(request)
@@ -63,7 +66,7 @@ def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step, under the host's lock."""
     raw = request["services"][0]
-    service, check = services.resolve(raw), bool(request["check"])
+    service, check = resolve(raw), bool(request["check"])
     wanted = [parse_wanted(each) for each in request["files"]]
     missing = missing_program(service)
     if missing:
@@ -79,7 +82,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
     found = look(wanted, targets, record)
     # A service that serves all its targets runs: no need to ask the init system.
-    running = bool(targets and found.proven) or services.is_running(service)
+    running = bool(targets and found.proven) or is_running(service)
     if not found.changes and found.taken and found.proven and (running or not request["started"]):
         return answer(found.changes, served=found.served, validated=service.validate is not None)
     if check:
@@ -90,6 +93,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
             "service '{0}' does not run, and nobody said how it is started".format(service.name),
             "give the service a start command, or start it; nothing was changed",
         )
+    refuse_taken_ports(service, found.targets)
     outcome = change(service, found, running=running, started=request["started"], timeout=request["prove_timeout"])
     if outcome.error is None:
         record.record(digests(wanted))
@@ -128,7 +132,7 @@ def answer(
 def missing_program(service: Service) -> str | None:
     """The program the service's own check needs, when the host does not have it."""
     command = service.validate or service.start or service.reload
-    return command[0] if command and services.find_program(command[0]) is None else None
+    return command[0] if command and find_program(command[0]) is None else None
 
 
 def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_missing: bool) -> list[Target]:
@@ -141,7 +145,8 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
     for each in endpoints:
         expected = live_fingerprint(directory, each["certificate"])
         if expected is not None:
-            targets.append(Target(each["host"], each["port"], each["server_name"], each["certificate"], expected))
+            target = Target(each["host"], each["port"], each["server_name"], each["certificate"], expected)
+            targets.append(replace(target, starttls=each.get("starttls")))
         elif not skip_missing:
             raise StepError(
                 "no_certificate",
@@ -179,11 +184,11 @@ def change(service: Service, found: Found, *, running: bool, started: bool, time
     if running:
         outcome = services.settle([service], found.targets, timeout, rollback)
     elif started:
-        starting = replace(service, check=None, reload=service.start)
+        starting = replace(service, check=None, reload=service.start, control=None)
         outcome = services.settle([starting], found.targets, timeout, rollback, roll_back_unproven=False)
         rename_state(outcome, service, "reloaded", "started")
     else:
-        stopped = replace(service, check=None, reload=None)
+        stopped = replace(service, check=None, reload=None, control=None)
         outcome = services.settle([stopped], [], timeout, rollback)
         rename_state(outcome, service, "reloaded", "not_running")
     if not outcome.rolled_back:

@@ -1,76 +1,24 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services on a host: presets as data; validate, reload, prove, and the way back when one of them fails."""
+"""What a host's services do with a change: validate, reload, prove, and the way back when one of them fails."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Optional
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Callable
 
+from ansible_collections.fleet.tls.plugins.module_utils import daemons
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service, is_running
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 
-Command = Optional[tuple[str, ...]]
-
-COMMAND_SECONDS = 60.0
 # An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
 BRIEFLY = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
-WORDS_KEPT = 1500
-# What to do about a command that ran and failed.
-REMEDIES = {
-    "validate": "correct what it complains about, then run again",
-    "reload": "find out why with the service's own log, then run again",
-    "start": "find out why with the service's own log, then run again",
-}
-SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How a service is treated, as far as it is always the same.
-
-    :param unit: its systemd unit; where systemd runs, it is reloaded and asked through it.
-    :param reload, check, start: commands where systemd does not run.
-    :param endpoints: where it usually serves TLS, ``host:port``.
-    """
-
-    unit: str
-    validate: Command
-    reload: Command
-    check: Command
-    start: Command
-    endpoints: tuple[str, ...] = ()
-
-
-PRESETS: dict[str, Preset] = {
-    "nginx": Preset(
-        unit="nginx",
-        validate=("nginx", "-t", "-q"),
-        reload=("nginx", "-s", "reload"),
-        check=("test", "-s", "/run/nginx.pid"),
-        start=("nginx",),
-        endpoints=("127.0.0.1:443",),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service of this host, its commands decided; None: there is nothing to run."""
-
-    name: str
-    validate: Command = None
-    reload: Command = None
-    check: Command = None
-    start: Command = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +28,8 @@ class Target:
     :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
     :param required: whether it fails the step when it does not.
     :param before: the fingerprint it presented before anything was changed, None: none.
+    :param starttls: the protocol in which TLS has to be asked for first, None: it begins at once.
+    :param service: whose endpoint it is.
     """
 
     host: str
@@ -90,6 +40,8 @@ class Target:
     required: bool = True
     explicit: bool = True
     before: str | None = None
+    starttls: str | None = None
+    service: str = ""
 
     @property
     def address(self) -> str:
@@ -123,93 +75,6 @@ class Settled:
     unproven: list[Target] = field(default_factory=list)
     error: StepError | None = None
     rolled_back: bool = False
-
-
-def resolve(raw: dict[str, Any]) -> Service:
-    """A service of a request for this host: what the user did not say comes from the preset."""
-    preset = PRESETS.get(raw.get("preset") or "")
-    known: dict[str, Command] = {}
-    if preset:
-        known = {"validate": preset.validate, "reload": preset.reload, "check": preset.check, "start": preset.start}
-        # A user's own reload means that systemd does not have this one: its unit would be another process.
-        if systemd_runs() and not raw.get("reload"):
-            known["reload"] = ("systemctl", "reload", preset.unit)
-            known["check"] = ("systemctl", "is-active", "--quiet", preset.unit)
-            known["start"] = ("systemctl", "enable", "--now", preset.unit)
-    commands = {
-        each: tuple(raw[each]) if raw.get(each) else known.get(each)
-        for each in ("validate", "reload", "check", "start")
-    }
-    return Service(name=str(raw["name"]), **commands)
-
-
-def systemd_runs() -> bool:
-    """As sd_booted(3) tells."""
-    return os.path.isdir("/run/systemd/system")
-
-
-def search_path() -> str:
-    """PATH with the directories of root's programs, which sudo and ssh often leave out."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_PATH])
-
-
-def find_program(name: str) -> str | None:
-    """Path of a program of this host, None: there is none."""
-    return shutil.which(name, path=search_path())
-
-
-def run(command: Sequence[str], what: str) -> None:
-    """Run a command of a service, no shell, no input. Without AnsibleModule, so that it runs in a test as it is.
-
-    :raises StepError: ``<what>_failed`` with the command's own last words.
-    """
-    environment = dict(os.environ, LC_ALL="C", PATH=search_path())
-    program = find_program(command[0])
-    shown = " ".join(command)
-    if program is None:
-        raise StepError(
-            what + "_failed",
-            "'{0}': there is no program '{1}'".format(shown, command[0]),
-            "install it or correct the command",
-        )
-    try:
-        # Not a pipe: what the command starts may go on holding it (a daemon does), and its end would never be seen.
-        with os.fdopen(os.memfd_create("output"), "w+b") as output:
-            ended = subprocess.run(  # pylint: disable=ansible-bad-function
-                [program, *command[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-            size = output.seek(0, os.SEEK_END)
-            output.seek(max(0, size - WORDS_KEPT))
-            words = output.read().decode(errors="replace").strip()
-    except subprocess.TimeoutExpired:
-        raise StepError(
-            what + "_failed", "'{0}' did not end within {1:g} s".format(shown, COMMAND_SECONDS), "look at the service"
-        ) from None
-    except OSError as error:
-        raise StepError(what + "_failed", "'{0}': {1}".format(shown, error.strerror), "correct the command") from error
-    if ended.returncode != 0:
-        raise StepError(
-            what + "_failed",
-            "'{0}' ended with {1}: {2}".format(shown, ended.returncode, words or "(it said nothing)"),
-            REMEDIES.get(what, ""),
-        )
-
-
-def is_running(service: Service) -> bool:
-    """Whether a service runs; one that cannot be asked is taken to."""
-    if service.check is None:
-        return True
-    try:
-        run(service.check, "check")
-    except StepError:
-        return False
-    return True
 
 
 def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
@@ -258,7 +123,7 @@ def handshake_with(target: Target, timeout: float) -> Served:
 
     fingerprint, problem = None, None
     try:
-        leaf = served_leaf(target.host, target.port, target.server_name, timeout)
+        leaf = served_leaf(target.host, target.port, target.server_name, timeout, target.starttls)
         fingerprint = hashlib.sha256(leaf).hexdigest()
     except HandshakeError as error:
         problem = str(error)
@@ -290,36 +155,70 @@ def settle(
     reloaded: list[Service] = []
     try:
         for service in running:
-            attempt(result, service, service.validate, "validate")
+            attempt(result, service, daemons.validate)
         for service in running:
             # First, because one whose reload failed has to be reloaded on the way back as well.
             reloaded.append(service)
-            attempt(result, service, service.reload, "reload")
+            attempt(result, service, daemons.reload)
             result.states[service.name]["state"] = "reloaded"
     except StepError as error:
         result.error = error
         if rollback:
             go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
         return result
-    result.served = prove(targets, timeout)
-    result.unproven = [
-        target
-        for target, served in zip(targets, result.served)
-        if target.required and served.fingerprint != target.expected
-    ]
-    if result.unproven:
+    result.served = prove_alive(result, reloaded, targets, timeout)
+    result.unproven = lacking(targets, result.served)
+    if result.unproven and not result.error:
         result.error = not_served(result, targets, timeout)
-        if rollback and roll_back_unproven:
-            go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
+        rollback = rollback if roll_back_unproven else None
+    if result.error and rollback:
+        go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
     return result
 
 
-def attempt(result: Settled, service: Service, command: Command, what: str) -> None:
-    """Run one command of a service, when it has one."""
-    if command is None:
-        return
+def validate_early(services: Sequence[Service]) -> None:
+    """Let those services that may take a file as soon as it is changed find fault with their configuration before.
+
+    :raises StepError: validate_failed, port_taken.
+    """
+    for service in services:
+        if service.eager and is_running(service):
+            attempt(Settled(), service, daemons.validate)
+
+
+def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:
+    """The required targets that do not serve what they are to."""
+    return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]
+
+
+def prove_alive(
+    result: Settled, services: Sequence[Service], targets: Sequence[Target], timeout: float
+) -> list[Served]:
+    """:func:`prove`, which stops at once, with ``result.error``, when a service has gone down with the reload."""
+    begin = time.monotonic()
+    served = prove(targets, min(BRIEFLY, timeout))
+    waiting = lacking(targets, served)
+    asked = [service for service in services if service.check]
+    if asked and (waiting or not targets):
+        # It may be on its way down still.
+        time.sleep(max(0.0, BRIEFLY - (time.monotonic() - begin)))
+    for service in asked:
+        if not is_running(service):
+            try:
+                attempt(result, service, daemons.tell_why_down)
+            except StepError as error:
+                result.error = error
+                return served
+    if not waiting:
+        return served
+    left = dict(zip(waiting, prove(waiting, timeout - BRIEFLY)))
+    return [left.get(target, each) for target, each in zip(targets, served)]
+
+
+def attempt(result: Settled, service: Service, work: Callable[[Service], None]) -> None:
+    """Let a service do something; a failure becomes its state, and is told of it."""
     try:
-        run(command, what)
+        work(service)
     except StepError as error:
         result.states[service.name] = {"state": "failed", "error": error.as_answer()}
         error.message = "service '{0}': {1}".format(service.name, error.message)
@@ -342,6 +241,29 @@ def not_served(result: Settled, targets: Sequence[Target], timeout: float) -> St
     )
 
 
+def bring_back(result: Settled, service: Service, *, reloaded: bool) -> list[str]:
+    """Let one service take the old state; what went wrong, for people.
+
+    :param reloaded: it has, or may have, taken the new one.
+    """
+    steps: list[Callable[[Service], None]] = [daemons.validate, daemons.bring_back]
+    notes = []
+    for step in steps if reloaded else steps[:1]:
+        try:
+            step(service)
+        except StepError as error:
+            known = result.error is not None and error.message in result.error.message
+            notes.append(
+                "it was failing already before this change"
+                if known
+                else "with the old state: {0}".format(error.message)
+            )
+            # One that runs is better left alone then; one that went down has nothing to lose.
+            if step is daemons.validate and reloaded and is_running(service):
+                break
+    return notes
+
+
 def go_back(
     result: Settled,
     *,
@@ -355,20 +277,9 @@ def go_back(
     notes = list(rollback())
     result.rolled_back = True
     for service in tried:
-        try:
-            if service.validate:
-                run(service.validate, "validate")
-            if service in services and service.reload:
-                run(service.reload, "reload")
-        except StepError as error:
-            if result.error and error.message in result.error.message:
-                notes.append("it was failing already before this change")
-            else:
-                notes.append("with the old state: {0}".format(error.message))
+        notes += bring_back(result, service, reloaded=service in services)
     old = [
-        Target(each.host, each.port, each.server_name, each.certificate, each.before, explicit=each.explicit)
-        for each in targets
-        if each.before is not None
+        replace(each, expected=each.before, required=True, before=None) for each in targets if each.before is not None
     ]
     for target, served in zip(old, prove(old, timeout)):
         if served.fingerprint != target.expected:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils.commands import run
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import resolve
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.file_batch import (
     Change,
@@ -112,7 +114,7 @@ class SystemTrust:
             write(compare(before))
             error.message = "{0}; our files in {1} are as they were before".format(error.message, self.store.directory)
             try:
-                services.run(self.store.update, "trust_update")
+                run(self.store.update, "trust_update")
             except StepError:
                 error.message += ", and it fails with them as well"
             raise
@@ -123,7 +125,7 @@ class SystemTrust:
 
         :raises StepError: trust_update_failed, not_trusted.
         """
-        services.run(self.store.update, "trust_update")
+        run(self.store.update, "trust_update")
         lacking = self.store.lacks(self.pems)
         if lacking:
             raise StepError(
@@ -141,7 +143,7 @@ class Bundles:
     def __init__(self, request: dict[str, Any], content: str) -> None:
         self.wanted = [WantedFile(content=content.encode(), **each) for each in request["bundles"]]
         self.changes = compare(self.wanted)
-        self.services = [services.resolve(raw) for raw in request["services"]]
+        self.services = [resolve(raw) for raw in request["services"]]
         self.records = [TakenFiles(request["directory"], service.name) for service in self.services]
         self.outcome = services.Settled()
 

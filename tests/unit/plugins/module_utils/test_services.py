@@ -1,11 +1,10 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services: their commands, their states, the proof, and the words when something fails."""
+"""Services: the order of things, their states, the proof, and the words when something fails."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -14,118 +13,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.services import Service, Target
-from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of, service
+from ansible_collections.fleet.tls.plugins.module_utils.services import Target
+from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
-
-SYSTEMD = {
-    "validate": ("nginx", "-t", "-q"),
-    "reload": ("systemctl", "reload", "nginx"),
-    "check": ("systemctl", "is-active", "--quiet", "nginx"),
-    "start": ("systemctl", "enable", "--now", "nginx"),
-}
-PLAIN = {
-    "validate": ("nginx", "-t", "-q"),
-    "reload": ("nginx", "-s", "reload"),
-    "check": ("test", "-s", "/run/nginx.pid"),
-    "start": ("nginx",),
-}
-NONE = dict.fromkeys(SYSTEMD)
-
-
-@pytest.mark.parametrize(
-    ("systemd", "raw", "resolved"),
-    [
-        (True, {"preset": "nginx"}, SYSTEMD),
-        (False, {"preset": "nginx"}, PLAIN),
-        (True, {"preset": "nginx", "validate": ["mine", "-t"]}, {**SYSTEMD, "validate": ("mine", "-t")}),
-        # A reload of the user's own: systemd's unit would be another process.
-        (True, {"preset": "nginx", "reload": ["mine"]}, {**PLAIN, "reload": ("mine",)}),
-        (
-            True,
-            {"preset": "nginx", "reload": ["mine"], "check": ["c"]},
-            {**PLAIN, "reload": ("mine",), "check": ("c",)},
-        ),
-        (True, {}, NONE),
-        (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
-    ],
-)
-def test_resolve(monkeypatch: pytest.MonkeyPatch, systemd: bool, raw: Any, resolved: Any) -> None:
-    monkeypatch.setattr(services, "systemd_runs", lambda: systemd)
-    assert services.resolve({**service("web"), **raw}) == Service("web", **resolved)
-
-
-def test_systemd_runs() -> None:
-    assert services.systemd_runs() is os.path.isdir("/run/systemd/system")
 
 
 def sh(script: str) -> tuple[str, ...]:
     return ("sh", "-c", script)
-
-
-def failure(*command: str, what: str = "validate") -> StepError:
-    with pytest.raises(StepError) as caught:
-        services.run(command, what)
-    assert caught.value.code == what + "_failed"
-    return caught.value
-
-
-def test_run_and_its_words(tmp_path: Path) -> None:
-    services.run(sh("exit 0"), "validate")
-    error = failure(*sh("echo out; echo err >&2; exit 3"))
-    assert error.message.endswith("ended with 3: out\nerr") and error.remedy
-    assert failure(*sh("exit 3")).message.endswith("(it said nothing)")
-    assert "ended with -9" in failure(*sh("kill -9 $$")).message
-    assert "there is no program 'no-such-program'" in failure("no-such-program", "-x").message
-    script = tmp_path / "script"
-    script.write_text("not a program")
-    script.chmod(0o755)
-    assert "Exec format error" in failure(str(script)).message
-
-
-def test_what_a_command_says_is_bounded() -> None:
-    error = failure(*sh("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo 'the last word'; exit 1"))
-    assert error.message.endswith("the last word") and len(error.message) < services.WORDS_KEPT + 300
-    assert failure(*sh("printf '\\377\\376 odd'; exit 1")).message.endswith("odd")
-
-
-def test_a_command_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "COMMAND_SECONDS", 0.2)
-    error = failure("sleep", "60", what="reload")
-    assert error.message == "'sleep 60' did not end within 0.2 s" and error.remedy
-
-
-def test_a_daemon_that_it_starts_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(services, "COMMAND_SECONDS", 5.0)
-    start = time.monotonic()
-    services.run(sh(f"sleep 30 & echo $! > {tmp_path}/pid"), "start")
-    took = time.monotonic() - start
-    os.kill(int((tmp_path / "pid").read_text()), 9)
-    assert took < 4
-
-
-def test_a_command_gets_no_input_and_finds_root_s_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    reading, writing = os.pipe()
-    os.write(writing, b"what Ansible sends to the module")
-    os.close(writing)
-    before = os.dup(0)
-    os.dup2(reading, 0)
-    try:
-        services.run(sh('test "$(cat)" = "" && case "$PATH" in *:/usr/sbin:*) exit 0;; esac; exit 1'), "check")
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
-        os.close(reading)
-    services.run(sh('test "$LC_ALL" = C'), "check")
-
-
-def test_is_running() -> None:
-    assert services.is_running(Service("a"))
-    assert services.is_running(Service("a", check=("true",)))
-    assert not services.is_running(Service("a", check=("false",)))
-    assert not services.is_running(Service("a", check=("no-such-program",)))
 
 
 def noting(folder: Path, name: str, **codes: int) -> Service:
@@ -149,13 +45,13 @@ def states(settled: services.Settled) -> dict[str, str]:
 
 def test_all_are_validated_before_one_is_reloaded(tmp_path: Path) -> None:
     settled = services.settle([noting(tmp_path, "a"), noting(tmp_path, "b")], [], 1)
-    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload".split()
+    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload a-check b-check".split()
     assert states(settled) == {"a": "reloaded", "b": "reloaded"} and settled.error is None and not settled.rolled_back
 
 
 def test_one_that_does_not_run_is_left_alone(tmp_path: Path) -> None:
     settled = services.settle([noting(tmp_path, "a", check=3), noting(tmp_path, "b")], [], 1)
-    assert calls(tmp_path) == "a-check b-check b-validate b-reload".split()
+    assert calls(tmp_path) == "a-check b-check b-validate b-reload b-check".split()
     assert states(settled) == {"a": "not_running", "b": "reloaded"} and settled.error is None
 
 
@@ -183,7 +79,61 @@ def test_a_reload_that_fails_lets_all_take_the_old_state(tmp_path: Path) -> None
     settled = services.settle(trio, [], 1, rollback=list)
     assert states(settled) == {"a": "reloaded", "b": "failed", "c": "unchanged"}
     assert settled.error is not None and settled.error.code == "reload_failed" and settled.rolled_back
-    assert calls(tmp_path)[-5:] == ["a-validate", "a-reload", "b-validate", "b-reload", "c-validate"]
+    back = ["a-validate", "a-check", "a-reload", "b-validate", "b-check", "b-reload", "c-validate"]
+    assert calls(tmp_path)[-7:] == back
+
+
+def mortal(folder: Path, **codes: int) -> Service:
+    """A service that ends over a reload with the new state, and can be started with the old one."""
+    (folder / "up").touch()
+    (folder / "new").touch()
+    return Service(
+        "a",
+        validate=sh(f"echo validate >> {folder}/calls; exit {codes.get('validate', 0)}"),
+        reload=sh(
+            f"echo reload >> {folder}/calls; test ! -e {folder}/new || rm {folder}/up; exit {codes.get('reload', 0)}"
+        ),
+        check=sh(f"test -e {folder}/up"),
+        restart=sh(f"echo restart >> {folder}/calls; test ! -e {folder}/new && touch {folder}/up"),
+    )
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_one_that_goes_down_is_started_with_the_old_state(tmp_path: Path, code: int) -> None:
+    service = mortal(tmp_path, reload=code)
+    settled = services.settle([service], [], 1, rollback=lambda: (tmp_path / "new").unlink() or [])
+    assert settled.error is not None and settled.rolled_back
+    assert settled.error.code == ("reload_failed" if code else "service_down")
+    assert settled.error.message.startswith("service 'a': ") and "with the old state" not in settled.error.message
+    assert states(settled) == {"a": "failed"} and (tmp_path / "up").exists()
+    assert calls(tmp_path) == ["validate", "reload", "validate", "restart"]
+
+
+def test_one_that_goes_down_and_cannot_be_started(tmp_path: Path) -> None:
+    settled = services.settle([mortal(tmp_path)], [], 1, rollback=list)
+    assert settled.error is not None and settled.error.code == "service_down"
+    assert "with the old state: 'sh -c echo restart" in settled.error.message
+
+
+def test_a_dead_service_is_not_waited_for(tmp_path: Path, pairs: list[Pair]) -> None:
+    with tls_server(pairs[0]) as address:
+        wanted = target(address.port, pairs[1])
+        start = time.monotonic()
+        settled = services.settle([mortal(tmp_path)], [wanted], 60)
+        assert time.monotonic() - start < 30
+    assert settled.error is not None and settled.error.code == "service_down" and settled.unproven == [wanted]
+
+
+def test_what_reads_its_files_at_any_time_is_checked_before(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    quiet, eager = noting(tmp_path, "a", validate=2), replace(noting(tmp_path, "b", validate=2), eager=True)
+    services.validate_early([quiet, replace(eager, check=("false",))])
+    assert calls(tmp_path) == []
+    with pytest.raises(StepError) as caught:
+        services.validate_early([quiet, eager])
+    assert caught.value.message.startswith("service 'b': ") and "ended with 2" in caught.value.message
+    assert calls(tmp_path) == ["b-check", "b-validate"]
 
 
 def target(port: int, pair: Pair, **changes: Any) -> Target:
