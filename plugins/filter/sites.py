@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -22,7 +22,7 @@ description:
   - Takes C(tls_sites) as users write them and returns them with every field there,
     and with the endpoints that prove them.
   - The roles for web servers use it, so that all of them read C(tls_sites) in one way.
-positional: server, client_auth
+positional: server, client_auth, waiting
 options:
   _input:
     description: The list of sites, see the role P(fleet.tls.nginx#role).
@@ -39,6 +39,11 @@ options:
     type: str
     choices: [none, optional, required]
     default: none
+  waiting:
+    description: Names of certificates that are not on the host yet. Their sites can answer on port 80 only.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -106,6 +111,9 @@ _value:
     redirect_port:
       description: What a redirect puts behind the host name, V(:8443) or nothing.
       type: str
+    waiting:
+      description: Whether its certificate is not there yet.
+      type: bool
     endpoints:
       description: >-
         Where the host can see the site's certificate, each with C(host), C(port), C(server_name) and C(certificate).
@@ -114,13 +122,15 @@ _value:
 """
 
 
-def sites(raw: Any, server: str = "nginx", client_auth: str = "none") -> list[dict[str, Any]]:
+def sites(
+    raw: Any, server: str = "nginx", client_auth: str = "none", waiting: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """See RETURN.
 
     :raises AnsibleFilterError: what :func:`expand_sites` refuses.
     """
     try:
-        return expand_sites(raw, server, client_auth)
+        return expand_sites(raw, server, client_auth, waiting)
     except TlsError as error:
         raise AnsibleFilterError(str(error)) from error
 

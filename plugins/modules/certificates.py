@@ -428,4 +428,11 @@ unproven:
   returned: when the host was looked at
   type: list
   elements: str
+unanswered:
+  description:
+    - With O(defer_proof), names of certificates that were not asked for, because no server answers the ACME challenge for them yet.
+    - Configure the servers and run the task again, with these names in O(force).
+  returned: when the host was looked at
+  type: list
+  elements: str
 """

@@ -253,7 +253,7 @@ class Run:
 
     def asking(self) -> Asking:
         """The issuers, for requests of this host."""
-        return Asking(self.host, self.issuers, self.clock, self.challenge)
+        return Asking(self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof)
 
     def pooling(self, each: Progress) -> Pooling:
         """The certificate's pool."""

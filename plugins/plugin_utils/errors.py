@@ -99,6 +99,12 @@ class RotationError(TlsError):
     code = "rotation"
 
 
+class Unanswered(IssuerError):
+    """No server answers for a name yet, so the CA was not asked: a server that is still to be configured may be all that is missing."""
+
+    code = "unanswered"
+
+
 class Deferred(IssuerError):
     """An issuer may not issue now, and says when it may. No failure as long as the present certificate serves."""
 

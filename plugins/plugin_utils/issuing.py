@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, HostError, IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+    Deferred,
+    HostError,
+    IssuerError,
+    TlsError,
+    Unanswered,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys import load_private_key, parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Attempt, Progress
@@ -26,12 +32,14 @@ class Asking:
 
     :param clock: the controller's clock by now, seconds since the epoch: CAs that date nothing back issue after a run's start.
     :param challenge: runs step ``challenge`` on the host.
+    :param servers_follow: whether a later task of the run configures the servers that are to answer for a name.
     """
 
     host: str
     issuers: Mapping[str, Issuer]
     clock: Callable[[], float]
     challenge: HostStep | None = None
+    servers_follow: bool = False
 
     def __call__(self, due: Sequence[Progress]) -> None:
         """Fill in ``chain`` and what belongs to it, or ``error``."""
@@ -85,7 +93,8 @@ class Asking:
         """Note an issuer's failure; one that has no room now costs nothing as long as what is there can go on being used."""
         each.attempts.append(Attempt(issuer.name, error))
         each.error = error.about(each.spec.name)
-        if isinstance(error, Deferred) and each.serves_still(self.now()):
+        each.unanswered = isinstance(error, Unanswered) and self.servers_follow
+        if each.unanswered or (isinstance(error, Deferred) and each.serves_still(self.now())):
             each.deferred = str(error)
 
     def foresee(self, due: Sequence[Progress]) -> None:

@@ -58,6 +58,7 @@ class Progress:
     :param request_id: of the request that ``chain`` answers.
     :param private_key: PKCS#8 PEM in the clear, where it travels to the host; never part of a repr.
     :param deferred: why it is left for a later run, though it is due, while what is there goes on being used.
+    :param unanswered: it is left for a later task of this run, which comes after the one that configures its server.
     """
 
     spec: CertificateSpec
@@ -74,6 +75,7 @@ class Progress:
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     deferred: str | None = None
+    unanswered: bool = False
 
     @property
     def pool(self) -> str | None:
@@ -91,7 +93,7 @@ class Progress:
 
     def warnings(self) -> list[str]:
         """What deserves a look though the certificate is there."""
-        if self.error:
+        if self.error or self.unanswered:
             return []
         instead = f" (issued by '{self.issuer}' instead)" if self.chain else ""
         return [*self.notes, *(f"{attempt}{instead}" for attempt in self.attempts)]

@@ -34,6 +34,7 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
         "certificates": entries,
         "services": {name: dict(outcome) for name, outcome in run.services.items() if isinstance(outcome, Mapping)},
         "unproven": [entry["name"] for entry in entries if entry["installed"] and not entry["settled"]],
+        "unanswered": [name for name, each in run.progress.items() if each.unanswered],
     }
     if run.facts:
         facts = dataclasses.replace(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +58,7 @@ class Site:
     :param upstream: the URL, None where ``root`` is served.
     :param session: whose sessions may be resumed here: ``public``, ``optional`` and ``required`` each share theirs among
         themselves; ``off``: nobody's, see :func:`isolate_sessions`.
+    :param waiting: its certificate is not there yet: it can answer on port 80 only.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Site:
     http2: bool
     client_auth: str
     session: str = field(default=SESSION_OFF)
+    waiting: bool = False
 
     def as_result(self) -> dict[str, Any]:
         """JSON-ready, see :func:`expand_sites`."""
@@ -87,6 +89,7 @@ class Site:
             "http2": self.http2,
             "client_auth": self.client_auth,
             "session": self.session,
+            "waiting": self.waiting,
             "http_listen": sorted({each.text(HTTP) for each in self.listens}),
             "redirect": self.redirect,
             "redirect_port": "" if self.listens[0].port == HTTPS else f":{self.listens[0].port}",
@@ -102,18 +105,22 @@ class Site:
         }
 
 
-def expand_sites(raw: Any, server: str = "nginx", client_auth: str = "none") -> list[dict[str, Any]]:
+def expand_sites(
+    raw: Any, server: str = "nginx", client_auth: str = "none", waiting: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """``tls_sites`` with every field there, JSON-ready.
 
     :param server: which web server is to serve them, one of ``SERVERS``; it decides what cannot be done.
     :param client_auth: of sites that do not say.
+    :param waiting: certificates that are not on the host yet.
     :returns: ``[{name, server_names, certificate, listen: [text], root, upstream, upstream_address, hsts, http2, client_auth,
-        session, http_listen: [text], redirect, redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
+        session, waiting, http_listen: [text], redirect, redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
         ``http_listen``: the same addresses with port 80; ``redirect_port``: ``""`` or ``":8443"``.
     :raises SpecError: unknown or missing fields, two sites of one name, root and upstream at once, a bad address, something that
         the server does not have.
     """
-    return [site.as_result() for site in parse_sites(raw, server, client_auth)]
+    sites = parse_sites(raw, server, client_auth)
+    return [replace(site, waiting=site.certificate in waiting).as_result() for site in sites]
 
 
 def parse_sites(raw: Any, server: str, client_auth: str) -> list[Site]:

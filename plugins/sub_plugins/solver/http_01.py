@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_address
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, Unanswered
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_boolean, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.solver import Challenge, HostStep, Solver
@@ -79,7 +79,7 @@ class HttpSolver(Solver):
     def ask(self, challenge: Challenge) -> None:
         """Ask as the CA will.
 
-        :raises IssuerError: another answer than the CA has to get.
+        :raises Unanswered: another answer than the CA has to get.
         """
         host, port = self.address or (challenge.domain, 80)
         shown = f"http://{bracketed(challenge.domain)}{PATH}"
@@ -99,14 +99,14 @@ class HttpSolver(Solver):
                 f"{shown} gives another answer than the CA has to get (HTTP {status}, {shortened(body)[:80]!r})"
             )
 
-    def silent(self, problem: str) -> IssuerError:
+    def silent(self, problem: str) -> Unanswered:
         """The CA was not asked, because it would get this."""
         how = (
             f"see that the name leads to this host, and that its web server serves files from {self.webroot}"
             if self.webroot
             else "see that the name leads to a host of this fleet, whose web server has the issuer's tls_acme_thumbprints"
         )
-        return IssuerError(
+        return Unanswered(
             f"{problem}; the CA was not asked to look",
             remedy=f"{how}; set check: false where the controller cannot reach it",
         )
