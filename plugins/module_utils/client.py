@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils import services
+from ansible_collections.fleet.tls.plugins.module_utils import daemons, services
 from ansible_collections.fleet.tls.plugins.module_utils.client_proof import Proof, prove, refused
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.file_batch import WantedFile, compare, digests, swap
@@ -67,7 +67,7 @@ class Client:
         self.bundle = str(bundle["path"]) if bundle else None
         self.wanted = [WantedFile(**{**bundle, "content": bundle["content"].encode()})] if bundle else []
         self.changes = compare(self.wanted)
-        self.services = [services.resolve(each) for each in raw["services"]]
+        self.services = [daemons.resolve(each) for each in raw["services"]]
         self.record = TakenFiles(request["directory"], "client-{0}".format(raw["name"]))
         self.transaction = Transaction()
 

@@ -33,7 +33,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
 from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Target
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 
-
 # Seconds that a service has to show that nothing needs to be done.
 PATIENCE = 5.0
 

@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
     # Wants certificate, chain and key in one file: an output of format combined.
     "haproxy": Preset(
         units=("haproxy",),
-        validate=("haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"),
+        validate=("haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"),
         reload=signal_to("USR2", "/run/haproxy.pid"),
         check=process_of("/run/haproxy.pid"),
         start=("haproxy", "-W", "-D", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"),

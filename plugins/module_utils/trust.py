@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.file_batch import (
     digests,
     swap,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.files import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.generations import host_lock, read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.trust_stores import STORES, TrustStore, find_trust_store
@@ -126,6 +127,8 @@ class SystemTrust:
         :raises StepError: trust_update_failed, not_trusted.
         """
         run(self.store.update, "trust_update")
+        for path in self.store.orphans():
+            remove_if_there(path)
         lacking = self.store.lacks(self.pems)
         if lacking:
             raise StepError(

@@ -26,6 +26,7 @@ class TrustStore:
     :param directory: where local anchors go, one PEM file each, named with ``suffix``.
     :param update: merges them, argument list.
     :param bundle: the PEM file it writes, which OpenSSL and its users read.
+    :param links: the directory in which it links to the anchors, where it does.
     """
 
     family: str
@@ -34,6 +35,7 @@ class TrustStore:
     suffix: str
     update: tuple[str, ...]
     bundle: str
+    links: str | None = None
 
     def present(self) -> bool:
         """Whether this host has it."""
@@ -55,6 +57,16 @@ class TrustStore:
         return tuple(
             os.path.join(self.directory, name) for name in sorted(names) if name.startswith((PREFIX, "." + PREFIX))
         )
+
+    def orphans(self) -> tuple[str, ...]:
+        """Links to anchors of ours that are gone: Debian's program removes them only when it has something to add."""
+        found = []
+        for name in os.listdir(self.links) if self.links else ():
+            path = os.path.join(str(self.links), name)
+            if os.path.islink(path) and not os.path.exists(path):
+                if os.path.basename(os.readlink(path)).startswith(PREFIX):
+                    found.append(path)
+        return tuple(found)
 
     def lacks(self, pems: Iterable[str]) -> tuple[str, ...]:
         """Those of the PEM texts that the merged bundle does not hold."""
@@ -92,6 +104,7 @@ STORES: Sequence[TrustStore] = (
         suffix=".crt",
         update=("update-ca-certificates",),
         bundle="/etc/ssl/certs/ca-certificates.crt",
+        links="/etc/ssl/certs",
     ),
 )
 

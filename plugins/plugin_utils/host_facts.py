@@ -70,9 +70,14 @@ def parse_host_facts(raw: Any) -> HostFacts:
 def parse_version(raw: Any) -> tuple[int, ...]:
     """:raises ValueError: it is no version."""
     numbers = tuple(raw)
-    if not 0 < len(numbers) < 5 or not all(type(each) is int and 0 <= each < HIGHEST_NUMBER for each in numbers):
+    if not 0 < len(numbers) < 5 or not all(is_number(each) for each in numbers):
         raise ValueError("version")
     return numbers
+
+
+def is_number(value: Any) -> bool:
+    """Whether it can be a part of a version; Python takes True for a number too."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < HIGHEST_NUMBER
 
 
 def addresses(raw: Any) -> Iterator[str]:

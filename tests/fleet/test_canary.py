@@ -127,7 +127,7 @@ def bad_site(world: World) -> dict[str, Any]:
     [
         (typing_mistake, "fleet.tls.certificates", 'unknown directive "oops"'),
         (reload_that_fails, "fleet.tls.certificates", "the disk is on fire"),
-        (bad_site, "fleet.tls.service_config", "Address already in use"),
+        (bad_site, "fleet.tls.service_config", "all files are as they were before"),
     ],
 )
 def test_what_breaks_stops_at_the_first_host(world: World, breaks: Any, action: str, words: str) -> None:
@@ -177,7 +177,10 @@ def test_batches_in_a_playbook_of_ones_own(world: World, tmp_path: Path) -> None
 
 def test_without_a_canary_a_failing_host_stops_no_other(world: World) -> None:
     certificate = world.variables()["tls_certificates"][0]
-    bad = {"name": "nginx", "reload": ["sh", "-c", "test {{ inventory_hostname }} != " + world.hosts[0]]}
+    bad = {
+        "name": "nginx",
+        "reload": ["sh", "-c", f"test {{{{ inventory_hostname }}}} != {world.hosts[0]} && nginx -s reload"],
+    }
     result = world.run(tls_force=True, tls_certificates=[{**certificate, "services": [bad]}])
     assert {host for host in world.hosts if result.stats[host]["failures"]} == {world.hosts[0]}
     assert visited(result) == sorted(world.hosts)

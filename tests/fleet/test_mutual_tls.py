@@ -174,7 +174,7 @@ def test_a_session_made_without_a_certificate_opens_no_door(
     context = client_context(version)
     made = bench.ask(host, server, version, "none", made_at, name=name, context=context)
     assert made.status == 200 and made.session is not None
-    for sni in {other, name}:
+    for sni in (other, name):
         answer = bench.ask(
             host, server, version, "none", used_at, name=sni, http_host=other, context=context, session=made.session
         )

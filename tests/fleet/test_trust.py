@@ -142,10 +142,13 @@ def test_old_both_new(world: World) -> None:
 
 
 def test_an_anchor_that_expired_since_is_dropped_and_said_so(world: World) -> None:
-    end = time.monotonic() + 60
-    partner = {"partner": short_lived(60)}
-    first = world.run(tls_trust_anchors=partner).check()
-    for result in first.results(action="fleet.tls.trust_bundle"):
+    for lifetime in (30, 120, 480):
+        end, partner = time.monotonic() + lifetime, {"partner": short_lived(lifetime)}
+        results = world.run(tls_trust_anchors=partner).check().results(action="fleet.tls.trust_bundle")
+        # On a busy machine it may have expired before the run came to it.
+        if not any(each["expired"] for each in results):
+            break
+    for result in results:
         assert {each["source"] for each in result["anchors"]} == {"internal", "partner"} and not result["expired"]
     for host in HOSTS:
         assert "fleet-tls-partner-" in world.files(host)

@@ -33,6 +33,9 @@ GENERAL_NAMES: dict[str, Callable[[str], x509.GeneralName]] = {
     "email": x509.RFC822Name,
 }
 
+# What it says of itself.
+HOST = {"family": "debian", "openssl": [3, 0, 17], "python": [3, 11], "systemd": True, "resolvers": ["192.0.2.53"]}
+
 
 @dataclass
 class Live:
@@ -67,7 +70,7 @@ class HonestHost:
         """Step look."""
         asked = self._asked("look", request)
         found = {entry["name"]: self._found(entry, asked["prepare"], asked["now"]) for entry in asked["certificates"]}
-        return self._answered("look", {"clock": self.clock, "openssl": "3.0.17", "certificates": found})
+        return self._answered("look", {"clock": self.clock, "openssl": "3.0.17", "host": HOST, "certificates": found})
 
     def apply(self, request: Mapping[str, Any], secrets: Mapping[str, str]) -> Any:
         """Step apply."""

@@ -242,7 +242,8 @@ def test_with_the_real_program_of_debian(world: World, tmp_path: Path) -> None:
     for place in places.values():
         place.mkdir()
     conf = tmp_path / "ca-certificates.conf"
-    conf.touch()
+    # An empty one would make the program start from scratch every time, which on a host it does not.
+    conf.write_text("# nothing of Debian's own\n")
     options = [text for name, place in places.items() for text in (f"--{name}", str(place))]
     world.store = TrustStore(
         family="debian",
@@ -251,12 +252,16 @@ def test_with_the_real_program_of_debian(world: World, tmp_path: Path) -> None:
         suffix=".crt",
         update=("update-ca-certificates", "--certsconf", str(conf), *options),
         bundle=str(places["etccertsdir"] / "ca-certificates.crt"),
+        links=str(places["etccertsdir"]),
     )
     assert world.run(0, 1)[0] is True and world.run(0, 1)[0] is False
     leaf = tmp_path / "ca.pem"
     leaf.write_text(world.anchors[0]["pem"])
     verify = ["openssl", "verify", "-CApath", str(places["etccertsdir"]), "-no-CAfile", str(leaf)]
     assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
+    (places["etccertsdir"] / "theirs.pem").symlink_to("/nowhere")
     assert world.run(1)[0] is True
     assert subprocess.run(verify, capture_output=True, check=False).returncode != 0
+    dangling = [path.name for path in places["etccertsdir"].iterdir() if path.is_symlink() and not path.exists()]
+    assert dangling == ["theirs.pem"]
     assert world.anchors[0]["pem"] not in world.merged and world.anchors[1]["pem"] in world.merged

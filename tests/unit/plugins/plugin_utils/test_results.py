@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.plugin_utils import results
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, parse_pem_chain
-from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task
+from ansible_collections.fleet.tls.tests.unit.support.honest_host import HOST, HonestHost, run_task
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer
 
 WWW: dict[str, Any] = {"name": "www", "dns_names": ["www.example.com"], "services": ["nginx"]}
@@ -50,6 +51,18 @@ def test_issued(issuers: Mapping[str, Issuer]) -> None:
         "generation: 1\nbecause: missing: no certificate on the host\n"
     )
     assert f"fingerprint_sha256: {served_by(host)}\n" in diff["after"]
+
+
+@pytest.mark.parametrize("responder", [False, True])
+def test_what_the_host_is_goes_on_to_the_roles(
+    issuers: Mapping[str, Issuer], responder: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also which certificates have a responder, before and after they are installed."""
+    host = HonestHost()
+    monkeypatch.setattr(results, "names_responder", lambda der: responder and bool(der))
+    for now in (NOW, NOW + DAY):
+        facts = task_result(run_task(host, issuers, WWW, now=now), False)["ansible_facts"]
+        assert facts == {"fleet_tls_host": {**HOST, "ocsp": ["www"] if responder else []}}
 
 
 def test_nothing_to_do(issuers: Mapping[str, Issuer]) -> None:
