@@ -93,7 +93,8 @@ def nginx() -> Iterable[Place]:
 
 
 def postfix() -> Iterable[Place]:
-    """A reload that cannot bind ends the master."""
+    """A reload that cannot bind, or cannot read master.cf, ends the master."""
+    run(("postconf", "-M"), "validate")
     interfaces = output_of(("postconf", "-h", "inet_interfaces")).replace(",", " ").split()
     for line in output_of(("postconf", "-M")).splitlines():
         words = line.split()

@@ -266,7 +266,8 @@ SERVERS: tuple[Server, ...] = (
         files={"/etc/postfix/main.cf": POSTFIX},
         endpoints=("smtp://127.0.0.1:25",),
         probe=(25, "smtp"),
-        typo=("/etc/postfix/main.cf", "smtpd_tls_loglevel"),
+        # In main.cf it would not need a reload to do harm: every process reads that file when it starts.
+        typo=("/etc/postfix/master.cf", "frobnicate"),
         listen=("/etc/postfix/master.cf", f"{TAKEN_PORT} inet n - y - - smtpd"),
     ),
     Server(

@@ -230,17 +230,3 @@ def test_damaged_files_are_replaced(nine: Ninefold) -> None:
             assert nine.served(host, server) == live != before[host, server.name]
     assert all(not watch.refused for watch in watches)
     assert nine.run().check().changed == 0
-
-
-def test_a_service_that_goes_down_is_started_again(nine: Ninefold) -> None:
-    """lighttpd, told that root reads its key, goes down over one that it cannot read: back to the old pair, and up again."""
-    lighttpd = servers.BY_NAME["lighttpd"]
-    old = nine.served("nine12", lighttpd)
-    wanted = lighttpd.wanted(
-        owner="root", services=[{"name": "lighttpd", "user": "root", "endpoints": list(lighttpd.endpoints)}]
-    )
-    error = errors(nine.run([wanted], ["nine12"], tls_force=True), "nine12")["lighttpd"]
-    assert error["code"] in ("service_down", "reload_failed"), error
-    assert "does not serve the old certificate" not in error["message"], error
-    assert nine.served("nine12", lighttpd) == old
-    nine.run().check()

@@ -92,10 +92,10 @@ def test_postfix(programs: Path) -> None:
     assert places("postfix") == both | {("127.0.0.1", 10025)}
 
 
-@pytest.mark.parametrize("name", ["nginx", "postfix", "dovecot", "caddy"])
+@pytest.mark.parametrize("name", ["nginx", "dovecot", "caddy"])
 def test_a_program_that_shows_nothing(programs: Path, name: str) -> None:
     """What cannot be looked at is the server's own check to refuse."""
-    for each in ("nginx", "postconf", "doveconf", "caddy"):
+    for each in ("nginx", "doveconf", "caddy"):
         program(programs, each, "", "exit 1")
     assert places(name) == set()
 
