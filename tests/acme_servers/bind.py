@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,10 @@ class Bind:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, notify: bool = True) -> Iterator[Bind]:
+def running(folder: Path, *, notify: bool = True, addresses: Mapping[str, str] | None = None) -> Iterator[Bind]:
     """Both of them.
 
+    :param addresses: names below the zone whose address is not 127.0.0.1.
     :param notify: whether the secondary hears of updates; else it follows only when the test restarts it.
     """
     bind = Bind(free_port(), free_port(), base64.b64encode(secrets.token_bytes(32)).decode())
@@ -88,7 +89,8 @@ def running(folder: Path, *, notify: bool = True) -> Iterator[Bind]:
             text = FRAME.format(folder=mine, port=port, notify="no", secret=bind.secret, zone=ZONE, role=role)
             (mine / "named.conf").write_text(text)
             if port == bind.port:
-                (mine / "zone").write_text(RECORDS)
+                known = "".join(f"{name} IN A {address}\n" for name, address in (addresses or {}).items())
+                (mine / "zone").write_text(RECORDS + known)
             command = [find("named") or "named", "-g", "-c", str(mine / "named.conf"), "-U", "1"]
             stack.enter_context(process(command, mine / "log", port))
         yield bind

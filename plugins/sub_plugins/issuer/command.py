@@ -50,7 +50,7 @@ class CommandIssuer(Issuer):
                 f"issuer '{name}': anchors is missing",
                 remedy="give the root certificate that its chains lead to, as PEM text or as the path of a file",
             )
-        self.anchors = parse_path_or_pem(self.fields.get("anchors"), f"issuer '{name}': anchors")
+        self.given_anchors = parse_path_or_pem(self.fields.get("anchors"), f"issuer '{name}': anchors")
         self.environment = self.parse_environment()
         self.timeout = parse_duration(self.fields.get("timeout", "60s"), f"issuer '{name}': timeout")
         duration = self.fields.get("duration")
@@ -65,7 +65,7 @@ class CommandIssuer(Issuer):
         return self.duration
 
     def trust(self) -> tuple[x509.Certificate, ...]:
-        return read_anchors(self.anchors, f"issuer '{self.name}': anchors")
+        return read_anchors(self.given_anchors, f"issuer '{self.name}': anchors")
 
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
         return tuple(issue_once(self, request, now, partial(self.order, request)) for request in requests)

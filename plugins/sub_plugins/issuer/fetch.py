@@ -71,7 +71,7 @@ class FetchIssuer(Issuer):
         self.secrets = None if raw is None else parse_openbao(raw, self.what("openbao"))
         self.web = self.parse_web()
         self.passphrase = self.fields.text("passphrase")
-        self.anchors = parse_path_or_pem(self.fields.get("anchors"), self.what("anchors"))
+        self.given_anchors = parse_path_or_pem(self.fields.get("anchors"), self.what("anchors"))
         chain = self.fields.get("chain")
         self.intermediates = None if chain is None else parse_path_or_pem(chain, self.what("chain"))
         # For errors before anything is touched.
@@ -90,7 +90,7 @@ class FetchIssuer(Issuer):
         return None
 
     def trust(self) -> tuple[x509.Certificate, ...]:
-        return read_anchors(self.anchors, self.what("anchors"))
+        return read_anchors(self.given_anchors, self.what("anchors"))
 
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
         return tuple(self.issue_one(request) for request in requests)

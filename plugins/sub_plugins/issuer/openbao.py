@@ -62,30 +62,32 @@ class OpenBaoIssuer(Issuer):
         return self.duration
 
     @property
-    def anchors(self) -> MountAnchors:
+    def mount_anchors(self) -> MountAnchors:
         """What is known of the mount."""
         roots = read_anchors(self.root, f"issuer '{self.name}': root") if self.root else ()
         return MountAnchors(self.name, self.store, self.connection, self.mount, roots)
 
     def trust(self) -> tuple[x509.Certificate, ...]:
-        state = self.anchors.current(clock())
+        state = self.mount_anchors.current(clock())
         return state.anchors() if state else ()
 
     def authorities(self) -> dict[str, x509.Certificate]:
-        state = self.anchors.current(clock())
+        state = self.mount_anchors.current(clock())
         return {fingerprint(each.certificate): each.certificate for each in (state.known if state else ())}
 
     def unprepared(self, now: dt.datetime) -> str | None:
         return (
-            None if self.anchors.kept() else f"the CA of '{self.name}' is not known yet: its certificates are fetched"
+            None
+            if self.mount_anchors.kept()
+            else f"the CA of '{self.name}' is not known yet: its certificates are fetched"
         )
 
     def prepare(self, now: dt.datetime) -> None:
-        self.anchors.update(now)
+        self.mount_anchors.update(now)
 
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
         begun = time.monotonic()
-        self.anchors.update(now)
+        self.mount_anchors.update(now)
 
         def by_now() -> dt.datetime:
             # The engine dates certificates back by 30 seconds only, and the request before may have taken longer.

@@ -32,6 +32,7 @@ def test_defaults_are_filled_in() -> None:
         "http2": False,
         "client_auth": "none",
         "session": "public",
+        "waiting": False,
         "http_listen": ["80"],
         "redirect": False,
         "redirect_port": "",
