@@ -30,6 +30,9 @@ class Endpoint:
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
+    :param verify: do as a client does: hang up on a certificate that ``trust`` does not lead to, or that is not for ``server_name``
+        (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
+    :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     """
 
     host: str
@@ -43,6 +46,8 @@ class Endpoint:
     verify: bool = False
     trust: str | None = None
     starttls: str | None = None
+    verify: bool = False
+    trust: str | None = None
 
     @property
     def address(self) -> str:
