@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_dire
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host, refuse_own_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
@@ -37,11 +38,13 @@ class ActionModule(TlsAction):
         "certificates": {"type": "list", "elements": "dict", "required": True},
         "force": {"type": "raw", "default": False},
         "defer_proof": {"type": "bool", "default": False},
+        "service_presets": {"type": "dict", "default": {}},
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options["store"]))
-        spec = parse_host(options["certificates"], {name: issuer.lifetime for name, issuer in issuers.items()})
+        lifetimes = {name: issuer.lifetime for name, issuer in issuers.items()}
+        spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
         directory = parse_directory(options["directory"], "directory")
         refuse_own_directory(spec, directory)
         settings = Settings(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
@@ -32,6 +33,7 @@ class ActionModule(TlsAction):
         "origin": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
         "timeout": {"type": "float", "default": 5.0},
         "server_name": {"type": "str"},
+        "starttls": {"type": "str", "choices": list(PROTOCOLS)},
         # Not "path": that would expand "~" here, and the file may be on the host.
         "client_certificate": {"type": "str"},
         "client_key": {"type": "str"},

@@ -16,12 +16,14 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError,
 from ansible_collections.fleet.tls.plugins.module_utils.generations import MANIFEST, Layout, host_lock, write_json
 from ansible_collections.fleet.tls.plugins.module_utils.look import older, targets_of
 from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, is_leftover, pending_request
+from ansible_collections.fleet.tls.plugins.module_utils.precautions import check_readers, refuse_taken_ports
 from ansible_collections.fleet.tls.plugins.module_utils.services import (
     Served,
     Settled,
     Target,
     look_at,
     settle,
+    validate_early,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged, stage
 
@@ -42,15 +44,17 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
         staged = []
         claimed = frozenset(output["path"] for entry in request["certificates"] for output in entry["outputs"])
         awaited = frozenset(request["claimed"]) - claimed
+        services = {service["name"]: resolve(service) for service in request["services"]}
         for entry in request["certificates"]:
             try:
-                staged.append(stage(request["directory"], entry, secrets.get(entry["name"]), claimed, awaited))
+                each = stage(request["directory"], entry, secrets.get(entry["name"]), claimed, awaited)
+                staged.append(checked(each, services))
             except StepError as error:
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=error)
             except OSError as error:
                 found = from_os_error(error, "staging '{0}'".format(entry["name"]))
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=found)
-        for group in groups(staged, request["services"]):
+        for group in groups(staged, services):
             outcomes.update(apply_group(group, request, states))
     changed = any(each["changed"] for each in outcomes.values())
     return changed, {"certificates": outcomes, "services": states}
@@ -66,12 +70,24 @@ def outcome(generation: int | None, **known: Any) -> dict[str, Any]:
     return {**answer, **known}
 
 
-def groups(staged: Sequence[Staged], services: Sequence[dict[str, Any]]) -> list[Group]:
+def checked(each: Staged, services: dict[str, Service]) -> Staged:
+    """The same, when those who are to read its key can.
+
+    :raises StepError: key_unreadable; what was staged is gone then.
+    """
+    try:
+        check_readers(each.folder, each.entry, [services[name] for name in each.entry["services"]])
+    except BaseException:
+        each.discard()
+        raise
+    return each
+
+
+def groups(staged: Sequence[Staged], services: dict[str, Service]) -> list[Group]:
     """Certificates joined by the services they share."""
     found: list[Group] = []
-    by_name = {service["name"]: resolve(service) for service in services}
     for each in staged:
-        wanted = [by_name[name] for name in each.entry["services"]]
+        wanted = [services[name] for name in each.entry["services"]]
         joined = Group([each], wanted)
         for group in [group for group in found if any(service in wanted for service in group.services)]:
             found.remove(group)
@@ -88,6 +104,10 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
     restorable = [each for each in group.staged if each.can_go_back]
     settled = Settled()
     try:
+        for service in group.services:
+            refuse_taken_ports(service, strange_targets(group, targets, service))
+        if any(each.transaction.staged for each in group.staged):
+            validate_early(group.services)
         for each in group.staged:
             each.transaction.swap()
         if needs_services(group, targets):
@@ -140,6 +160,12 @@ def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
             replace(target, expected=str(each.manifest["fingerprint"]), required=required, before=served.fingerprint)
         )
     return targets
+
+
+def strange_targets(group: Group, targets: Sequence[Target], service: Service) -> list[Target]:
+    """The targets of a service that present nothing of ours, so that somebody else may be there."""
+    known = {each.name: known_fingerprints(each) for each in group.staged}
+    return [each for each in targets if each.service == service.name and each.before not in known[each.certificate]]
 
 
 def known_fingerprints(each: Staged) -> set[str]:

@@ -33,12 +33,35 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=search_path())
 
 
+def environment() -> dict[str, str]:
+    """What a program of this host is run with."""
+    return dict(os.environ, LC_ALL="C", PATH=search_path())
+
+
+def output_of(command: Sequence[str]) -> str:
+    """The standard output of a program that only shows something; empty where it cannot be run or fails."""
+    program = find_program(command[0])
+    if program is None:
+        return ""
+    try:
+        ended = subprocess.run(  # pylint: disable=ansible-bad-function
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment(),
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ended.stdout.decode(errors="replace") if ended.returncode == 0 else ""
+
+
 def run(command: Sequence[str], what: str) -> None:
     """Run a command of a service, no shell, no input. Without AnsibleModule, so that it runs in a test as it is.
 
     :raises StepError: ``<what>_failed`` with the command's own last words.
     """
-    environment = dict(os.environ, LC_ALL="C", PATH=search_path())
     program = find_program(command[0])
     shown = " ".join(command)
     if program is None:
@@ -55,7 +78,7 @@ def run(command: Sequence[str], what: str) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=environment(),
                 timeout=COMMAND_SECONDS,
                 check=False,
             )

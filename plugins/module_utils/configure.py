@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     host_lock,
     read_if_there,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.precautions import refuse_taken_ports
 from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Target
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
 
@@ -59,7 +60,7 @@ class Found:
 def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: program_missing, no_certificate, cannot_start, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
+    :raises StepError: program_missing, no_certificate, cannot_start, port_taken, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
     """
     with nullcontext() if request["check"] else host_lock(request["directory"]):
         return configure(request)
@@ -95,6 +96,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
             "service '{0}' does not run, and nobody said how it is started".format(service.name),
             "give the service a start command, or start it; nothing was changed",
         )
+    refuse_taken_ports(service, found.targets)
     outcome = change(service, found, running=running, started=request["started"], timeout=request["prove_timeout"])
     if outcome.error is None:
         record.record(digests(wanted))
@@ -146,7 +148,8 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
     for each in endpoints:
         expected = live_fingerprint(directory, each["certificate"])
         if expected is not None:
-            targets.append(Target(each["host"], each["port"], each["server_name"], each["certificate"], expected))
+            target = Target(each["host"], each["port"], each["server_name"], each["certificate"], expected)
+            targets.append(replace(target, starttls=each.get("starttls")))
         elif not skip_missing:
             raise StepError(
                 "no_certificate",

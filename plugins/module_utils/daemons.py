@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.commands import find_program, run
+from ansible_collections.fleet.tls.plugins.module_utils.commands import output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.presets import PRESETS, Command, Preset
 
@@ -27,7 +26,7 @@ class Service:
     :param restart: brings it up again when it went down, with the state that it finds then.
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
     :param user: who has to be able to read the private key; None: root.
-    :param strict_key, guard, control: as in :class:`presets.Preset`.
+    :param strict_key, eager, guard, control: as in :class:`presets.Preset`.
     """
 
     name: str
@@ -39,6 +38,7 @@ class Service:
     programs: tuple[str, ...] = ()
     user: str | None = None
     strict_key: bool = False
+    eager: bool = False
     guard: str | None = None
     control: str | None = None
 
@@ -63,6 +63,7 @@ def resolve(raw: dict[str, Any]) -> Service:
         programs=tuple(raw.get("programs") or preset.programs),
         user=raw.get("user") or preset.user,
         strict_key=preset.strict_key,
+        eager=preset.eager,
         guard=preset.guard if usual else None,
         control=preset.control if "reload" not in own else None,
     )
@@ -73,7 +74,8 @@ def unit_commands(units: Sequence[str], preset: Preset) -> dict[str, Command]:
     commands: dict[str, Command] = {
         "check": ("systemctl", "is-active", "--quiet", *units),
         "start": ("systemctl", "enable", "--now", *units),
-        "restart": ("systemctl", "restart", *units),
+        # One that went down several times within seconds would not be started again without the first command.
+        "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", *units),
     }
     if preset.through_unit:
         commands["reload"] = ("systemctl", "reload", *units)
@@ -108,16 +110,7 @@ def is_daemon(name: str) -> bool:
 
 def instances(pattern: str) -> tuple[str, ...]:
     """The units that systemd has loaded under names like this."""
-    command = ("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern + ".service")
-    program = find_program(command[0])
-    if program is None:
-        return ()
-    try:
-        listed = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, *command[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
-        ).stdout.decode(errors="replace")
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
+    listed = output_of(("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern + ".service"))
     names = [line.split()[0] for line in listed.splitlines() if line.split()]
     return tuple(name for name in names if fnmatch.fnmatch(name, pattern + ".service"))
 
@@ -140,6 +133,11 @@ def validate(service: Service) -> None:
     """
     if service.validate:
         run(service.validate, "validate")
+    if service.guard:
+        # Late: most services have none.
+        from ansible_collections.fleet.tls.plugins.module_utils.guards import GUARDS
+
+        GUARDS[service.guard]()
 
 
 def reload(service: Service) -> None:
@@ -149,6 +147,10 @@ def reload(service: Service) -> None:
     """
     if service.reload:
         run(service.reload, "reload")
+    elif service.control == "redis":
+        from ansible_collections.fleet.tls.plugins.module_utils.redis_control import reload_pair
+
+        reload_pair()
 
 
 def bring_back(service: Service) -> None:
@@ -160,3 +162,20 @@ def bring_back(service: Service) -> None:
         reload(service)
     elif service.restart:
         run(service.restart, "start")
+
+
+def tell_why_down(service: Service) -> None:
+    """The last words of a service that runs no more.
+
+    :raises StepError: service_down, always.
+    """
+    words = ""
+    if service.check and service.check[0] == "systemctl":
+        units = [each for each in service.check[2:] if not each.startswith("-")]
+        try:
+            run(("systemctl", "status", "--no-pager", "--full", "--lines=10", *units), "status")
+        except StepError as error:
+            words = ": {0}".format(error.message)
+    raise StepError(
+        "service_down", "it went down with the reload{0}".format(words), "find out why with its own log, then run again"
+    )

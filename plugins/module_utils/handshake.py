@@ -20,8 +20,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils import tls_messages
-
-DEFAULT_TIMEOUT = 5.0
+from ansible_collections.fleet.tls.plugins.module_utils.connections import (
+    DEFAULT_TIMEOUT,
+    Endpoint,
+    HandshakeError,
+    ask_for_tls,
+    connect,
+    remaining,
+)
 
 # A handshake is a few kilobytes; ML-DSA chains and long lists of client CAs stay far below this. More is not a handshake.
 _MOST_BYTES = 512 * 1024
@@ -31,42 +37,6 @@ _MOST_THREADS = 32
 _SHORTEST_LISTEN = 0.3
 # How it looks when the other side ends the connection without a word.
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
-
-
-class HandshakeError(Exception):
-    """No certificate was seen; the text says why, for people."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where to shake hands, and as whom.
-
-    :param server_name: what to ask for by SNI (RFC 6066 section 3); an IP address is never sent; None or "": no SNI.
-    :param timeout: seconds for connecting, handshake and reading together (name resolution has the resolver's own limits).
-    :param client_certificate: path of a PEM file with our certificate and its chain, for servers that ask for one.
-    :param client_key: path of its unencrypted key; None: it is in the same file.
-    :param alpn: protocols to offer (RFC 7301), most wanted first.
-    :param ticket: wait for a session ticket where it comes after the handshake (TLS 1.3).
-    :param verify: do as a client does: hang up on a certificate that ``trust`` does not lead to, or that is not for ``server_name``
-        (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
-    :param trust: path of the PEM bundle to verify with; None: what the system trusts.
-    """
-
-    host: str
-    port: int
-    server_name: str | None = None
-    timeout: float = DEFAULT_TIMEOUT
-    client_certificate: str | None = None
-    client_key: str | None = None
-    alpn: tuple[str, ...] = ()
-    ticket: bool = False
-    verify: bool = False
-    trust: str | None = None
-
-    @property
-    def address(self) -> str:
-        """``host:port``, with an IPv6 address in brackets."""
-        return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -92,15 +62,16 @@ class HandshakeResult:
     ticket: bytes = b""
 
 
-def served_leaf(host: str, port: int, server_name: str | None, timeout: float) -> bytes:
+def served_leaf(host: str, port: int, server_name: str | None, timeout: float, starttls: str | None = None) -> bytes:
     """The certificate (DER) that an endpoint serves.
 
     A server that completes its half and then refuses us for want of a client certificate has served its leaf.
 
     :param timeout: seconds, for everything together.
+    :param starttls: as in :class:`Endpoint`.
     :raises HandshakeError: there was no handshake.
     """
-    result = handshake(Endpoint(host=host, port=port, server_name=server_name, timeout=timeout))
+    result = handshake(Endpoint(host=host, port=port, server_name=server_name, timeout=timeout, starttls=starttls))
     if result.error is not None and not (result.chain and result.client_certificate == "refused"):
         raise HandshakeError(result.error)
     if not result.chain:
@@ -151,6 +122,7 @@ def _endpoint(wanted: dict[str, Any]) -> Endpoint:
         client_certificate=client.get("certificate"),
         client_key=client.get("key"),
         alpn=tuple(wanted.get("alpn") or ()),
+        starttls=wanted.get("starttls"),
     )
 
 
@@ -158,10 +130,14 @@ def _attempt(endpoint: Endpoint, deadline: float, talk: Callable[[Wire], None] |
     heard = tls_messages.Heard()
     try:
         context = _context(endpoint, heard)
-        sock = _connect(endpoint, deadline)
+        sock = connect(endpoint, deadline)
     except HandshakeError as error:
         return HandshakeResult(error=str(error))
     with sock:
+        try:
+            ask_for_tls(sock, endpoint, deadline)
+        except HandshakeError as error:
+            return HandshakeResult(error=str(error))
         try:
             wire = Wire(sock, context, endpoint, deadline)
         except (ValueError, UnicodeError):
@@ -237,7 +213,7 @@ class Wire:
             self.peer_chain = (leaf,) if leaf else ()
 
     def _fill(self, limit: float) -> None:
-        self._sock.settimeout(_remaining(limit))
+        self._sock.settimeout(remaining(limit))
         data = self._sock.recv(16384)
         self._count += len(data)
         if self._count > _MOST_BYTES:
@@ -251,7 +227,7 @@ class Wire:
     def _flush(self, limit: float) -> None:
         data = self._outgoing.read()
         if data:
-            self._sock.settimeout(_remaining(limit))
+            self._sock.settimeout(remaining(limit))
             # Whoever hung up may have said why, and that is still there to be read; if not, reading fails too.
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 self._sock.sendall(data)
@@ -334,48 +310,6 @@ def _reason(error: ssl.SSLError) -> str:
 
 def _printable(data: bytes) -> str:
     return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data.strip().split(b"\r\n")[0][:60])
-
-
-def _connect(endpoint: Endpoint, deadline: float) -> socket.socket:
-    """A TCP connection to the first address that takes one; each has its share of the time: a dead family must not use it up.
-
-    :raises HandshakeError: none did.
-    """
-    try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
-    problem = "no address"
-    for count, (family, kind, protocol, _name, address) in enumerate(found):
-        sock = None
-        try:
-            share = _remaining(deadline) / (len(found) - count)
-            sock = socket.socket(family, kind, protocol)
-            sock.settimeout(share)
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            problem = _connect_problem(error, endpoint)
-            if sock is not None:
-                sock.close()
-    raise HandshakeError(problem)
-
-
-def _connect_problem(error: OSError, endpoint: Endpoint) -> str:
-    if isinstance(error, socket.timeout):
-        return "timed out after {0:g} s while connecting".format(endpoint.timeout)
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused: nothing listens there"
-    return "cannot connect: {0}".format(error.strerror or error)
-
-
-def _remaining(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        # 0 would make the socket non-blocking, which is another thing.
-        raise socket.timeout("timed out")
-    return left
 
 
 def _server_name(endpoint: Endpoint) -> str | None:

@@ -102,6 +102,8 @@ def targets_of(services: Iterable[dict[str, Any]], names: Iterable[str]) -> list
             certificate=each["certificate"],
             expected="",
             explicit=each["explicit"],
+            starttls=each.get("starttls"),
+            service=service["name"],
         )
         for service in services
         for each in service["endpoints"]

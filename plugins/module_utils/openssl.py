@@ -104,6 +104,25 @@ def public_key_of_certificate(certificate: bytes) -> bytes:
     return call(["x509", "-noout", "-pubkey"], certificate)
 
 
+def issued(lower: bytes, upper: bytes) -> bool:
+    """Whether one certificate (PEM) was issued by another, by name and signature, whatever the dates.
+
+    :raises StepError: openssl_missing.
+    """
+    descriptor = os.memfd_create("issuer")
+    try:
+        os.write(descriptor, upper)
+        trusted = "/proc/{0}/fd/{1}".format(os.getpid(), descriptor)
+        call(["verify", "-partial_chain", "-no_check_time", "-auth_level", "0", "-trusted", trusted], lower)
+    except StepError as error:
+        if error.code != "openssl_failed":
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def key_algorithm(key: bytes) -> str | None:
     """What kind of key it is, None: none of ours."""
     lines = call(["pkey", "-noout", "-text_pub", "-passin", "pass:"], key).decode(errors="replace")

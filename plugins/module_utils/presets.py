@@ -29,10 +29,12 @@ class Preset:
     :param endpoints: where it usually serves TLS, as people write endpoints.
     :param programs: names of the processes that may hold its ports.
     :param user: who has to be able to read the private key; None: root.
-    :param owner, group, mode: of the private key where the certificate does not say; owner None: root.
+    :param owner, group, mode: of the private key where the certificate does not say; owner None: its user.
     :param strict_key: it takes a key only of its own user's, for nobody else, or of root's, for no more than a group to read.
+    :param eager: it reads its files whenever it starts a process, so that they may be taken before anybody validates them: its
+        configuration is looked at before they are changed as well.
     :param guard: our own check of the service's configuration, by its name in ``guards.py``.
-    :param control: how it takes a new pair where no command can tell it to, by its name in ``controls.py``.
+    :param control: how it takes a new pair where no command can tell it to: ``redis``, see ``redis_control.py``.
     """
 
     units: tuple[str, ...] = ()
@@ -46,8 +48,9 @@ class Preset:
     user: str | None = None
     owner: str | None = None
     group: str | None = None
-    mode: str = "0600"
+    mode: str | None = None
     strict_key: bool = False
+    eager: bool = False
     guard: str | None = None
     control: str | None = None
 
@@ -71,6 +74,7 @@ PRESETS: dict[str, Preset] = {
         start=("nginx",),
         endpoints=("127.0.0.1:443",),
         programs=("nginx",),
+        guard="nginx",
     ),
     # Its -t misses all that matters here, and the graceful then ends the server.
     "apache": Preset(
@@ -81,6 +85,7 @@ PRESETS: dict[str, Preset] = {
         start=("apachectl", "start"),
         endpoints=("127.0.0.1:443",),
         programs=("apache2", "httpd"),
+        guard="apache",
     ),
     # Wants certificate, chain and key in one file: an output of format combined.
     "haproxy": Preset(
@@ -91,6 +96,7 @@ PRESETS: dict[str, Preset] = {
         start=("haproxy", "-W", "-D", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"),
         endpoints=("127.0.0.1:443",),
         programs=("haproxy",),
+        guard="haproxy",
     ),
     # A reload keeps the old pair when the new one is bad, and says nothing; a restart then fails.
     "postgresql": Preset(
@@ -98,8 +104,8 @@ PRESETS: dict[str, Preset] = {
         endpoints=("postgres://127.0.0.1:5432",),
         programs=("postgres", "postmaster"),
         user="postgres",
-        owner="postgres",
         strict_key=True,
+        guard="postgresql",
     ),
     # Has neither a reload nor a check of its configuration.
     "redis": Preset(
@@ -110,7 +116,8 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:6379", "127.0.0.1:6380"),
         programs=("redis-server", "valkey-server"),
         user="redis",
-        owner="redis",
+        guard="redis",
+        control="redis",
     ),
     # Takes a mismatched pair, and then offers no TLS at all.
     "postfix": Preset(
@@ -121,6 +128,8 @@ PRESETS: dict[str, Preset] = {
         start=("postfix", "start"),
         endpoints=("smtp://127.0.0.1:25",),
         programs=("master",),
+        eager=True,
+        guard="postfix",
     ),
     # Takes a mismatched pair, and then refuses every login.
     "dovecot": Preset(
@@ -131,6 +140,7 @@ PRESETS: dict[str, Preset] = {
         start=("dovecot",),
         endpoints=("127.0.0.1:993", "imap://127.0.0.1:143", "127.0.0.1:995", "pop3://127.0.0.1:110"),
         programs=("dovecot", "imap-login", "pop3-login"),
+        guard="dovecot",
     ),
     # Reads the key as the user it runs as, and ends when it cannot. -tt does not look at that.
     "lighttpd": Preset(
@@ -142,7 +152,7 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:443",),
         programs=("lighttpd",),
         user="www-data",
-        owner="www-data",
+        guard="lighttpd",
     ),
     # Without --force it finds the configuration unchanged. As root, validate would leave files that caddy cannot write to.
     "caddy": Preset(
@@ -158,6 +168,6 @@ PRESETS: dict[str, Preset] = {
         endpoints=("127.0.0.1:443",),
         programs=("caddy",),
         user="caddy",
-        owner="caddy",
+        guard="caddy",
     ),
 }  # fmt: skip

@@ -28,6 +28,8 @@ class Target:
     :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
     :param required: whether it fails the step when it does not.
     :param before: the fingerprint it presented before anything was changed, None: none.
+    :param starttls: the protocol in which TLS has to be asked for first, None: it begins at once.
+    :param service: whose endpoint it is.
     """
 
     host: str
@@ -38,6 +40,8 @@ class Target:
     required: bool = True
     explicit: bool = True
     before: str | None = None
+    starttls: str | None = None
+    service: str = ""
 
     @property
     def address(self) -> str:
@@ -119,7 +123,7 @@ def handshake_with(target: Target, timeout: float) -> Served:
 
     fingerprint, problem = None, None
     try:
-        leaf = served_leaf(target.host, target.port, target.server_name, timeout)
+        leaf = served_leaf(target.host, target.port, target.server_name, timeout, target.starttls)
         fingerprint = hashlib.sha256(leaf).hexdigest()
     except HandshakeError as error:
         problem = str(error)
@@ -162,17 +166,53 @@ def settle(
         if rollback:
             go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
         return result
-    result.served = prove(targets, timeout)
-    result.unproven = [
-        target
-        for target, served in zip(targets, result.served)
-        if target.required and served.fingerprint != target.expected
-    ]
-    if result.unproven:
+    result.served = prove_alive(result, reloaded, targets, timeout)
+    result.unproven = lacking(targets, result.served)
+    if result.unproven and not result.error:
         result.error = not_served(result, targets, timeout)
-        if rollback and roll_back_unproven:
-            go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
+        rollback = rollback if roll_back_unproven else None
+    if result.error and rollback:
+        go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
     return result
+
+
+def validate_early(services: Sequence[Service]) -> None:
+    """Let those services that may take a file as soon as it is changed find fault with their configuration before.
+
+    :raises StepError: validate_failed, port_taken.
+    """
+    for service in services:
+        if service.eager and is_running(service):
+            attempt(Settled(), service, daemons.validate)
+
+
+def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:
+    """The required targets that do not serve what they are to."""
+    return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]
+
+
+def prove_alive(
+    result: Settled, services: Sequence[Service], targets: Sequence[Target], timeout: float
+) -> list[Served]:
+    """:func:`prove`, which stops at once, with ``result.error``, when a service has gone down with the reload."""
+    begin = time.monotonic()
+    served = prove(targets, min(BRIEFLY, timeout))
+    waiting = lacking(targets, served)
+    asked = [service for service in services if service.check]
+    if asked and (waiting or not targets):
+        # It may be on its way down still.
+        time.sleep(max(0.0, BRIEFLY - (time.monotonic() - begin)))
+    for service in asked:
+        if not is_running(service):
+            try:
+                attempt(result, service, daemons.tell_why_down)
+            except StepError as error:
+                result.error = error
+                return served
+    if not waiting:
+        return served
+    left = dict(zip(waiting, prove(waiting, timeout - BRIEFLY)))
+    return [left.get(target, each) for target, each in zip(targets, served)]
 
 
 def attempt(result: Settled, service: Service, work: Callable[[Service], None]) -> None:
@@ -201,6 +241,29 @@ def not_served(result: Settled, targets: Sequence[Target], timeout: float) -> St
     )
 
 
+def bring_back(result: Settled, service: Service, *, reloaded: bool) -> list[str]:
+    """Let one service take the old state; what went wrong, for people.
+
+    :param reloaded: it has, or may have, taken the new one.
+    """
+    steps: list[Callable[[Service], None]] = [daemons.validate, daemons.bring_back]
+    notes = []
+    for step in steps if reloaded else steps[:1]:
+        try:
+            step(service)
+        except StepError as error:
+            known = result.error is not None and error.message in result.error.message
+            notes.append(
+                "it was failing already before this change"
+                if known
+                else "with the old state: {0}".format(error.message)
+            )
+            # One that runs is better left alone then; one that went down has nothing to lose.
+            if step is daemons.validate and reloaded and is_running(service):
+                break
+    return notes
+
+
 def go_back(
     result: Settled,
     *,
@@ -214,19 +277,9 @@ def go_back(
     notes = list(rollback())
     result.rolled_back = True
     for service in tried:
-        try:
-            daemons.validate(service)
-            if service in services:
-                daemons.bring_back(service)
-        except StepError as error:
-            if result.error and error.message in result.error.message:
-                notes.append("it was failing already before this change")
-            else:
-                notes.append("with the old state: {0}".format(error.message))
+        notes += bring_back(result, service, reloaded=service in services)
     old = [
-        Target(each.host, each.port, each.server_name, each.certificate, each.before, explicit=each.explicit)
-        for each in targets
-        if each.before is not None
+        replace(each, expected=each.before, required=True, before=None) for each in targets if each.before is not None
     ]
     for target, served in zip(old, prove(old, timeout)):
         if served.fingerprint != target.expected:

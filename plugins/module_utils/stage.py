@@ -45,6 +45,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
 )
 from ansible_collections.fleet.tls.plugins.module_utils.pair import is_plain, pair_problems
 from ansible_collections.fleet.tls.plugins.module_utils.pending import pending_request
+from ansible_collections.fleet.tls.plugins.module_utils.precautions import check_material
 
 
 @dataclass
@@ -155,7 +156,9 @@ def stage_generation(
     awaited: frozenset[str],
 ) -> Staged:
     """A new generation beside the live one, checked, and the links that will lead to it."""
-    leaf, above = entry["chain"][0].encode(), "".join(entry["chain"][1:]).encode()
+    chain = [pem.encode() for pem in entry["chain"]]
+    check_material(chain, entry)
+    leaf, above = chain[0], b"".join(chain[1:])
     key = new_key(layout, entry, secret)
     if openssl.public_key_of_key(key) != openssl.public_key_of_certificate(leaf):
         raise StepError("pair_mismatch", "the certificate is not for the key that was made for it", "run again")

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.fleet.tls.plugins.module_utils.generations import BLOCK
 from ansible_collections.fleet.tls.plugins.module_utils.commands import find_program
+from ansible_collections.fleet.tls.plugins.module_utils.generations import BLOCK
 
 PREFIX = "fleet-tls-"
 

@@ -101,13 +101,16 @@ options:
         description: How long it lives, where the issuer lets one choose. Without it, the issuer's own.
         type: str
       owner:
-        description: Owner of the private key file. Without it, the user the task runs as.
+        description:
+          - Owner of the private key file. Without it, and without C(group), the one that the services need, such as C(postgres) for
+            postgresql. Else the user the task runs as.
+          - Services that need different owners are refused, unless each of them has an output with the key that belongs to it.
         type: str
       group:
         description: Group of the private key file.
         type: str
       mode:
-        description: Mode of the private key file. One that lets others at it is refused.
+        description: Mode of the private key file. One that lets others at it is refused, and so is a key that a service cannot read.
         type: raw
         default: "0600"
       outputs:
@@ -155,13 +158,29 @@ options:
             default: false
       services:
         description:
-          - Who uses it. A name of a preset (V(nginx)), or a mapping with C(name), C(validate), C(reload), C(check) (commands, as lists of
-            words; what is left out comes from the preset of that name) and C(endpoints).
-          - An endpoint is V(host:port) or a mapping with C(host), C(port) and C(server_name) (SNI), seen from the host. One that you name has to
-            serve the certificate; those of a preset (V(127.0.0.1:443) for nginx) count once they served it.
+          - Who uses it. A name of a preset (V(nginx), V(apache), V(haproxy), V(postgresql), V(redis), V(postfix), V(dovecot),
+            V(lighttpd), V(caddy), or one of O(service_presets)), or a mapping with C(name) and any field of O(service_presets). What is
+            left out comes from the preset of that name.
+          - The endpoints that you name have to serve the certificate. Those of a preset (V(127.0.0.1:443) for nginx) count once they
+            served it.
+          - V(haproxy) reads certificate, chain and key from one file, so give it one of C(outputs) with C(format=combined).
         type: list
         elements: raw
         default: []
+  service_presets:
+    description:
+      - Presets of your own, and changes of the built-in ones. Each key is a name for C(services), each value a mapping.
+      - C(unit) is the systemd unit, or a list of names it may have. Without C(reload) it is reloaded, asked and started through it.
+      - C(validate), C(reload), C(check) and C(start) are commands, as lists of words. C(check) ends with 0 when the service runs. Our own
+        look at the configuration of a built-in preset is left out where C(validate) or C(reload) is yours.
+      - C(endpoints) is where it serves, seen from the host. Each is V(host:port), V([IPv6]:port), either after V(smtp://), V(imap://),
+        V(pop3://), V(ftp://), V(ldap://), V(postgres://), V(mysql://) or V(xmpp://) where TLS has to be asked for, or a mapping with
+        C(host), C(port), C(starttls) and C(server_name) (SNI).
+      - C(programs) are the names of its processes. A port of an endpoint that another process holds is refused before anything is changed.
+      - C(user) is who has to be able to read the private key. C(owner) (by default C(user)), C(group) and C(mode) are given to the key of
+        a certificate that names no owner or group.
+    type: dict
+    default: {}
   directory:
     description: Where keys and certificates are kept on the host.
     type: path
@@ -218,6 +237,29 @@ EXAMPLES = r"""
         services:
           - name: billing
             reload: [systemctl, reload, billing]
+
+- name: A mail server, and a gateway of one's own
+  fleet.tls.certificates:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    service_presets:
+      gateway:
+        unit: gateway
+        validate: [gateway, --check-config]
+        endpoints: ["127.0.0.1:8443"]
+        user: gateway
+    certificates:
+      - name: mail
+        issuer: internal
+        dns_names: [mail.example.com]
+        services:
+          - name: postfix
+            endpoints: ["smtp://127.0.0.1:25", "127.0.0.1:465"]
+          - dovecot
+      - name: gateway
+        issuer: internal
+        dns_names: [gateway.example.com]
+        services: [gateway]
 
 - name: New keys and certificates now
   fleet.tls.certificates:

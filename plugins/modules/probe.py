@@ -28,7 +28,8 @@ options:
   endpoints:
     description:
       - Where to shake hands, each as V(host:port), V([IPv6]:port) or a mapping of C(host) and C(port), and where they differ from the
-        options of the same names also C(server_name), C(timeout), C(client_certificate) and C(client_key).
+        options of the same names also C(server_name), C(timeout), C(starttls), C(client_certificate) and C(client_key).
+      - Where TLS has to be asked for, V(smtp://host:port), or another protocol of O(starttls), does the same as C(starttls).
     type: list
     elements: raw
     required: true
@@ -49,6 +50,12 @@ options:
         are never sent.
       - An empty text asks for no name.
     type: str
+  starttls:
+    description:
+      - The protocol in which the endpoints speak in clear until TLS is asked for. Without it, TLS begins at once.
+      - An empty text in an endpoint's C(starttls) says so for that one.
+    type: str
+    choices: [smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp]
   client_certificate:
     description: Path, on the probing machine, of a PEM file with a client certificate and its chain, for endpoints that ask for one.
     type: str
@@ -76,6 +83,7 @@ EXAMPLES = r"""
       - host: 192.0.2.10
         port: 443
         server_name: intranet.example.com
+      - smtp://mail.example.com:25
   delegate_to: localhost
   run_once: true
   register: seen

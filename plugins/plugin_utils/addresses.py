@@ -8,11 +8,42 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
 
 # A name, an IPv4 address, or an IPv6 address, with a zone or without; what a URL or a typing mistake adds is none of these.
 HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
-REMEDY = "write example.com:443, 192.0.2.1:443 or [2001:db8::1]:443"
+REMEDY = (
+    "write example.com:443, 192.0.2.1:443, [2001:db8::1]:443, or smtp://example.com:25 where TLS has to be asked for"
+)
+PLACE_FIELDS = ("host", "port", "starttls")
+
+
+def parse_place(raw: Any, known: tuple[str, ...], what: str = "endpoints") -> tuple[Fields, str, int, str | None]:
+    """Where TLS is served: ``host:port``, ``[IPv6]:port``, either after ``smtp://`` or another protocol that begins in clear, or a
+    mapping with ``host``, ``port`` and ``starttls``.
+
+    :param known: what a mapping may have besides.
+    :returns: the mapping's fields (none where there is no mapping), host, port, and the protocol of STARTTLS.
+    :raises SpecError: no host, no port, an unknown protocol.
+    """
+    if isinstance(raw, str):
+        protocol, separator, rest = raw.strip().partition("://")
+        starttls = protocol if separator and protocol in PROTOCOLS else None
+        host, port = split_address(rest if starttls else raw, what)
+        return Fields({}, known, what), host, port, starttls
+    fields = Fields(raw, (*PLACE_FIELDS, *known), what)
+    host, port = parse_host_name(fields.get("host", ""), what), parse_port(fields.get("port", ""), what)
+    return fields, host, port, parse_starttls(fields.get("starttls"), what)
+
+
+def parse_starttls(value: Any, what: str = "endpoints") -> str | None:
+    """A protocol in which TLS has to be asked for; None, or nothing: it begins at once.
+
+    :raises SpecError: an unknown protocol.
+    """
+    return one_of(value, PROTOCOLS, f"{what}: starttls") if value else None
 
 
 def split_address(text: str, what: str = "endpoints") -> tuple[str, int]:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
-from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_host_name, parse_port, split_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_place, parse_starttls
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import UnsupportedAlgorithm, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.names import is_ip_address, parse_ip_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     Names,
@@ -29,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     subject_text,
 )
 
-ENDPOINT_FIELDS = ("host", "port", "server_name", "timeout", "client_certificate", "client_key")
+ENDPOINT_FIELDS = ("server_name", "timeout", "client_certificate", "client_key")
 LONGEST_TIMEOUT = 600
 LONGEST_CHAIN = 64
 # What `cryptography` raises for a certificate that parses on the outside and is broken, or too new for it, further in.
@@ -44,10 +43,11 @@ class Defaults:
     server_name: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
+    starttls: str | None = None
 
 
 def parse_endpoints(raw: Sequence[Any], defaults: Defaults) -> tuple[Endpoint, ...]:
-    """``host:port``, ``[IPv6]:port`` or mappings → endpoints.
+    """Texts or mappings → endpoints, see :func:`addresses.parse_place`.
 
     :raises SpecError: see :func:`parse_endpoint`.
     """
@@ -59,12 +59,9 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
 
     :raises SpecError: unknown fields; no host or port; a timeout that is none; a key without its certificate.
     """
-    if isinstance(raw, str):
-        host, port = split_address(raw)
-        fields = Fields({}, ENDPOINT_FIELDS, "endpoints")
-    else:
-        fields = Fields(raw, ENDPOINT_FIELDS, "endpoints")
-        host, port = parse_host_name(fields.get("host", "")), parse_port(fields.get("port", ""))
+    fields, host, port, starttls = parse_place(raw, ENDPOINT_FIELDS)
+    if "starttls" not in fields.raw:
+        starttls = starttls or parse_starttls(defaults.starttls)
     server_name = fields.text("server_name")
     if server_name is None:
         server_name = defaults.server_name
@@ -82,6 +79,7 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
         timeout=parse_timeout(fields.get("timeout", defaults.timeout)),
         client_certificate=certificate or None,
         client_key=key or None,
+        starttls=starttls,
     )
 
 
@@ -132,6 +130,7 @@ def endpoint_request(endpoint: Endpoint) -> dict[str, Any]:
         "timeout": endpoint.timeout,
         "client": client,
         "alpn": list(endpoint.alpn),
+        "starttls": endpoint.starttls,
     }
 
 

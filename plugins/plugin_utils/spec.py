@@ -29,7 +29,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.fields import (
     parse_path,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.names import NAME_FIELDS, parse_names
-from ansible_collections.fleet.tls.plugins.plugin_utils.service import Service, merge_services, parse_service
+from ansible_collections.fleet.tls.plugins.plugin_utils.service import (
+    NO_PRESETS,
+    Access,
+    Service,
+    key_access,
+    merge_services,
+    parse_service,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import USAGES, Names
 
 KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
@@ -107,17 +114,20 @@ class HostSpec:
     services: tuple[Service, ...]
 
 
-def parse_host(raw: Any, lifetimes: Mapping[str, int | None]) -> HostSpec:
+def parse_host(
+    raw: Any, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
+) -> HostSpec:
     """``tls_certificates`` of one host.
 
     :param lifetimes: the configured issuers' names, each with the lifetime of what it issues in seconds (None: it
         alone decides).
+    :param presets: the user's own presets of services, see :func:`service.parse_presets`.
     :raises SpecError: see :func:`parse_certificate`; two certificates of one name; two outputs at one path; one
         service described in two ways.
     """
     if not isinstance(raw, (list, tuple)):
         raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
-    certificates = tuple(parse_certificate(entry, lifetimes) for entry in raw)
+    certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in raw)
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
     paths: set[str] = set()
     services: tuple[Service, ...] = ()
@@ -148,11 +158,13 @@ def refuse_own_directory(spec: HostSpec, directory: str) -> None:
                 )
 
 
-def parse_certificate(raw: Any, lifetimes: Mapping[str, int | None]) -> CertificateSpec:
-    """One entry of ``tls_certificates``.
+def parse_certificate(
+    raw: Any, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
+) -> CertificateSpec:
+    """One entry of ``tls_certificates``; whom its key belongs to may come from the preset of a service.
 
     :raises SpecError: unknown fields, issuer, service or algorithm; bad names; ``renew_before`` not shorter than the
-        lifetime; a key that others could read.
+        lifetime; a key that others could read; services that want different owners of one key.
     """
     if not isinstance(raw, Mapping):
         raise SpecError("a certificate has to be a mapping", remedy="write {name: www, issuer: ..., dns_names: [...]}")
@@ -163,12 +175,14 @@ def parse_certificate(raw: Any, lifetimes: Mapping[str, int | None]) -> Certific
             remedy="a name becomes a directory: up to 64 letters, digits, dots, hyphens and underscores",
         )
     try:
-        return parse_fields(name, Fields(raw, CERTIFICATE_FIELDS), lifetimes)
+        return parse_fields(name, Fields(raw, CERTIFICATE_FIELDS), lifetimes, presets)
     except TlsError as error:
         raise SpecError(error.message, remedy=error.remedy, certificate=name) from error
 
 
-def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None]) -> CertificateSpec:
+def parse_fields(
+    name: str, fields: Fields, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]]
+) -> CertificateSpec:
     """The rest of :func:`parse_certificate`, without the certificate's name in its errors."""
     issuers = fields.strings("issuer")
     if not issuers:
@@ -188,10 +202,9 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
                 f" ({duration_text(lifetime)}): it would be renewed at every run",
                 remedy="use a part of the lifetime, such as 33%",
             )
-    mode = parse_mode(fields.get("mode", "0600"), secret=True)
-    owner, group = fields.text("owner"), fields.text("group")
-    outputs = tuple(parse_output(entry, owner, group) for entry in fields.items("outputs"))
-    services = tuple(parse_service(entry, name, names) for entry in fields.items("services"))
+    services = tuple(parse_service(entry, name, names, presets) for entry in fields.items("services"))
+    access = parse_access(fields, services)
+    outputs = tuple(parse_output(entry, access.owner, access.group) for entry in fields.items("outputs"))
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
@@ -200,12 +213,26 @@ def parse_fields(name: str, fields: Fields, lifetimes: Mapping[str, int | None])
         private_key=parse_key(fields.get("private_key") or {}),
         renew_before=renew_before,
         duration=duration,
-        owner=owner,
-        group=group,
-        mode=mode,
+        owner=access.owner,
+        group=access.group,
+        mode=access.mode or "0600",
         outputs=outputs,
         services=services,
     )
+
+
+def parse_access(fields: Fields, services: Iterable[Service]) -> Access:
+    """``owner``, ``group`` and ``mode`` of an entry; where it names neither owner nor group, they are as its services need them.
+
+    :raises SpecError: a mode that lets others read a key; see :func:`service.key_access`.
+    """
+    mode = parse_mode(fields.get("mode", "0600"), secret=True)
+    owner, group = fields.text("owner"), fields.text("group")
+    if owner or group:
+        return Access(owner, group, mode)
+    bare = (parse_output(entry, None, None) for entry in fields.items("outputs"))
+    usual = key_access(services, [Access(each.owner) for each in bare if each.format in FORMATS_WITH_KEY])
+    return usual if usual.mode and fields.get("mode") is None else Access(usual.owner, usual.group, mode)
 
 
 def parse_key(raw: Any) -> KeySpec:

@@ -107,7 +107,7 @@ def test_again_changes_nothing_in_four_visits(bench: WebServers) -> None:
 
 
 def test_what_a_server_does_not_take_is_put_back(bench: WebServers) -> None:
-    """A new pair together with sites of which one is on a port that sshd has: no server's own check knows."""
+    """A new pair together with sites of which one is on a port that sshd has: no server's own check knows, ours does."""
     before = {host: configuration(bench, host) for host in bench.hosts}
     old = {host: served(bench, host) for host in bench.hosts}
     sites = variables(bench.folder)["tls_sites"]
@@ -117,7 +117,7 @@ def test_what_a_server_does_not_take_is_put_back(bench: WebServers) -> None:
     for host in bench.hosts:
         assert failed.stats[host]["failures"] == 1, host
         (words,) = [each["msg"] for each in failed.results(host=host) if each.get("error")]
-        assert "all files are as they were before" in words, words
+        assert "port 22 is held by 'sshd" in words, words
         assert configuration(bench, host) == before[host], host
         # The new pair was proven before, with the configuration that is back now.
         assert served(bench, host) == issued(failed, host) != old[host], host

@@ -20,7 +20,9 @@ from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authori
 
 DAY = 86400
 DIGEST = "d" * 64
-NO_COMMANDS: dict[str, Any] = {"preset": None, "validate": None, "reload": None, "check": None, "start": None}
+NO_COMMANDS: dict[str, Any] = {
+    "preset": None, "units": [], "validate": None, "reload": None, "check": None, "start": None, "programs": [], "user": None,
+}  # fmt: skip
 
 
 def fingerprint_of(pair: Pair) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.apply import groups
+from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.generations import Layout
 from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost, service
@@ -32,7 +33,7 @@ def test_groups(wanted: dict[str, list[str]], together: list[list[str]]) -> None
         Staged({"name": name, "services": services}, Layout("/nowhere", name), 1, {}, None, installs=True)
         for name, services in wanted.items()
     ]
-    found = groups(staged, [service(name) for name in "xyz"])
+    found = groups(staged, {name: Service(name) for name in "xyz"})
     assert sorted(sorted(each.name for each in group.staged) for group in found) == together
     for group in found:
         names = [each.name for each in group.services]

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import services
-from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.services import Target
 from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
+
 
 def sh(script: str) -> tuple[str, ...]:
     return ("sh", "-c", script)
@@ -44,13 +45,13 @@ def states(settled: services.Settled) -> dict[str, str]:
 
 def test_all_are_validated_before_one_is_reloaded(tmp_path: Path) -> None:
     settled = services.settle([noting(tmp_path, "a"), noting(tmp_path, "b")], [], 1)
-    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload".split()
+    assert calls(tmp_path) == "a-check b-check a-validate b-validate a-reload b-reload a-check b-check".split()
     assert states(settled) == {"a": "reloaded", "b": "reloaded"} and settled.error is None and not settled.rolled_back
 
 
 def test_one_that_does_not_run_is_left_alone(tmp_path: Path) -> None:
     settled = services.settle([noting(tmp_path, "a", check=3), noting(tmp_path, "b")], [], 1)
-    assert calls(tmp_path) == "a-check b-check b-validate b-reload".split()
+    assert calls(tmp_path) == "a-check b-check b-validate b-reload b-check".split()
     assert states(settled) == {"a": "not_running", "b": "reloaded"} and settled.error is None
 
 
@@ -80,6 +81,59 @@ def test_a_reload_that_fails_lets_all_take_the_old_state(tmp_path: Path) -> None
     assert settled.error is not None and settled.error.code == "reload_failed" and settled.rolled_back
     back = ["a-validate", "a-check", "a-reload", "b-validate", "b-check", "b-reload", "c-validate"]
     assert calls(tmp_path)[-7:] == back
+
+
+def mortal(folder: Path, **codes: int) -> Service:
+    """A service that ends over a reload with the new state, and can be started with the old one."""
+    (folder / "up").touch()
+    (folder / "new").touch()
+    return Service(
+        "a",
+        validate=sh(f"echo validate >> {folder}/calls; exit {codes.get('validate', 0)}"),
+        reload=sh(
+            f"echo reload >> {folder}/calls; test ! -e {folder}/new || rm {folder}/up; exit {codes.get('reload', 0)}"
+        ),
+        check=sh(f"test -e {folder}/up"),
+        restart=sh(f"echo restart >> {folder}/calls; test ! -e {folder}/new && touch {folder}/up"),
+    )
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_one_that_goes_down_is_started_with_the_old_state(tmp_path: Path, code: int) -> None:
+    service = mortal(tmp_path, reload=code)
+    settled = services.settle([service], [], 1, rollback=lambda: (tmp_path / "new").unlink() or [])
+    assert settled.error is not None and settled.rolled_back
+    assert settled.error.code == ("reload_failed" if code else "service_down")
+    assert settled.error.message.startswith("service 'a': ") and "with the old state" not in settled.error.message
+    assert states(settled) == {"a": "failed"} and (tmp_path / "up").exists()
+    assert calls(tmp_path) == ["validate", "reload", "validate", "restart"]
+
+
+def test_one_that_goes_down_and_cannot_be_started(tmp_path: Path) -> None:
+    settled = services.settle([mortal(tmp_path)], [], 1, rollback=list)
+    assert settled.error is not None and settled.error.code == "service_down"
+    assert "with the old state: 'sh -c echo restart" in settled.error.message
+
+
+def test_a_dead_service_is_not_waited_for(tmp_path: Path, pairs: list[Pair]) -> None:
+    with tls_server(pairs[0]) as address:
+        wanted = target(address.port, pairs[1])
+        start = time.monotonic()
+        settled = services.settle([mortal(tmp_path)], [wanted], 60)
+        assert time.monotonic() - start < 30
+    assert settled.error is not None and settled.error.code == "service_down" and settled.unproven == [wanted]
+
+
+def test_what_reads_its_files_at_any_time_is_checked_before(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    quiet, eager = noting(tmp_path, "a", validate=2), replace(noting(tmp_path, "b", validate=2), eager=True)
+    services.validate_early([quiet, replace(eager, check=("false",))])
+    assert calls(tmp_path) == []
+    with pytest.raises(StepError) as caught:
+        services.validate_early([quiet, eager])
+    assert caught.value.message.startswith("service 'b': ") and "ended with 2" in caught.value.message
+    assert calls(tmp_path) == ["b-check", "b-validate"]
 
 
 def target(port: int, pair: Pair, **changes: Any) -> Target:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.commands import find_program
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.trust import trust_step
 from ansible_collections.fleet.tls.plugins.module_utils.trust_stores import STORES, TrustStore, find_trust_store
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority

@@ -128,6 +128,7 @@ def test_request() -> None:
                 "timeout": 5.0,
                 "client": None,
                 "alpn": [],
+                "starttls": None,
             },
             {
                 "host": "::1",
@@ -136,6 +137,7 @@ def test_request() -> None:
                 "timeout": 2.0,
                 "client": {"certificate": "/c.pem", "key": None},
                 "alpn": [],
+                "starttls": None,
             },
         ]
     }

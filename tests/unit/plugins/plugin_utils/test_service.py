@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.module_utils.presets import PRESETS
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.service import (
+    Access,
     Endpoint,
     Service,
     default_server_name,
+    key_access,
     merge_services,
+    parse_presets,
     parse_service,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names
@@ -53,6 +57,14 @@ def test_a_preset_whose_endpoints_are_the_users() -> None:
     ("raw", "words"),
     [
         ("ngin", "services: 'ngin' is unknown"),
+        ({"name": "x", "unit": "a b"}, "unit: 'a b' is no name of a systemd unit"),
+        ({"name": "x", "unit": "-rf"}, "unit: '-rf' is no name of a systemd unit"),
+        ({"name": "nginx", "mode": "0644"}, "mode: 0644 lets more than its owner"),
+        ({"name": "nginx", "endpoints": ["https://web:443"]}, "'https://web:443' is not host and port"),
+        (
+            {"name": "nginx", "endpoints": [{"host": "web", "port": 25, "starttls": "smpt"}]},
+            "starttls: 'smpt' is unknown",
+        ),
         ("", "a service needs a name"),
         ({}, "a service needs a name"),
         ({"name": None}, "a service needs a name"),
@@ -109,3 +121,100 @@ def test_one_service_described_in_two_ways() -> None:
     with pytest.raises(SpecError, match="'x' is described in two ways") as caught:
         merge_services(services)
     assert caught.value.remedy
+
+
+def test_endpoints_that_begin_in_clear() -> None:
+    raw = {"name": "postfix", "endpoints": ["smtp://mx:587", "mx:465", {"host": "mx", "port": 25, "starttls": "smtp"}]}
+    found = parse_service(raw, "mx", NAMES).endpoints
+    assert [(each.host, each.port, each.starttls) for each in found] == [
+        ("mx", 587, "smtp"), ("mx", 465, None), ("mx", 25, "smtp"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_of_ours_can_be_used_as_it_is(name: str) -> None:
+    service = parse_service(name, "www", NAMES)
+    assert service.preset == name and service.endpoints and not any(each.explicit for each in service.endpoints)
+    assert service.access.owner == PRESETS[name].user
+
+
+def test_presets_of_ones_own() -> None:
+    raw = {
+        "gateway": {
+            "unit": "gateway.service",
+            "validate": "gateway -t",
+            "endpoints": ["imap://127.0.0.1:1143"],
+            "user": "gw",
+        },
+        "nginx": {"unit": ["nginx-edge", "nginx"]},
+    }
+    presets = parse_presets(raw)
+    gateway = parse_service("gateway", "www", NAMES, presets)
+    assert gateway == Service(
+        name="gateway", units=("gateway",), validate=("gateway", "-t"), user="gw", access=Access("gw"),
+        endpoints=(Endpoint("127.0.0.1", 1143, "www.example.com", "www", explicit=False, starttls="imap"),),
+    )  # fmt: skip
+    # What a certificate says comes before it.
+    more = parse_service({"name": "gateway", "user": "other", "endpoints": ["[::1]:1"]}, "www", NAMES, presets)
+    assert (more.user, more.units, more.validate) == ("other", ("gateway",), ("gateway", "-t"))
+    assert [(each.host, each.explicit) for each in more.endpoints] == [("::1", True)]
+    nginx = parse_service("nginx", "www", NAMES, presets)
+    assert (nginx.preset, nginx.units) == ("nginx", ("nginx-edge", "nginx")) and not nginx.endpoints[0].explicit
+    assert set(gateway.as_request()) == {
+        "name", "preset", "units", "validate", "reload", "check", "start", "programs", "user", "endpoints",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ([], "service_presets has to be a mapping"),
+        ({"gateway": "x"}, "service_presets: gateway has to be a mapping"),
+        ({"gateway": {"unti": "x"}}, "service_presets: gateway: unknown option 'unti'"),
+        ({"gateway": {"name": "x", "unit": "x"}}, "service_presets: gateway: unknown option 'name'"),
+        ({"gateway": {"validate": "x"}}, "service_presets: gateway: services: 'gateway' is unknown"),
+        (
+            {"gateway": {"unit": "x", "endpoints": ["x"]}},
+            "service_presets: gateway: endpoints: 'x' is not host and port",
+        ),
+        ({"nginx": {"reload": ""}}, "service_presets: nginx: services: reload is empty"),
+    ],
+)
+def test_presets_refused(raw: Any, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_presets(raw)
+    assert caught.value.message.startswith(words) and caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("services", "outputs", "access"),
+    [
+        (["nginx"], [], Access()),
+        (["postgresql"], [], Access("postgres")),
+        # Root reads whatever there is.
+        (["nginx", "redis", "postfix"], [], Access("redis")),
+        (["redis", "caddy"], [Access("caddy")], Access("redis")),
+        (["redis", "caddy"], [Access("caddy"), Access("redis")], Access()),
+        (
+            [{"name": "x", "unit": "x", "user": "app", "owner": "root", "group": "app", "mode": "0640"}],
+            [],
+            Access(None, "app", "0640"),
+        ),
+        (
+            [{"name": "x", "unit": "x", "owner": "app", "group": "web", "mode": "0640"}],
+            [],
+            Access("app", "web", "0640"),
+        ),
+    ],
+)
+def test_whom_the_key_belongs_to(services: list[Any], outputs: list[Access], access: Access) -> None:
+    assert key_access([parse_service(each, "www", NAMES) for each in services], outputs) == access
+
+
+def test_two_owners_of_one_key() -> None:
+    with pytest.raises(SpecError) as caught:
+        key_access([parse_service(each, "www", NAMES) for each in ("nginx", "redis", "caddy")], [])
+    assert (
+        caught.value.message == "services: they want different owners of one private key: redis 'redis', caddy 'caddy'"
+    )
+    assert "give the certificate an owner" in str(caught.value.remedy)
