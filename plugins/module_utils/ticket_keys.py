@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import daemons, services
+from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.generations import host_lock
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake
 from ansible_collections.fleet.tls.plugins.module_utils.haproxy_socket import SocketProblem, set_keys
 from ansible_collections.fleet.tls.plugins.module_utils.ticket_boot import BootUnit
 from ansible_collections.fleet.tls.plugins.module_utils.ticket_files import (
@@ -93,7 +94,14 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
 def parse_server(raw: dict[str, Any]) -> TicketServer:
     """One of ``servers``."""
     endpoints = tuple(
-        Endpoint(each["host"], each["port"], each.get("server_name"), timeout=LOOK_SECONDS, ticket=True)
+        Endpoint(
+            host=each["host"],
+            port=each["port"],
+            server_name=each.get("server_name"),
+            timeout=LOOK_SECONDS,
+            starttls=each.get("starttls"),
+            ticket=True,
+        )
         for each in raw["service"]["endpoints"]
     )
     return TicketServer(raw["kind"], daemons.resolve(raw["service"]), endpoints, raw.get("socket"))

@@ -88,8 +88,19 @@ def test_a_throw_away_ring_is_replaced(haproxy: Haproxy) -> None:
     assert haproxy.keys == wanted
 
 
-@pytest.mark.parametrize("present, wanted, sent", [("abc", "abc", ""), ("abc", "bcd", "d"), ("abc", "cde", "de"), ("abc", "def", "def"),
-    ("xabc", "abc", ""), ("bcd", "abc", "abc"), ("", "abc", "abc"), ("ab", "abc", "abc")])  # fmt: skip
+@pytest.mark.parametrize(
+    "present, wanted, sent",
+    [
+        ("abc", "abc", ""),
+        ("abc", "bcd", "d"),
+        ("abc", "cde", "de"),
+        ("abc", "def", "def"),
+        ("xabc", "abc", ""),
+        ("bcd", "abc", "abc"),
+        ("", "abc", "abc"),
+        ("ab", "abc", "abc"),
+    ],
+)
 def test_only_what_is_missing_at_the_end(present: str, wanted: str, sent: str) -> None:
     def keys(text: str) -> list[bytes]:
         return [letter.encode() for letter in text]

@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
+from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake
 from ansible_collections.fleet.tls.plugins.module_utils.tls_messages import ticket_in
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
 
