@@ -144,6 +144,13 @@ def test_without_sites_the_servers_are_as_they_were(bench: WebServers) -> None:
     assert deploy(bench, {"tls_sites": []}).check().changed == 0
 
 
+def test_sessions_of_verified_clients_stay_out_of_a_shared_cache(bench: WebServers) -> None:
+    """A revoked client would resume the one that it left there. Of these servers, Apache alone could have such a cache."""
+    refused = deploy(bench, {"tls_session_cache": "redis:127.0.0.1:6379"}, "--limit", "deb12")
+    assert (refused.rc, refused.changed) == (2, 0)
+    assert "sites that verify their clients cannot keep sessions in Redis" in refused.stdout
+
+
 def test_an_unknown_server_is_refused_before_anything_is_touched(bench: WebServers) -> None:
     refused = deploy(bench, {"tls_force": True}, "-e", "tls_web_server=caddy")
     assert {each["failures"] for each in refused.stats.values()} == {1}
