@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A server started on trial, in namespaces of its own: its configuration and key material are tried out where nobody can reach it.
 
-It has a network without anything in it, so that no port is taken and nobody is asked anything, an empty /run, and ends with us.
+It has a network without anything in it, so that no port is taken and nobody is asked anything, a /run with nothing but the session
+ticket keys that its configuration may name, and ends with us.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from ansible_collections.fleet.tls.plugins.module_utils.commands import WORDS_KEPT, environment, find_program
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.sockets import Listener, parse_table
+from ansible_collections.fleet.tls.plugins.module_utils.ticket_files import MEMORY
 
 TRIAL_SECONDS = 30
 UNSHARE = ("unshare", "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -22,7 +24,9 @@ UNSHARE = ("unshare", "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-ch
 SCRIPT = """
 echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind || exit 125
 test ! -e /proc/sys/net/ipv6 || echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind || exit 125
+test ! -d {memory} || exec 9<{memory}
 mount -t tmpfs -o mode=755 none /run && mkdir -p $1 /run/fleet-tls || exit 125
+test ! -e /proc/self/fd/9 || {{ mkdir {memory} && mount -c --bind /proc/self/fd/9 {memory} && exec 9<&-; }} || exit 125
 pid_file=$2; shift 2
 "$@" >/run/fleet-tls/words 2>&1 </dev/null &
 server=$!
@@ -30,7 +34,7 @@ while kill -0 $server 2>/dev/null && ! test -s "$pid_file"; do sleep 0.05; done
 test -s "$pid_file" && exec cat /proc/net/tcp /proc/net/tcp6
 cat /run/fleet-tls/words >&2
 exit 1
-"""
+""".format(memory=MEMORY)
 
 
 def try_out(command: Sequence[str], pid_file: str, directories: Sequence[str]) -> list[Listener] | None:
