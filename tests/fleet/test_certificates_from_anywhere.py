@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ SERVERS = {"deb12": "apache", "deb13": "haproxy", "deb12u": "nginx"}
 # The host whose site wants to know its clients, and the one that has such a client.
 GUARDED, CLIENT = "deb12", "deb12u"
 ZONE = bind.ZONE
+CERTIFICATES = [{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.certificates"]}]
 CONNECTION = re.compile(r"<([0-9.]+)> ESTABLISH SSH CONNECTION FOR USER")
 
 
@@ -119,8 +121,8 @@ class World:
             ]
         return own
 
-    def deploy(self, *args: str) -> PlaybookResult:
-        """The playbook."""
+    def deploy(self, *args: str, playbook: str | Path = "fleet.tls.deploy") -> PlaybookResult:
+        """The playbook, or another one."""
         hosts = {
             name: {**values, **self.host_variables(name)}
             for name, values in self.bench.fleet.host_vars().items()
@@ -128,7 +130,7 @@ class World:
         }
         inventory = self.bench.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": self.variables()}}))
-        return run_playbook("fleet.tls.deploy", inventory, args=args, timeout=600)
+        return run_playbook(playbook, inventory, args=args, timeout=600)
 
     def served(self, host: str, name: str) -> bytes:
         """The leaf (DER) that a client which trusts the ACME CA alone is served."""
@@ -182,8 +184,12 @@ def test_nothing_due_asks_no_ca_and_changes_nothing(world: World, first: Playboo
     seen, signed = len(world.front.seen), len(world.mount.serials())
     again = world.deploy("-vvv").check()
     visits = Counter(CONNECTION.findall(again.stdout))
+    play = world.bench.folder / "certificates.yml"
+    play.write_text(json.dumps(CERTIFICATES))
+    alone = world.deploy("-vvv", playbook=play).check()
 
-    assert again.changed == 0
+    assert again.changed == alone.changed == 0
+    assert Counter(CONNECTION.findall(alone.stdout)) == {world.bench.fleet.addresses[host]: 1 for host in SERVERS}
     assert [each.path for each in world.front.seen[seen:] if "/renewal-info/" not in each.path] == []
     assert (world.ca.orders, len(world.mount.serials())) == (7, signed)
     assert max(visits.values()) <= 4
