@@ -30,10 +30,6 @@ class Endpoint:
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
-    :param ticket: wait for a session ticket where it comes after the handshake (TLS 1.3).
-    :param verify: do as a client does: hang up on a certificate that ``trust`` does not lead to, or that is not for ``server_name``
-        (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
-    :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     """
 
     host: str
@@ -47,9 +43,6 @@ class Endpoint:
     verify: bool = False
     trust: str | None = None
     starttls: str | None = None
-    ticket: bool = False
-    verify: bool = False
-    trust: str | None = None
 
     @property
     def address(self) -> str:
