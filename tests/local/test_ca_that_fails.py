@@ -91,7 +91,7 @@ NEW = {
     ),
     "dead-root": Case(
         ("the root of the CA 'brief' has expired on 20",),
-        "set up a new CA under another issuer name",
+        "eplace the CA with fleet.tls.rotate_ca",
         wish={"issuer": "brief"},
     ),
     "short-passphrase": Case(
