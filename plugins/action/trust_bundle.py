@@ -49,9 +49,9 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
-        sources = trusted_by(
-            issuers, options.get("from_issuers") or to_install(issuers), options["anchors"], "from_issuers"
-        )
+        chosen_issuers = options.get("from_issuers")
+        names = to_install(issuers) if chosen_issuers is None else chosen_issuers
+        sources = trusted_by(issuers, names, options["anchors"], "from_issuers")
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"])

@@ -298,7 +298,7 @@ SERVERS: tuple[Server, ...] = (
         files={"/etc/caddy/Caddyfile": CADDY},
         endpoints=("127.0.0.1:11443",),
         probe=(11443, None),
-        typo=("/etc/caddy/Caddyfile", "frobnicate"),
+        typo=("/etc/caddy/Caddyfile", ":11444 {\n    frobnicate\n}"),
         listen=("/etc/caddy/Caddyfile", f"http://:{TAKEN_PORT} {{\n}}"),
         owner="caddy",
     ),

@@ -127,7 +127,7 @@ def bad_site(world: World) -> dict[str, Any]:
     [
         (typing_mistake, "fleet.tls.certificates", 'unknown directive "oops"'),
         (reload_that_fails, "fleet.tls.certificates", "the disk is on fire"),
-        (bad_site, "fleet.tls.service_config", "all files are as they were before"),
+        (bad_site, "fleet.tls.service_config", "port 22 is held by 'sshd'"),
     ],
 )
 def test_what_breaks_stops_at_the_first_host(world: World, breaks: Any, action: str, words: str) -> None:

@@ -44,6 +44,18 @@ class Bench:
         return self.servers.ask(host, server, port, context, how.pop("name", NAMES.get(port, "")), **how)
 
 
+# A ring of session ticket keys, as the role session_tickets would leave it: nginx's three files, and HAProxy's one.
+RING = """umask 077
+mkdir -p /etc/fleet-tls/tickets/default
+cd /etc/fleet-tls/tickets/default
+for key in prev cur next; do
+    head -c 80 /dev/urandom > $key.key
+    base64 -w0 $key.key >> haproxy.keys
+    echo >> haproxy.keys
+done
+"""
+
+
 def site(name: str, port: int, client_auth: str) -> dict[str, Any]:
     """A site whose application tells which one was reached."""
     application = PUBLIC if client_auth == "none" else PRIVATE
@@ -65,7 +77,7 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
         "tls_client_issuers": [],
         "tls_client_anchors": {"ours": ours.pem},
         "tls_client_crls": [ours.crl(issued["revoked"][0])],
-        # With tickets wherever the role allows them: what has to be refused is refused also then.
+        # With tickets wherever the roles allow them: what has to be refused is refused also then.
         "tls_session_tickets": True,
         "tls_sites": [
             site("open", OPEN, "none"), site("closed", CLOSED, "required"), site("optional", OPTIONAL, "optional"),
@@ -73,6 +85,8 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
         ],
     }  # fmt: skip
     with web_servers(fleet, folder, HOSTS) as servers:
+        for host in servers.hosts:
+            fleet.exec(host, ["sh", "-e"], stdin=RING)
         servers.run(variables).check()
         clients = {"none": None, **{name: path for name, (_certificate, path) in issued.items()}}
         serials = {name: certificate.serial_number for name, (certificate, _path) in issued.items()}
