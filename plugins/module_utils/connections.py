@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import socket
-import time
 from dataclasses import dataclass
+
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, remaining
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -84,15 +85,7 @@ def connect_problem(error: OSError, endpoint: Endpoint) -> str:
     return "cannot connect: {0}".format(error.strerror or error)
 
 
-def remaining(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        # 0 would make the socket non-blocking, which is another thing.
-        raise socket.timeout("timed out")
-    return left
-
-
-def ask_for_tls(sock: socket.socket, endpoint: Endpoint, deadline: float) -> None:
+def ask_for_tls(endpoint: Endpoint) -> Flow:
     """Speak the endpoint's protocol until TLS may begin; nothing, where TLS begins at once.
 
     :raises HandshakeError: the server would not, or the time is up.
@@ -100,21 +93,13 @@ def ask_for_tls(sock: socket.socket, endpoint: Endpoint, deadline: float) -> Non
     if not endpoint.starttls:
         return
     # Late: most endpoints begin with TLS.
-    from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS, StartTlsError, Talk
-
-    def send(data: bytes) -> None:
-        sock.settimeout(remaining(deadline))
-        sock.sendall(data)
-
-    def receive(count: int) -> bytes:
-        sock.settimeout(remaining(deadline))
-        return sock.recv(count)
+    from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS, StartTlsError
 
     talk = PROTOCOLS.get(endpoint.starttls)
     if talk is None:
         raise HandshakeError("STARTTLS in the protocol '{0}' is unknown".format(endpoint.starttls))
     try:
-        talk(Talk(send, receive, endpoint.server_name or endpoint.host))
+        yield from talk(endpoint.server_name or endpoint.host)
     except StartTlsError as error:
         raise HandshakeError("{0}: {1}".format(endpoint.starttls, error)) from None
     except socket.timeout:

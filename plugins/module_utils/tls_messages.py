@@ -99,7 +99,7 @@ class Heard:
     ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn four things: that a
     TLS 1.3 server asked for a client certificate, the chain of a TLS 1.2 server that then refused us (OpenSSL keeps no peer
     certificate of a handshake that failed), the full chain with Python 3.9, and session tickets. Where a Python came without it, the public
-    interface gives what it can, see ``handshake.py``.
+    interface gives what it can, see ``wire.py``.
     """
 
     def __init__(self) -> None:
@@ -126,3 +126,20 @@ class Heard:
             if kind == NEW_SESSION_TICKET:
                 self.ticket = True
                 self.tickets += (ticket_in(data, tls13=version >= ssl.TLSVersion.TLSv1_3),)
+
+
+class HeardObject(ssl.SSLObject):
+    """A connection that knows who notes its messages."""
+
+    heard: Heard
+
+
+def listen(context: ssl.SSLContext) -> None:
+    """Have the messages of all connections of a context noted, each by its own :class:`Heard`."""
+    if hasattr(context, "_msg_callback"):
+        context.sslobject_class = HeardObject
+        context._msg_callback = _note  # pylint: disable=protected-access
+
+
+def _note(connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
+    connection.heard.note(connection, direction, version, content, kind, data)

@@ -17,6 +17,7 @@ from typing import Callable
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import handshake as module
+from ansible_collections.fleet.tls.plugins.module_utils import tls_messages, wire
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import (
     Endpoint,
     HandshakeError,
@@ -261,7 +262,7 @@ def test_one_deadline_over_the_wait_for_a_verdict_too(
 
 
 def test_endless_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch, www: Pair) -> None:
-    monkeypatch.setattr(module, "_MOST_BYTES", 100)
+    monkeypatch.setattr(wire, "_MOST_BYTES", 100)
     with tls_server(www) as address:
         assert "more than" in str(handshake(to(address)).error)
 
@@ -323,7 +324,7 @@ def test_home_directories_are_expanded(ca: Authority, www: Pair, client: Pair, m
 
 
 def test_without_the_callback_the_public_interface_serves(www: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.tls_messages.Heard, "note", lambda *args: None)
+    monkeypatch.setattr(tls_messages.Heard, "note", lambda *args: None)
     with tls_server(www) as address:
         result = handshake(to(address))
     assert list(result.chain) == (

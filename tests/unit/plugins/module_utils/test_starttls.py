@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
@@ -14,6 +15,7 @@ from typing import Callable, Union
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import starttls
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Read
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake, handshake_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, serving
 
@@ -177,24 +179,28 @@ def test_a_server_that_drips(www: Pair) -> None:
 
 def test_what_comes_right_after_the_last_word_is_not_read() -> None:
     """It would belong to TLS, or (CVE-2011-0411 the other way round) to somebody in the middle."""
-    said = [bytes([byte]) for byte in b"+OK hi\r\n+OK go\r\nTLS"]
-    talk = starttls.Talk(
-        lambda _data: None, lambda count: b"".join(said.pop(0) for _each in range(min(count, len(said))))
-    )
-    starttls.pop3(talk)
-    assert b"".join(said) == b"TLS"
+    said = b"+OK hi\r\n+OK go\r\nTLS"
+    assert converse("pop3", said) == (b"STLS\r\n", b"TLS")
 
 
 def test_the_name_in_a_stream_is_only_a_name() -> None:
-    sent: list[bytes] = []
-    answers = [XMPP_STREAM + XMPP_FEATURES + b"<proceed/>"]
+    sent, _rest = converse("xmpp", XMPP_STREAM + XMPP_FEATURES + b"<proceed/>", "www'/><evil")
+    assert b"to='wwwevil'" in sent
 
-    def receive(count: int) -> bytes:
-        taken, answers[0] = answers[0][:count], answers[0][count:]
-        return taken
 
-    starttls.xmpp(starttls.Talk(sent.append, receive, "www'/><evil"))
-    assert b"to='wwwevil'" in sent[0]
+def converse(protocol: str, said: bytes, name: str = "") -> tuple[bytes, bytes]:
+    """What the client sends to a server that says all it has to say at once, and what the client leaves unread of that."""
+    talk, sent = starttls.PROTOCOLS[protocol](name), b""
+    with contextlib.suppress(StopIteration):
+        wish = next(talk)
+        while True:
+            if isinstance(wish, Read):
+                got, said = said[: wish.count], said[wish.count :]
+                wish = talk.send(got)
+            else:
+                sent += wish
+                wish = talk.send(b"")
+    return sent, said
 
 
 def test_through_the_step(www: Pair, tmp_path: Path) -> None:
