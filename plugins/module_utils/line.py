@@ -71,7 +71,7 @@ class Line:
                 try:
                     got = b""
                     if isinstance(wish, Read):
-                        got = await self._receive(sock, wish.count, min(deadline, wish.until))
+                        got = await self._receive(sock, wish.most, min(deadline, wish.until))
                     else:
                         await self._send(sock, wish, deadline)
                 except OSError as error:
