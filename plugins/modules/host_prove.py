@@ -50,7 +50,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_module import run_m
 
 def handshake(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``handshake``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
+    from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 
     return handshake_step(request)
 
