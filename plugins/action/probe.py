@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
+from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import VERSIONS
+from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
@@ -19,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
     read_answer,
     require,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.trace import add_traces, check_count
 
 
 class ActionModule(TlsAction):
@@ -39,18 +42,28 @@ class ActionModule(TlsAction):
         "client_key": {"type": "str"},
         "anchors": {"type": "raw"},
         "required": {"type": "bool", "default": False},
+        "minimum_version": {"type": "str", "choices": list(VERSIONS)},
+        "maximum_version": {"type": "str", "choices": list(VERSIONS)},
+        "trace": {"type": "bool", "default": False},
+        "resume": {"type": "bool", "default": False},
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         defaults = Defaults(**{name: options[name] for name in Defaults.__dataclass_fields__})
         endpoints = parse_endpoints(options["endpoints"], defaults)
         anchors = parse_anchors(options["anchors"])
-        request = as_request(endpoints)
+        request, now = as_request(endpoints), self.now()
+        if options["trace"]:
+            check_count(endpoints)
+            request["resume"] = options["resume"]
+        step, here = ("trace", trace_step) if options["trace"] else ("handshake", handshake_step)
         if options["origin"] == "host":
-            answer = self.step("handshake", request, variables)
+            answer = self.step(step, request, variables)
         else:
-            _changed, answer = handshake_step(request)
-        entries = read_answer(endpoints, answer, anchors=anchors, now=self.now())
+            _changed, answer = here(request)
+        entries = read_answer(endpoints, answer, anchors=anchors, now=now)
+        if options["trace"]:
+            add_traces(endpoints, entries, answer, anchors=anchors, now=now)
         result = {"changed": False, "endpoints": entries}
         if options["required"]:
             try:

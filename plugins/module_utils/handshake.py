@@ -89,7 +89,7 @@ def handshake(endpoint: Endpoint, talk: Callable[[Wire], None] | None = None) ->
 
 def handshake_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The host step ``handshake``: many endpoints at once. Nothing is ever changed."""
-    endpoints = [_endpoint(wanted) for wanted in request.get("endpoints") or ()]
+    endpoints = [endpoint_of(wanted) for wanted in request.get("endpoints") or ()]
     with ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(endpoints)))) as pool:
         results = list(pool.map(handshake, endpoints))
     return False, {"results": [result_as_answer(*pair) for pair in zip(endpoints, results)]}
@@ -109,7 +109,8 @@ def result_as_answer(endpoint: Endpoint, result: HandshakeResult) -> dict[str, A
     }
 
 
-def _endpoint(wanted: dict[str, Any]) -> Endpoint:
+def endpoint_of(wanted: dict[str, Any]) -> Endpoint:
+    """An endpoint of a request (docs/host-protocol.md)."""
     client = wanted.get("client") or {}
     return Endpoint(
         host=wanted["host"],
@@ -120,6 +121,8 @@ def _endpoint(wanted: dict[str, Any]) -> Endpoint:
         client_key=client.get("key"),
         alpn=tuple(wanted.get("alpn") or ()),
         starttls=wanted.get("starttls"),
+        minimum_version=wanted.get("minimum_version"),
+        maximum_version=wanted.get("maximum_version"),
     )
 
 

@@ -23,7 +23,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, tickets, facts, client, prove, handshake, challenge]
+    choices: [look, apply, trust, configure, tickets, facts, client, prove, handshake, trace, challenge]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
@@ -61,7 +61,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "tickets", "facts", "client", "prove", "handshake", "challenge")
+STEPS = (
+    "look",
+    "apply",
+    "trust",
+    "configure",
+    "tickets",
+    "facts",
+    "client",
+    "prove",
+    "handshake",
+    "trace",
+    "challenge",
+)
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -102,6 +114,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.challenge import challenge_step
 
         return challenge_step(request)
+    if step == "trace":
+        from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
+
+        return trace_step(request)
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)

@@ -1,0 +1,168 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traces of handshakes as a step gives them, checked, with the certificates read and a summary. No Ansible, no sockets."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan import LONGEST_CHAIN, read_certificate
+from ansible_collections.fleet.tls.plugins.plugin_utils.trace_failures import self_issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.trace_summary import summarise
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import subject_text
+
+# A trace is for people to look at; a scan of thousands is the probe's without it.
+MOST_ENDPOINTS = 200
+MOST_MESSAGES = 200
+LONGEST_TEXT = 500
+MOST_ENTRIES = 256
+DEEPEST = 3
+
+
+def check_count(endpoints: Sequence[Endpoint]) -> None:
+    """Refuse more than anybody would look at.
+
+    :raises SpecError: too many.
+    """
+    if len(endpoints) > MOST_ENDPOINTS:
+        raise SpecError(
+            f"trace: {len(endpoints)} endpoints are too many to be traced in one task",
+            remedy=f"trace up to {MOST_ENDPOINTS}, and probe the others without",
+        )
+
+
+def add_traces(
+    endpoints: Sequence[Endpoint],
+    entries: Sequence[dict[str, Any]],
+    answer: Mapping[str, Any],
+    *,
+    anchors: Sequence[x509.Certificate] | None,
+    now: dt.datetime,
+) -> None:
+    """Put its trace into each entry of a probe's result.
+
+    :param entries: of :func:`scan.read_answer`, for the same answer.
+    :raises HostError: a trace does not have the agreed shape.
+    """
+    for endpoint, entry, result in zip(endpoints, entries, answer["results"]):
+        entry["trace"] = {"starttls": endpoint.starttls, **read_trace(result.get("trace"), entry, anchors, now)}
+
+
+def read_trace(
+    raw: Any, entry: Mapping[str, Any], anchors: Sequence[x509.Certificate] | None, now: dt.datetime
+) -> dict[str, Any]:
+    """A trace as documented in ``fleet.tls.probe``.
+
+    :param raw: of the step ``trace``. It may come from a host, so its shape is not taken on trust.
+    :raises HostError: it does not have the agreed shape.
+    """
+    connections = raw.get("connections") if isinstance(raw, Mapping) else None
+    if not isinstance(connections, list) or not 1 <= len(connections) <= 2:
+        raise wrong(entry)
+    told: list[dict[str, Any]] = []
+    for each in connections:
+        connection = read_connection(each, entry, now)
+        before = told[0]["summary"] if told else None
+        objections = objections_to(entry, anchors) if not told else ()
+        shape = {key: connection[key] for key in ("connected", "messages")}
+        told.append({**shape, "summary": summarise(connection, now, objections, before)})
+    return {"recorded": bool(raw.get("recorded")), "connections": told}
+
+
+def read_connection(raw: Any, entry: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+    """One connection, checked."""
+    if (
+        not isinstance(raw, Mapping)
+        or not isinstance(raw.get("messages"), list)
+        or len(raw["messages"]) > MOST_MESSAGES
+    ):
+        raise wrong(entry)
+    return {
+        "ended": text(raw.get("ended")) or "broken",
+        "error": text(raw.get("error")),
+        "cipher": text(raw.get("cipher")),
+        "connected": number(raw.get("connected"), entry) if raw.get("connected") is not None else None,
+        "sent": int(number(raw.get("sent"), entry)),
+        "received": int(number(raw.get("received"), entry)),
+        "dropped": int(number(raw.get("dropped"), entry)),
+        "messages": [read_message(count, each, entry, now) for count, each in enumerate(raw["messages"], 1)],
+    }
+
+
+def read_message(count: int, raw: Any, entry: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+    """One message, checked, with its certificates read."""
+    chain = raw.get("certificates") if isinstance(raw, Mapping) else None
+    if (
+        not isinstance(chain, list)
+        or len(chain) > LONGEST_CHAIN
+        or not all(isinstance(pem, str) for pem in chain)
+        or raw.get("sender") not in ("client", "server")
+        or not isinstance(raw.get("details"), Mapping)
+    ):
+        raise wrong(entry)
+    return {
+        "number": count,
+        "sender": str(raw["sender"]),
+        "at": number(raw.get("at"), entry),
+        "protocol": text(raw.get("protocol")),
+        "content": text(raw.get("content")),
+        "name": text(raw.get("name")) or "?",
+        "size": int(number(raw.get("size"), entry)),
+        "encrypted": bool(raw.get("encrypted")),
+        "details": plain(raw["details"], entry),
+        "certificates": [read_certificate(pem, now)[0] for pem in chain],
+    }
+
+
+def objections_to(entry: Mapping[str, Any], anchors: Sequence[x509.Certificate] | None) -> list[str]:
+    """What a client that verifies has against the server's certificates, that the one between is missing in plain words."""
+    found = list(entry["problems"])
+    chain = entry["certificates"]
+    if anchors is None or len(chain) != 1 or entry["trusted"] is not False or "issuer" not in chain[0]:
+        return found
+    issuer = chain[0]["issuer"]
+    if self_issued(chain[0]) or issuer in {subject_text(anchor) for anchor in anchors}:
+        return found
+    return [
+        f"missing intermediate, or unknown CA: the server sent its own certificate alone, without that of '{issuer}' which issued"
+        " it, and that one is not among the anchors",
+        *found,
+    ]
+
+
+def plain(value: Any, entry: Mapping[str, Any], depth: int = 0) -> Any:
+    """Plain values of plain types, cut where nobody would go on reading; texts printable."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, list) and len(value) <= MOST_ENTRIES and depth < DEEPEST:
+        return [plain(each, entry, depth + 1) for each in value]
+    if isinstance(value, Mapping) and len(value) <= MOST_ENTRIES and depth < DEEPEST:
+        return {text(key): plain(each, entry, depth + 1) for key, each in value.items()}
+    raise wrong(entry)
+
+
+def text(value: Any) -> str | None:
+    """Printable text: servers and hosts said some of it."""
+    if value is None:
+        return None
+    return "".join(each if each.isprintable() else "." for each in str(value)[:LONGEST_TEXT])
+
+
+def number(value: Any, entry: Mapping[str, Any]) -> float:
+    """A number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15:
+        raise wrong(entry)
+    return value
+
+
+def wrong(entry: Mapping[str, Any]) -> HostError:
+    """The error for an answer that has not the agreed shape."""
+    return HostError(f"the host's answer for {entry['endpoint']} has no trace", code="bad_answer")
