@@ -32,6 +32,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls_decode import TLS13,
 from ansible_collections.fleet.tls.plugins.module_utils.tls_messages import ALERT, HANDSHAKE, alert_name
 from ansible_collections.fleet.tls.plugins.module_utils.wire import Tls
 
+CAN_RECORD = hasattr(ssl.SSLContext, "_msg_callback")
 # What OpenSSL calls the header of a record; no content type of TLS.
 _RECORD = 256
 _CHANGE_CIPHER_SPEC, _ENCRYPTED_RECORD = 20, 23
@@ -76,6 +77,11 @@ class Recorder:
             level = {1: "warning", 2: "fatal"}.get(data[0], str(data[0]))
             said = {"level": level, "description": alert_name(data[1])}
             self._keep(sender, "alert", Decoded("Alert", said), len(data))
+
+    def forget_last_words(self) -> None:
+        """Leave out the alert that OpenSSL has for a server that is gone: nobody hears it."""
+        while self.messages and self.messages[-1]["sender"] == "client" and self.messages[-1]["content"] == "alert":
+            self.messages.pop()
 
     def _note_record(self, sender: str, header: bytes) -> None:
         if len(header) < 5:
@@ -151,9 +157,8 @@ def trace_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 def traced_as_answer(endpoint: Endpoint, connections: list[Connection]) -> dict[str, Any]:
     """One entry of the step's answer, JSON-ready: what the first connection showed, and the trace of all."""
-    recorded = hasattr(ssl.SSLContext, "_msg_callback")
     shown = result_as_answer(endpoint, connections[0].result)
-    return {**shown, "trace": {"recorded": recorded, "connections": [each.as_answer() for each in connections]}}
+    return {**shown, "trace": {"recorded": CAN_RECORD, "connections": [each.as_answer() for each in connections]}}
 
 
 def trace(endpoint: Endpoint, resume: bool = False) -> list[Connection]:
@@ -187,6 +192,8 @@ def _connection(endpoint: Endpoint, context: ssl.SSLContext, session: ssl.SSLSes
     with sock:
         drive(shaking.flow(), sock, deadline)
         ended = _ending(shaking)
+        if ended in ("hung_up", "reset"):
+            recorder.forget_last_words()
         tls, session = shaking.tls, None
         if ended == "complete" and tls is not None:
             session = _part(tls, sock, deadline)
@@ -202,7 +209,7 @@ def _listen(context: ssl.SSLContext, recorder: Recorder) -> None:
         connection.heard.note(connection, direction, version, content, kind, data)
         recorder.note(direction, content, data)
 
-    if hasattr(context, "_msg_callback"):
+    if CAN_RECORD:
         context._msg_callback = note  # pylint: disable=protected-access
 
 

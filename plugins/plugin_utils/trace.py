@@ -22,7 +22,13 @@ MOST_ENDPOINTS = 200
 MOST_MESSAGES = 200
 LONGEST_TEXT = 500
 MOST_ENTRIES = 256
-DEEPEST = 3
+# The details of messages by their types; a client offers several protocols (ALPN), a server takes one.
+FLAGS = ("psk", "early_data", "cookie", "status_request", "server_name_known", "extended_master_secret", "ticket_follows", "ocsp_stapled",
+         "malformed")  # fmt: skip
+NUMBERS = ("ticket_size", "lifetime", "count", "uncompressed_size")
+TEXTS = ("session_id", "server_name", "cipher", "version", "group", "signature_scheme", "ticket_key_name", "compression", "level",
+         "description", "alpn")  # fmt: skip
+LISTS = ("versions", "ciphers", "groups", "key_shares", "signature_schemes", "authorities", "alpn")
 
 
 def check_count(endpoints: Sequence[Endpoint]) -> None:
@@ -115,38 +121,43 @@ def read_message(count: int, raw: Any, entry: Mapping[str, Any], now: dt.datetim
         "name": text(raw.get("name")) or "?",
         "size": int(number(raw.get("size"), entry)),
         "encrypted": bool(raw.get("encrypted")),
-        "details": plain(raw["details"], entry),
+        "details": read_details(raw["details"], entry),
         "certificates": [read_certificate(pem, now)[0] for pem in chain],
     }
 
 
 def objections_to(entry: Mapping[str, Any], anchors: Sequence[x509.Certificate] | None) -> list[str]:
-    """What a client that verifies has against the server's certificates, that the one between is missing in plain words."""
-    found = list(entry["problems"])
-    chain = entry["certificates"]
-    if anchors is None or len(chain) != 1 or entry["trusted"] is not False or "issuer" not in chain[0]:
+    """What a client that verifies has against the server's certificates, the commonest two in plain words first."""
+    found, chain = list(entry["problems"]), entry["certificates"]
+    if anchors is None or entry["trusted"] is not False or any("issuer" not in each for each in chain):
         return found
-    issuer = chain[0]["issuer"]
-    if self_issued(chain[0]) or issuer in {subject_text(anchor) for anchor in anchors}:
+    issuer = chain[-1]["issuer"]
+    if {issuer, chain[-1]["subject"]} & {subject_text(anchor) for anchor in anchors}:
         return found
-    return [
-        f"missing intermediate, or unknown CA: the server sent its own certificate alone, without that of '{issuer}' which issued"
-        " it, and that one is not among the anchors",
-        *found,
-    ]
+    if len(chain) == 1 and not self_issued(chain[0]):
+        why = (
+            f"missing intermediate, or unknown CA: the server sent its own certificate alone, without that of '{issuer}' which issued"
+            " it, and that one is not among the anchors"
+        )
+    else:
+        why = f"unknown CA: the server's chain ends at '{issuer}', which is not among the anchors"
+    return [why, *found]
 
 
-def plain(value: Any, entry: Mapping[str, Any], depth: int = 0) -> Any:
-    """Plain values of plain types, cut where nobody would go on reading; texts printable."""
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, str):
-        return text(value)
-    if isinstance(value, list) and len(value) <= MOST_ENTRIES and depth < DEEPEST:
-        return [plain(each, entry, depth + 1) for each in value]
-    if isinstance(value, Mapping) and len(value) <= MOST_ENTRIES and depth < DEEPEST:
-        return {text(key): plain(each, entry, depth + 1) for key, each in value.items()}
-    raise wrong(entry)
+def read_details(raw: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message says, each field of its own type; texts printable, and cut where nobody would go on reading."""
+    found: dict[str, Any] = {}
+    for field, value in raw.items():
+        texts = isinstance(value, list) and len(value) <= MOST_ENTRIES and all(isinstance(each, str) for each in value)
+        if (field in FLAGS and isinstance(value, bool)) or (field in NUMBERS and type(value) is int):
+            found[field] = value
+        elif field in TEXTS and isinstance(value, str):
+            found[field] = text(value)
+        elif field in LISTS and texts:
+            found[field] = [text(each) for each in value]
+        else:
+            raise wrong(entry)
+    return found
 
 
 def text(value: Any) -> str | None:

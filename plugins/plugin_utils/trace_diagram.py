@@ -50,7 +50,7 @@ def heading(shown: Mapping[str, Any], count: int) -> str:
 def drawn(title: str, connection: Mapping[str, Any], trace: Mapping[str, Any], width: int) -> list[str]:
     """One connection: heading, lanes, verdict."""
     inner, summary = width - TIME - SIZE - 2, connection["summary"]
-    lines = [printable(title)] if title else []
+    lines = textwrap.wrap(printable(title), width)
     lines.append(f"{'time':>{TIME - 2}}  client{' ' * (inner - 10)}server{'size':>{SIZE}}")
     if connection.get("connected") is not None:
         lines.append(lane(moment(connection["connected"]), centred("TCP connection", inner), ""))

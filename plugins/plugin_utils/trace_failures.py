@@ -91,6 +91,7 @@ def failure(ended: str, error: str, messages: Sequence[Mapping[str, Any]], now: 
             code, f"{text}: {error}", "client" if ended in ("own_files", "server_name", "too_much") else None
         )
     if ended == "not_tls":
+        error = error.removeprefix("not TLS: ")
         if "'HTTP/" in error:
             return Failure("plain_http", f"plain HTTP instead of TLS: {error}", "client")
         return Failure("not_tls", f"another protocol instead of TLS: {error}", "client")
