@@ -184,7 +184,10 @@ def client_refused(alert: str, story: Story, now: Any) -> Failure:
     over = expired(leaf, now)
     if alert == "certificate_expired" and not over:
         ends = leaf.get("not_after") or "a date that cannot be read"
-        why = f"expired client certificate, says the server; by the clock here '{subject}' lasts until {ends}: is its clock right?"
+        why = (
+            f"expired client certificate, says the server; by the clock here '{subject}' lasts until {ends}: is its clock right, is its"
+            " revocation list current?"
+        )
         return Failure("client_certificate_expired", why, "server")
     if over and alert in (*VAGUE, "certificate_expired"):
         return Failure("client_certificate_expired", f"expired client certificate: {over}", "server")
@@ -218,7 +221,7 @@ def unknown_ca(story: Story) -> Failure:
             f" issued it, and the server does not know that one{names}"
         )
         return Failure("client_certificate_incomplete", why, "server")
-    why = f"unknown CA: the server does not know '{issuer}', where the client's chain ends{names}"
+    why = f"unknown CA: the server does not know '{issuer}', where the client's chain ends, or has no revocation list for it{names}"
     return Failure("client_certificate_unknown_ca", why, "server")
 
 

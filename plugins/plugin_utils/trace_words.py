@@ -21,7 +21,7 @@ def words(message: Mapping[str, Any], resumed: bool = False) -> list[str]:
     if message["name"] in ("Certificate", "CompressedCertificate"):
         said += certificates(message["certificates"], "compression" in details)
     if resumed and message["name"] == "ServerHello":
-        said.append("takes up the session that was offered")
+        said.append("takes up the session")
     if details.get("ocsp_stapled"):
         said.append("with an OCSP answer (stapled)")
     return [*said, "not well-formed"] if details.get("malformed") else said
@@ -88,7 +88,7 @@ def certificates(chain: Sequence[Mapping[str, Any]], packed: bool) -> list[str]:
 
 def certificate(each: Mapping[str, Any]) -> list[str]:
     """One of them: who, by whom, from when until when, and which."""
-    which = f"SHA-256 {str(each.get('fingerprint_sha256'))[:16]}…"
+    which = f"SHA-256 {str(each.get('fingerprint_sha256'))[:12]}…"
     if each.get("error"):
         return [f"one that cannot be read, {which}"]
     dates = f"{str(each.get('not_before'))[:10]} to {str(each.get('not_after'))[:10]}"

@@ -92,7 +92,7 @@ def test_real_ones_fit(ca: Authority, www: Pair, version: ssl.TLSVersion, width:
             assert f" {{{each['name']}}} " in text if each["encrypted"] else f" {each['name']} " in text
         assert connection["summary"]["verdict"].split(",")[0] in text
     assert "again, with the session of the connection above" in text.replace("\n", " ")
-    assert text.count("takes up the session that was offered") == 1
+    assert text.count("takes up the session") == 1
     assert "CN=www, by CN=Test issuing" in text and f"CN={long.certificate.stem[:30]}" in text
     assert diagram(entry["trace"], width)[1:3] == lines[2:4]
 
@@ -179,7 +179,7 @@ def test_words(said: dict[str, Any], expected: list[str]) -> None:
 def test_a_certificate_that_cannot_be_read() -> None:
     broken = {"error": "x", "fingerprint_sha256": "cd" * 32}
     assert words({**message("Certificate"), "certificates": [broken]}) == [
-        "one that cannot be read, SHA-256 cdcdcdcdcdcdcdcd…"
+        "one that cannot be read, SHA-256 cdcdcdcdcdcd…"
     ]
 
 

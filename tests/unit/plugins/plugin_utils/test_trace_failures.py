@@ -260,13 +260,13 @@ WORDS: list[tuple[str, list[dict[str, Any]], str, str]] = [
      " bad_certificate"),
     ("bad_certificate", [], "client_certificate_required", "client certificate required: the server asked for one and got none"),
     ("certificate_expired", [certificate()], "client_certificate_expired", "expired client certificate, says the server; by the clock here"
-     " 'CN=app' lasts until 2027-01-01T00:00:00Z: is its clock right?"),
+     " 'CN=app' lasts until 2027-01-01T00:00:00Z: is its clock right, is its revocation list current?"),
     ("decrypt_error", [certificate()], "client_key", "bad key: the server says that the client's signature does not fit the certificate 'CN=app'"),
     ("unsupported_certificate", [certificate(usages=["server_auth"])], "client_certificate_refused", "the client certificate 'CN=app' is not for"
      " clients (its usages: server_auth)"),
     ("internal_error", [certificate()], "server_error", "the server met an error of its own (internal_error): its log says which"),
     ("unknown_ca", [certificate(error="x", subject=None, issuer=None)], "client_certificate_unknown_ca", "unknown CA: the server does not know"
-     " 'a CA whose name cannot be read', where the client's chain ends"),
+     " 'a CA whose name cannot be read', where the client's chain ends, or has no revocation list for it"),
 ]  # fmt: skip
 
 
