@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, remaining
 
@@ -60,11 +61,7 @@ def connect(endpoint: Endpoint, deadline: float) -> socket.socket:
 
     :raises HandshakeError: none did.
     """
-    try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
+    found = resolve(endpoint)
     problem = "no address"
     for count, (family, kind, protocol, _name, address) in enumerate(found):
         sock = None
@@ -79,6 +76,18 @@ def connect(endpoint: Endpoint, deadline: float) -> socket.socket:
             if sock is not None:
                 sock.close()
     raise HandshakeError(problem)
+
+
+def resolve(endpoint: Endpoint) -> list[Any]:
+    """The addresses of an endpoint, as ``socket.getaddrinfo`` has them.
+
+    :raises HandshakeError: its name does not resolve.
+    """
+    try:
+        return socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
 
 
 def connect_problem(error: OSError, endpoint: Endpoint) -> str:

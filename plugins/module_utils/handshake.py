@@ -13,12 +13,13 @@ import functools
 import socket
 import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Callable
+from typing import Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.connections import (
-    DEFAULT_TIMEOUT,
+    DEFAULT_TIMEOUT as DEFAULT_TIMEOUT,
+)
+from ansible_collections.fleet.tls.plugins.module_utils.connections import (
     Endpoint,
     HandshakeError,
     ask_for_tls,
@@ -27,11 +28,10 @@ from ansible_collections.fleet.tls.plugins.module_utils.connections import (
 from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, drive
 from ansible_collections.fleet.tls.plugins.module_utils.handshake_words import HUNG_UP, in_words
 from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import context_for
+from ansible_collections.fleet.tls.plugins.module_utils.tls_groups import group_in_hello, group_in_key_exchange
 from ansible_collections.fleet.tls.plugins.module_utils.tls_messages import Heard
 from ansible_collections.fleet.tls.plugins.module_utils.wire import Tls, Wire
 
-# Endpoints of one request that are tried at the same time.
-_MOST_THREADS = 32
 # How long to listen for the verdict on our client certificate where the server sends no session ticket (see _verdict).
 _SHORTEST_LISTEN = 0.3
 
@@ -48,6 +48,8 @@ class HandshakeResult:
         ended the connection after asking, because there was none or it was not good enough.
     :param seconds: from before the connect to the end.
     :param ticket: the first session ticket that came, empty where none did (or Python came without its message callback).
+    :param alpn: the protocol that was agreed on (RFC 7301).
+    :param group: in which keys were agreed on, see ``tls_groups.py``.
     """
 
     chain: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ class HandshakeResult:
     client_certificate: str | None = None
     seconds: float = 0.0
     ticket: bytes = b""
+    alpn: str | None = None
+    group: str | None = None
 
 
 def served_leaf(host: str, port: int, server_name: str | None, timeout: float, starttls: str | None = None) -> bytes:
@@ -85,45 +89,6 @@ def handshake(endpoint: Endpoint, talk: Callable[[Wire], None] | None = None) ->
     begin = time.monotonic()
     result = _attempt(endpoint, begin + endpoint.timeout, talk)
     return replace(result, seconds=round(time.monotonic() - begin, 3))
-
-
-def handshake_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """The host step ``handshake``: many endpoints at once. Nothing is ever changed."""
-    endpoints = [endpoint_of(wanted) for wanted in request.get("endpoints") or ()]
-    with ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(endpoints)))) as pool:
-        results = list(pool.map(handshake, endpoints))
-    return False, {"results": [result_as_answer(*pair) for pair in zip(endpoints, results)]}
-
-
-def result_as_answer(endpoint: Endpoint, result: HandshakeResult) -> dict[str, Any]:
-    """One entry of the step's answer, JSON-ready (docs/host-protocol.md)."""
-    return {
-        "endpoint": endpoint.address,
-        "server_name": endpoint.server_name,
-        "chain": list(result.chain),
-        "protocol": result.protocol,
-        "cipher": result.cipher,
-        "error": result.error,
-        "client_certificate": result.client_certificate,
-        "seconds": result.seconds,
-    }
-
-
-def endpoint_of(wanted: dict[str, Any]) -> Endpoint:
-    """An endpoint of a request (docs/host-protocol.md)."""
-    client = wanted.get("client") or {}
-    return Endpoint(
-        host=wanted["host"],
-        port=int(wanted["port"]),
-        server_name=wanted.get("server_name"),
-        timeout=float(wanted.get("timeout") or DEFAULT_TIMEOUT),
-        client_certificate=client.get("certificate"),
-        client_key=client.get("key"),
-        alpn=tuple(wanted.get("alpn") or ()),
-        starttls=wanted.get("starttls"),
-        minimum_version=wanted.get("minimum_version"),
-        maximum_version=wanted.get("maximum_version"),
-    )
 
 
 class Handshake:
@@ -173,7 +138,18 @@ class Handshake:
             error=None if self.problem is None else in_words(self.problem, self.endpoint, heard, first_bytes),
             client_certificate=self._client,
             ticket=next((ticket for ticket in heard.tickets if ticket), b""),
+            alpn=tls.alpn if tls else None,
+            group=group_in_hello(heard.hello) or group_in_key_exchange(heard.key_exchange, tls.cipher if tls else None),
         )
+
+    def session(self) -> ssl.SSLSession | None:
+        """What a later handshake with the same context can resume; None: the server gave nothing."""
+        session = None if self.tls is None or self.problem is not None else self.tls.tls.session
+        return session if session is not None and (session.has_ticket or session.id) else None
+
+    def resumed(self) -> bool:
+        """Whether the handshake was completed by resuming the session it was given."""
+        return self.tls is not None and self.problem is None and bool(self.tls.tls.session_reused)
 
     def _client_certificate(self, heard: Heard) -> str:
         if heard.alert is not None or isinstance(self.problem, HUNG_UP):

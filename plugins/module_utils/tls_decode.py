@@ -13,9 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.distinguished_names import name_text
+from ansible_collections.fleet.tls.plugins.module_utils.tls_groups import (
+    GROUPS,
+    KEY_SHARE,
+    NAMED_CURVE,
+    group_in_key_exchange,
+    group_name,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.tls_messages import certificates_in, ticket_in
 from ansible_collections.fleet.tls.plugins.module_utils.tls_names import (
-    GROUPS,
     MESSAGES,
     SCHEMES,
     VERSIONS,
@@ -36,7 +42,7 @@ ZLIB = 1
 
 SERVER_NAME, STATUS_REQUEST, SUPPORTED_GROUPS, SIGNATURE_ALGORITHMS, ALPN = 0, 5, 10, 13, 16
 EXTENDED_MASTER_SECRET, SESSION_TICKET, PRE_SHARED_KEY, EARLY_DATA, SUPPORTED_VERSIONS = 23, 35, 41, 42, 43
-COOKIE, CERTIFICATE_AUTHORITIES, KEY_SHARE = 44, 47, 51
+COOKIE, CERTIFICATE_AUTHORITIES = 44, 47
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,12 @@ class Parts:
         return self.take(len(self._data) - self._at)
 
 
-def decode(message: bytes, protocol: str | None, ciphers: dict[int, str]) -> Decoded:
+def decode(message: bytes, protocol: str | None, ciphers: dict[int, str], cipher: str | None = None) -> Decoded:
     """One handshake message, header included.
 
     :param protocol: what was agreed on, None: nothing yet.
     :param ciphers: names of cipher suites by their numbers.
+    :param cipher: that which was agreed on.
     :returns: a message that is not well-formed has ``malformed`` in its details, and what was read before the fault.
     """
     kind = message[0] if message else -1
@@ -117,9 +124,11 @@ def decode(message: bytes, protocol: str | None, ciphers: dict[int, str]) -> Dec
             _HELLOS[kind](Parts(message[4:]), details, ciphers)
         elif kind == 4:
             _ticket(message, protocol, details)
+        elif kind == 12:
+            _server_key_exchange(message, protocol, cipher, details)
         elif kind in _READERS:
             _READERS[kind](Parts(message[4:]), details, protocol)
-    except ValueError:
+    except (ValueError, IndexError):
         details["malformed"] = True
     return Decoded(name, details, certificates)
 
@@ -212,7 +221,7 @@ def _server_hello(body: Parts, details: dict[str, Any], ciphers: dict[int, str])
     if SUPPORTED_VERSIONS in extensions:
         details["version"] = name_of(VERSIONS, extensions[SUPPORTED_VERSIONS].number(2))
     if KEY_SHARE in extensions:
-        details["group"] = name_of(GROUPS, extensions[KEY_SHARE].number(2))
+        details["group"] = group_name(extensions[KEY_SHARE].number(2))
     if PRE_SHARED_KEY in extensions:
         details["psk"] = True
     _answers(extensions, details)
@@ -266,20 +275,19 @@ def _compressed(body: Parts, details: dict[str, Any]) -> tuple[bytes, ...]:
     return _certificate(b"\x0b" + len(plain).to_bytes(3, "big") + plain, TLS13, details)
 
 
-def _server_key_exchange(body: Parts, details: dict[str, Any], protocol: str | None) -> None:
-    """The group, and who vouches for it. ECDHE begins with 3, a named curve, and its number (RFC 8422 section 5.4); DHE with the length of
-    a prime."""
-    data = body.rest()
-    body = Parts(data[3:])
-    group = int.from_bytes(data[1:3], "big")
-    if data[:1] == b"\x03" and group in GROUPS:
-        details["group"] = GROUPS[group]
+def _server_key_exchange(message: bytes, protocol: str | None, cipher: str | None, details: dict[str, Any]) -> None:
+    """The group, and who vouches for it; for ECDHE and DHE, which all do that show a certificate (see ``tls_groups.py``)."""
+    group = group_in_key_exchange(message, cipher)
+    if group is None:
+        return
+    details["group"] = group
+    body = Parts(message[4:])
+    if message[4] == NAMED_CURVE and (cipher or "").startswith("ECDHE-"):
+        body.take(3)
         body.vector(1)
     else:
-        body = Parts(data)
-        details["group"] = "DH, {0} bits".format(8 * len(body.vector(2).rest()))
-        body.vector(2)
-        body.vector(2)
+        for _value in ("prime", "generator", "public"):
+            body.vector(2)
     if protocol == "TLSv1.2" and body:
         details["signature_scheme"] = name_of(SCHEMES, body.number(2))
 
@@ -322,7 +330,6 @@ def _certificate_status(body: Parts, details: dict[str, Any], _protocol: str | N
 _HELLOS = {1: _client_hello, 2: _server_hello}
 _READERS = {
     8: _encrypted_extensions,
-    12: _server_key_exchange,
     13: _certificate_request,
     15: _certificate_verify,
     22: _certificate_status,

@@ -29,33 +29,6 @@ MESSAGES = {
     25: "CompressedCertificate",
 }
 
-GROUPS = {
-    21: "secp224r1",
-    22: "secp256k1",
-    23: "secp256r1",
-    24: "secp384r1",
-    25: "secp521r1",
-    26: "brainpoolP256r1",
-    27: "brainpoolP384r1",
-    28: "brainpoolP512r1",
-    29: "x25519",
-    30: "x448",
-    31: "brainpoolP256r1tls13",
-    32: "brainpoolP384r1tls13",
-    33: "brainpoolP512r1tls13",
-    256: "ffdhe2048",
-    257: "ffdhe3072",
-    258: "ffdhe4096",
-    259: "ffdhe6144",
-    260: "ffdhe8192",
-    512: "MLKEM512",
-    513: "MLKEM768",
-    514: "MLKEM1024",
-    4587: "SecP256r1MLKEM768",
-    4588: "X25519MLKEM768",
-    4589: "SecP384r1MLKEM1024",
-}
-
 # TLS 1.2 has them as a hash and an algorithm, a byte each; the values are the same (RFC 8446 section 4.2.3).
 SCHEMES = {
     0x0101: "rsa_md5",

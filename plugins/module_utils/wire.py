@@ -36,6 +36,7 @@ class Tls:
         self.peer_chain: tuple[bytes, ...] = ()
         self.protocol: str | None = None
         self.cipher: str | None = None
+        self.alpn: str | None = None
         try:
             self.tls = context.wrap_bio(
                 self._incoming, self._outgoing, server_hostname=_server_name(endpoint), session=session
@@ -73,6 +74,7 @@ class Tls:
         """Ask OpenSSL at once: after a post-handshake alert it would not tell."""
         self.protocol = self.tls.version()
         self.cipher = (self.tls.cipher() or (None,))[0]
+        self.alpn = self.tls.selected_alpn_protocol()
         if hasattr(self.tls, "get_unverified_chain"):
             self.peer_chain = tuple(self.tls.get_unverified_chain() or ())
         else:

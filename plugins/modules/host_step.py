@@ -118,7 +118,7 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
 
         return trace_step(request)
-    from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
+    from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 
     return handshake_step(request)
 

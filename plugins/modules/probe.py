@@ -9,14 +9,17 @@ module: probe
 short_description: Show which certificates TLS endpoints serve
 version_added: 0.1.0
 description:
-  - Shakes hands with endpoints, all at the same time, and returns what each one showed. Chain, names, dates, issuer, protocol,
-    cipher, and whether it asks for client certificates.
+  - Shakes hands with endpoints, thousands of them in one task, and returns what each one showed. Chain, names, dates, issuer, protocol,
+    cipher, group, and whether it asks for client certificates.
+  - Those that do not answer wait side by side. However many they are, they hold up no other. Where a process may not have as many
+    open files as there are endpoints, fewer are tried at a time.
   - An endpoint that cannot be reached or refuses the handshake is an answer as well, not a failure, unless O(required) is set.
   - The chain of a server that insists on a client certificate is seen without one, too.
   - To see the certificates of old servers, this takes protocol versions down to TLS 1.0 and weak ciphers, as far as the OpenSSL of
     the probing machine has them. That it succeeds does not mean that other clients would.
 notes:
   - Resolving a host name takes as long as the resolver allows, on top of O(timeout).
+  - From the controller, a task that takes longer than a few seconds tells on the terminal how far it is.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
@@ -28,8 +31,8 @@ options:
   endpoints:
     description:
       - Where to shake hands, each as V(host:port), V([IPv6]:port) or a mapping of C(host) and C(port), and where they differ from the
-        options of the same names also C(server_name), C(timeout), C(starttls), C(client_certificate), C(client_key),
-        C(minimum_version) and C(maximum_version).
+        options of the same names also C(server_name), C(timeout), C(starttls), C(alpn), C(client_certificate),
+        C(client_key), C(minimum_version) and C(maximum_version).
       - Where TLS has to be asked for, V(smtp://host:port), or another protocol of O(starttls), does the same as C(starttls).
     type: list
     elements: raw
@@ -63,14 +66,33 @@ options:
   client_key:
     description: Path of its unencrypted private key. Without it, the key is in the same file.
     type: str
-  anchors:
+  alpn:
+    description: Protocols to offer (ALPN), most wanted first, like V([h2, http/1.1]).
+    type: list
+    elements: str
+    default: []
+  retries:
+    description: How often an endpoint that showed no certificate is tried again, each time with all of O(timeout). Up to 10.
+    type: int
+    default: 0
+  resumption:
     description:
-      - CA certificates, as PEM text or a list of PEM texts. With them, chain, dates and name are verified and
-        RV(endpoints[].trusted) tells the result.
-      - Nothing but these is trusted, and the order of the chain has to be right.
-    type: raw
-  required:
-    description: Fail when an endpoint shows no certificate, or, with O(anchors), one that does not verify. All of them are tried first.
+      - Try a second handshake with the session of the first, see RV(endpoints[].resumption). With TLS 1.3, the first one waits a moment for a
+        session ticket to come.
+    type: bool
+    default: false
+  resume_at:
+    description:
+      - Other endpoints of the same name, as in O(endpoints). The session of each endpoint is tried at all of these, which shows whether
+        they share their session ticket keys. Implies O(resumption).
+      - They are asked for the same name, as the same client.
+    type: list
+    elements: raw
+    default: []
+  stapling:
+    description:
+      - Ask for a stapled OCSP answer, see RV(endpoints[].staple), in another handshake by the program C(openssl) of the probing machine. It takes
+        O(timeout) again, and a process each; eight run at a time.
     type: bool
     default: false
   minimum_version:
@@ -84,14 +106,27 @@ options:
   trace:
     description:
       - Note every message of the handshake, and return them and what they add up to as RV(endpoints[].trace). The filter
-        P(fleet.tls.handshake_diagram#filter) draws it.
-      - For up to 200 endpoints. Each takes up to a tenth of a second longer, to hear all of what a server has to say.
+        P(fleet.tls.handshake_diagram#filter) draws it. With O(resumption) and O(resume_at), the connections that offer the session are traced
+        as well.
+      - For up to 400 connections in a task. Each takes up to a tenth of a second longer, to hear all of what a server has to say.
     type: bool
     default: false
-  resume:
+  results_file:
     description:
-      - With O(trace), connect a second time with the session of the first connection, and trace that as well.
-      - Where the server gave nothing to resume with, there is no second connection.
+      - A file on the controller for the results, one JSON text a line, as in RV(endpoints), in the order in which they come. For scans with more
+        results than a task can hold.
+      - It is there when the task has succeeded, as a whole, and readable for its owner alone. A file that was there is replaced.
+      - The task's own result has RV(counts), and in RV(endpoints) only those with problems, 200 at most.
+      - Not written in check mode, where the task returns everything.
+    type: path
+  anchors:
+    description:
+      - CA certificates, as PEM text or a list of PEM texts. With them, chain, dates and name are verified and
+        RV(endpoints[].trusted) tells the result.
+      - Nothing but these is trusted, and the order of the chain has to be right.
+    type: raw
+  required:
+    description: Fail when an endpoint shows no certificate, or, with O(anchors), one that does not verify. All of them are tried first.
     type: bool
     default: false
 seealso:
@@ -132,6 +167,23 @@ EXAMPLES = r"""
     anchors: "{{ lookup('ansible.builtin.file', 'internal-root.pem') }}"
     required: true
 
+- name: Ten thousand endpoints, their results in a file
+  fleet.tls.probe:
+    endpoints: "{{ lookup('ansible.builtin.file', 'endpoints.txt').splitlines() }}"
+    retries: 1
+    results_file: /var/lib/tls-inventory/seen.jsonl
+  delegate_to: localhost
+  run_once: true
+
+- name: The nodes behind a balancer resume each other's sessions, and staple
+  fleet.tls.probe:
+    endpoints: [192.0.2.11:443]
+    resume_at: [192.0.2.12:443, 192.0.2.13:443]
+    server_name: www.example.com
+    stapling: true
+  delegate_to: localhost
+  run_once: true
+
 - name: Why does the backend refuse this client
   fleet.tls.probe:
     endpoints: [backend.example.com:8443]
@@ -139,7 +191,7 @@ EXAMPLES = r"""
     client_certificate: /etc/fleet-tls/live/app/fullchain.pem
     client_key: /etc/fleet-tls/live/app/privkey.pem
     trace: true
-    resume: true
+    resumption: true
   register: seen
 
 - name: Draw the handshake, and the one that resumes its session
@@ -148,8 +200,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+counts:
+  description: How many endpoints there are, are reachable and are not, are trusted, and have problems, an error among them.
+  returned: always
+  type: dict
+  sample: {endpoints: 3, reachable: 2, unreachable: 1, trusted: 2, with_problems: 1}
+results_file:
+  description: Where the results are.
+  returned: with O(results_file)
+  type: str
+endpoints_left_out:
+  description: How many endpoints with problems are in the file alone.
+  returned: with O(results_file)
+  type: int
 endpoints:
-  description: What each endpoint showed, in the order of the option.
+  description: What each endpoint showed, in the order of the option. With O(results_file), only some of those with problems.
   returned: always
   type: list
   elements: dict
@@ -182,17 +247,71 @@ endpoints:
       description: The cipher suite, by OpenSSL's name.
       type: str
       sample: TLS_AES_256_GCM_SHA384
+    group:
+      description: The group in which keys were agreed on, by OpenSSL's name. V(dh-2048) and the like for finite fields with TLS 1.2.
+      type: str
+      sample: x25519
+    alpn:
+      description: The protocol that was agreed on, of O(alpn), or null.
+      type: str
+      sample: h2
+    ticket_key_name:
+      description:
+        - The name of the key that a session ticket was encrypted with, hexadecimal, which is the same wherever keys are shared. Null where none came.
+          TLS 1.3 sends tickets after the handshake, so there it is certain to be seen with O(resumption) only.
+      type: str
+      sample: 7d8b61ec7f8c1d5d8e57e0f1ce0f0c3c
     client_certificate:
       description:
         - Null where the endpoint did not ask for one. V(requested) where it asked, got none and went on.
         - V(accepted) where it took ours. This is the handshake's view. Some servers, nginx among them, refuse a bad one in HTTP later.
         - V(refused) where it ended the connection after asking, for there was none, or none it would take.
       type: str
+    attempts:
+      description: How many handshakes that took, see O(retries).
+      type: int
     seconds:
-      description: How long it took.
+      description: How long the last of them took.
       type: float
+    resumption:
+      description: Null without O(resumption).
+      type: dict
+      contains:
+        offered:
+          description: Whether there was a session to resume, by ticket or in the server's cache.
+          type: bool
+        resumed:
+          description: Whether the endpoint resumed it. Null where there was none, or that handshake failed.
+          type: bool
+        error:
+          description: Why it failed, or null.
+          type: str
+        at:
+          description: The same for each of O(resume_at), with its C(endpoint).
+          type: list
+          elements: dict
+    staple:
+      description: The stapled OCSP answer. Null without O(stapling), or without a certificate.
+      type: dict
+      contains:
+        present:
+          description: Whether there was one. Null where that cannot be told.
+          type: bool
+        status:
+          description: V(good), V(revoked) or V(unknown), or the responder's error.
+          type: str
+        this_update:
+          description: From when it is, in C(openssl)'s form.
+          type: str
+          sample: Nov 24 10:00:00 2026 GMT
+        next_update:
+          description: Until when it holds, in C(openssl)'s form, or null.
+          type: str
+        error:
+          description: Why it cannot be told, or null.
+          type: str
     chain:
-      description: The certificates it sent, as PEM, in its order.
+      description: The certificates it sent, as PEM, in its order, 64 at most.
       type: list
       elements: str
     certificates:
@@ -255,7 +374,8 @@ endpoints:
           type: str
     problems:
       description:
-        - What a client would object to, in words. Dates and names, certificates that cannot be read, and with O(anchors) the chain.
+        - What a client would object to, in words. Dates, names and usages, certificates that cannot be read, weak keys and signatures, and with
+          O(anchors) the chain, the constraints of its CAs among it.
       type: list
       elements: str
       sample: ["the certificate expired on 2026-11-01T00:00:00Z"]
@@ -274,10 +394,15 @@ endpoints:
           description: The protocol in which TLS was asked for, or null.
           type: str
         connections:
-          description: The first connection and, with O(resume), the one that offered its session.
+          description:
+            - The first connection. With O(resumption), then one that offered its session, and one for each of O(resume_at). These are not there
+              where the first one left no session.
           type: list
           elements: dict
           contains:
+            endpoint:
+              description: Host and port.
+              type: str
             connected:
               description: Seconds until the TCP connection was up. Null where it never was.
               type: float

@@ -13,14 +13,14 @@ from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpo
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import LONGEST_CHAIN, read_certificate
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan_fields import text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.trace_failures import self_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.trace_summary import summarise
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import subject_text
 
 # A trace is for people to look at; a scan of thousands is the probe's without it.
-MOST_ENDPOINTS = 200
+MOST_CONNECTIONS = 400
 MOST_MESSAGES = 200
-LONGEST_TEXT = 500
 MOST_ENTRIES = 256
 # The details of messages by their types; a client offers several protocols (ALPN), a server takes one.
 FLAGS = ("psk", "early_data", "cookie", "status_request", "server_name_known", "extended_master_secret", "ticket_follows", "ocsp_stapled",
@@ -31,54 +31,49 @@ TEXTS = ("session_id", "server_name", "cipher", "version", "group", "signature_s
 LISTS = ("versions", "ciphers", "groups", "key_shares", "signature_schemes", "authorities", "alpn")
 
 
-def check_count(endpoints: Sequence[Endpoint]) -> None:
+def check_count(request: Mapping[str, Any]) -> None:
     """Refuse more than anybody would look at.
 
-    :raises SpecError: too many.
+    :param request: of the step ``trace``.
+    :raises SpecError: too many connections.
     """
-    if len(endpoints) > MOST_ENDPOINTS:
+    count = len(request["endpoints"]) * (1 + int(request["resumption"]) + len(request["resume_at"]))
+    if count > MOST_CONNECTIONS:
         raise SpecError(
-            f"trace: {len(endpoints)} endpoints are too many to be traced in one task",
-            remedy=f"trace up to {MOST_ENDPOINTS}, and probe the others without",
+            f"trace: {count} connections are too many to be traced in one task",
+            remedy=f"trace up to {MOST_CONNECTIONS}, those for resumption among them, and probe other endpoints without",
         )
 
 
-def add_traces(
-    endpoints: Sequence[Endpoint],
-    entries: Sequence[dict[str, Any]],
-    answer: Mapping[str, Any],
-    *,
+def read_trace(
+    endpoint: Endpoint,
+    said: Mapping[str, Any],
+    entry: Mapping[str, Any],
     anchors: Sequence[x509.Certificate] | None,
     now: dt.datetime,
-) -> None:
-    """Put its trace into each entry of a probe's result.
-
-    :param entries: of :func:`scan.read_answer`, for the same answer.
-    :raises HostError: a trace does not have the agreed shape.
-    """
-    for endpoint, entry, result in zip(endpoints, entries, answer["results"]):
-        entry["trace"] = {"starttls": endpoint.starttls, **read_trace(result.get("trace"), entry, anchors, now)}
-
-
-def read_trace(
-    raw: Any, entry: Mapping[str, Any], anchors: Sequence[x509.Certificate] | None, now: dt.datetime
 ) -> dict[str, Any]:
     """A trace as documented in ``fleet.tls.probe``.
 
-    :param raw: of the step ``trace``. It may come from a host, so its shape is not taken on trust.
+    :param said: the endpoint's result of the step ``trace``. It may come from a host, so its shape is not taken on trust.
+    :param entry: what :class:`scan.Judge` made of the same result.
     :raises HostError: it does not have the agreed shape.
     """
+    raw = said.get("trace")
     connections = raw.get("connections") if isinstance(raw, Mapping) else None
-    if not isinstance(connections, list) or not 1 <= len(connections) <= 2:
+    if (
+        not isinstance(raw, Mapping)
+        or not isinstance(connections, list)
+        or not 1 <= len(connections) <= MOST_CONNECTIONS
+    ):
         raise wrong(entry)
     told: list[dict[str, Any]] = []
     for each in connections:
         connection = read_connection(each, entry, now)
         before = told[0]["summary"] if told else None
         objections = objections_to(entry, anchors) if not told else ()
-        shape = {key: connection[key] for key in ("connected", "messages")}
+        shape = {key: connection[key] for key in ("endpoint", "connected", "messages")}
         told.append({**shape, "summary": summarise(connection, now, objections, before)})
-    return {"recorded": bool(raw.get("recorded")), "connections": told}
+    return {"starttls": endpoint.starttls, "recorded": bool(raw.get("recorded")), "connections": told}
 
 
 def read_connection(raw: Any, entry: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
@@ -90,9 +85,10 @@ def read_connection(raw: Any, entry: Mapping[str, Any], now: dt.datetime) -> dic
     ):
         raise wrong(entry)
     return {
-        "ended": text(raw.get("ended")) or "broken",
-        "error": text(raw.get("error")),
-        "cipher": text(raw.get("cipher")),
+        "endpoint": text_or_none(raw.get("endpoint")),
+        "ended": text_or_none(raw.get("ended")) or "broken",
+        "error": text_or_none(raw.get("error")),
+        "cipher": text_or_none(raw.get("cipher")),
         "connected": number(raw.get("connected"), entry) if raw.get("connected") is not None else None,
         "sent": int(number(raw.get("sent"), entry)),
         "received": int(number(raw.get("received"), entry)),
@@ -116,9 +112,9 @@ def read_message(count: int, raw: Any, entry: Mapping[str, Any], now: dt.datetim
         "number": count,
         "sender": str(raw["sender"]),
         "at": number(raw.get("at"), entry),
-        "protocol": text(raw.get("protocol")),
-        "content": text(raw.get("content")),
-        "name": text(raw.get("name")) or "?",
+        "protocol": text_or_none(raw.get("protocol")),
+        "content": text_or_none(raw.get("content")),
+        "name": text_or_none(raw.get("name")) or "?",
         "size": int(number(raw.get("size"), entry)),
         "encrypted": bool(raw.get("encrypted")),
         "details": read_details(raw["details"], entry),
@@ -131,10 +127,12 @@ def objections_to(entry: Mapping[str, Any], anchors: Sequence[x509.Certificate] 
     found, chain = list(entry["problems"]), entry["certificates"]
     if anchors is None or entry["trusted"] is not False or any("issuer" not in each for each in chain):
         return found
+    if not chain or (len(chain) == 1 and self_issued(chain[0])):
+        return found
     issuer = chain[-1]["issuer"]
     if {issuer, chain[-1]["subject"]} & {subject_text(anchor) for anchor in anchors}:
         return found
-    if len(chain) == 1 and not self_issued(chain[0]):
+    if len(chain) == 1:
         why = (
             f"missing intermediate, or unknown CA: the server sent its own certificate alone, without that of '{issuer}' which issued"
             " it, and that one is not among the anchors"
@@ -152,19 +150,12 @@ def read_details(raw: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, 
         if (field in FLAGS and isinstance(value, bool)) or (field in NUMBERS and type(value) is int):
             found[field] = value
         elif field in TEXTS and isinstance(value, str):
-            found[field] = text(value)
+            found[field] = text_or_none(value)
         elif field in LISTS and texts:
-            found[field] = [text(each) for each in value]
+            found[field] = [text_or_none(each) for each in value]
         else:
             raise wrong(entry)
     return found
-
-
-def text(value: Any) -> str | None:
-    """Printable text: servers and hosts said some of it."""
-    if value is None:
-        return None
-    return "".join(each if each.isprintable() else "." for each in str(value)[:LONGEST_TEXT])
 
 
 def number(value: Any, entry: Mapping[str, Any]) -> float:

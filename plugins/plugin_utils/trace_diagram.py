@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan_fields import printable
 from ansible_collections.fleet.tls.plugins.plugin_utils.trace_words import size_text, words
 
 NARROWEST, WIDEST, DEFAULT_WIDTH = 72, 240, 100
@@ -34,23 +35,23 @@ def diagram(shown: Mapping[str, Any], width: int = DEFAULT_WIDTH) -> list[str]:
     lines: list[str] = []
     for count, connection in enumerate(trace["connections"]):
         lines += [""] if lines else []
-        lines += drawn(heading(shown, count), connection, trace, width)
+        lines += drawn(heading(shown, connection, count), connection, trace, width)
     return [line.rstrip() for line in lines]
 
 
-def heading(shown: Mapping[str, Any], count: int) -> str:
+def heading(shown: Mapping[str, Any], connection: Mapping[str, Any], count: int) -> str:
     """What stands above a connection."""
-    where = str(shown.get("endpoint") or "")
+    where = str(connection.get("endpoint") or shown.get("endpoint") or "")
     name = shown.get("server_name")
     text = f"{where} (server name {name})" if where and name else where
-    again = "again, with the session of the connection above" if count else ""
+    again = "again, with the session of the first connection" if count else ""
     return ": ".join(part for part in (text, again) if part)
 
 
 def drawn(title: str, connection: Mapping[str, Any], trace: Mapping[str, Any], width: int) -> list[str]:
     """One connection: heading, lanes, verdict."""
     inner, summary = width - TIME - SIZE - 2, connection["summary"]
-    lines = textwrap.wrap(printable(title), width)
+    lines = textwrap.wrap(plain(title), width)
     lines.append(f"{'time':>{TIME - 2}}  client{' ' * (inner - 10)}server{'size':>{SIZE}}")
     if connection.get("connected") is not None:
         lines.append(lane(moment(connection["connected"]), centred("TCP connection", inner), ""))
@@ -70,13 +71,13 @@ def arrow(message: Mapping[str, Any], inner: int, resumed: bool) -> list[str]:
     name = f"{{{message['name']}}}" if message["encrypted"] else message["name"]
     if message["details"].get("level") == "fatal":
         name = f"✗ {name}"
-    label = f" {printable(name)} "
+    label = f" {plain(name)} "
     shaft = "─" * max(1, inner - 4 - columns(label))
     line = f"───{label}{shaft}►" if message["sender"] == "client" else f"◄{shaft}{label}───"
     lines = [lane(moment(message["at"]), line, size_text(message["size"]))]
     indent = 4 if message["sender"] == "client" else inner // 4
     for text in words(message, resumed):
-        for part in textwrap.wrap(printable(text), inner - indent - 2, subsequent_indent="    "):
+        for part in textwrap.wrap(plain(text), inner - indent - 2, subsequent_indent="    "):
             lines.append(lane("", " " * indent + part + " " * (inner - indent - columns(part)), ""))
     return lines
 
@@ -95,7 +96,7 @@ def closing(summary: Mapping[str, Any], width: int) -> list[str]:
     return [
         line
         for mark, text in paragraphs
-        for line in textwrap.wrap(printable(text), width, initial_indent=mark, subsequent_indent="   ")
+        for line in textwrap.wrap(plain(text), width, initial_indent=mark, subsequent_indent="   ")
     ]
 
 
@@ -122,7 +123,6 @@ def columns(text: str) -> int:
     )
 
 
-def printable(value: Any) -> str:
-    """Text that cannot play tricks on a terminal: servers and hosts said some of it."""
-    text = "".join(each if each.isprintable() else "." for each in str(value))
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+def plain(value: Any) -> str:
+    """Text of some length that cannot play tricks on a terminal: servers and hosts said some of it."""
+    return printable(str(value))[:LONGEST_TEXT]

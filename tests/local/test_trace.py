@@ -93,7 +93,7 @@ def test_versions_and_resumption(site: Site, tmp_path: Path) -> None:
     """Full and resumed, by ticket and by cache, in TLS 1.2 and 1.3."""
     cases = [(listener, version) for listener in ("tickets", "cache") for version in ("TLSv1.2", "TLSv1.3")]
     endpoints = [site.at(listener, minimum_version=version, maximum_version=version) for listener, version in cases]
-    for (listener, version), entry in zip(cases, traced(site, tmp_path, endpoints, resume=True)):
+    for (listener, version), entry in zip(cases, traced(site, tmp_path, endpoints, resumption=True)):
         first, second = summaries(entry)
         trips = 2 if version == "TLSv1.2" else 1
         assert (
@@ -162,7 +162,7 @@ def test_drawn_in_a_playbook(site: Site, tmp_path: Path) -> None:
     probe = {
         "endpoints": [site.at("mutual", "good")],
         "trace": True,
-        "resume": True,
+        "resumption": True,
         "timeout": 20,
         "server_name": "www.example.com",
     }
@@ -187,7 +187,7 @@ def test_drawn_in_a_playbook(site: Site, tmp_path: Path) -> None:
 
 def test_bad_input_is_refused(site: Site, tmp_path: Path) -> None:
     cases = [
-        ({"endpoints": ["127.0.0.1:1"] * 201}, "trace: 201 endpoints are too many"),
+        ({"endpoints": ["127.0.0.1:1"] * 401}, "trace: 401 connections are too many"),
         ({"endpoints": [site.at("tickets", maximum_version="1.2")]}, "maximum_version: '1.2' is unknown"),
         ({"endpoints": ["127.0.0.1:1"], "minimum_version": "TLSv1.3", "maximum_version": "TLSv1.2"}, "in TLSv1.3 at least and TLSv1.2 at most"),
     ]  # fmt: skip
@@ -250,6 +250,6 @@ def test_openssl_refuses_clients(site: Site, tmp_path: Path) -> None:
 
 def test_openssl_with_a_cache(site: Site, tmp_path: Path) -> None:
     with s_server(tmp_path, site.www, "-no_ticket", "-tls1_3") as port:
-        (entry,) = traced(site, tmp_path, [{**site.at("tickets"), "port": port}], resume=True)
+        (entry,) = traced(site, tmp_path, [{**site.at("tickets"), "port": port}], resumption=True)
     first, second = summaries(entry)
     assert (first["resumed_by"], second["resumed_by"], second["protocol"]) == (None, "cache", "TLSv1.3")

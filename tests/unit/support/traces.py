@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
 from ansible_collections.fleet.tls.plugins.plugin_utils import scan
-from ansible_collections.fleet.tls.plugins.plugin_utils.trace import add_traces
+from ansible_collections.fleet.tls.plugins.plugin_utils.trace import read_trace
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Address, Pair
 
 
@@ -26,11 +26,10 @@ def traced(
     if client is not None:
         more.update(client_certificate=str(client.chain), client_key=str(client.key))
     endpoint = Endpoint(address.host, address.port, **{"timeout": 20.0, **more})
-    _changed, answer = trace_step({"endpoints": [scan.endpoint_request(endpoint)], "resume": resume})
+    _changed, answer = trace_step({"endpoints": [scan.endpoint_request(endpoint)], "resumption": resume})
     roots, now = scan.parse_anchors(anchors), dt.datetime.now(dt.timezone.utc)
-    entries = scan.read_answer([endpoint], answer, anchors=roots, now=now)
-    add_traces([endpoint], entries, answer, anchors=roots, now=now)
-    return entries[0]
+    (entry,) = scan.read_answer([endpoint], answer, anchors=roots, now=now)
+    return {**entry, "trace": read_trace(endpoint, answer["results"][0], entry, roots, now)}
 
 
 def names(entry: dict[str, Any], connection: int = 0) -> list[str]:

@@ -22,9 +22,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.handshake import (
     Endpoint,
     HandshakeError,
     handshake,
-    handshake_step,
     served_leaf,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import (
     Address,
     Authority,
@@ -364,16 +364,31 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "endpoint": f"127.0.0.1:{address.port}",
         "server_name": "www.example.com",
         "chain": pems(www.chain),
+        "chain_length": 2,
         "protocol": "TLSv1.3",
+        "group": first["group"],
+        "alpn": None,
+        "ticket_key_name": first["ticket_key_name"],
         "error": None,
         "client_certificate": "accepted",
+        "attempts": 1,
+        "resumption": None,
+        "staple": None,
     }
+    assert "25519" in first["group"] and len(first["ticket_key_name"]) == 32
     assert second == {
         "endpoint": f"127.0.0.1:{closed_port}",
         "server_name": None,
         "chain": [],
+        "chain_length": 0,
         "protocol": None,
         "cipher": None,
+        "group": None,
+        "alpn": None,
+        "ticket_key_name": None,
+        "attempts": 1,
+        "resumption": None,
+        "staple": None,
         "error": "connection refused: nothing listens there",
         "client_certificate": None,
     }

@@ -16,7 +16,8 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import starttls
 from ansible_collections.fleet.tls.plugins.module_utils.exchange import Read
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake, handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, serving
 
 # What a server sends, and (bytes in a tuple) what it wants to hear before it goes on.

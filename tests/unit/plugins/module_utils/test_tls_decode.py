@@ -11,9 +11,10 @@ import zlib
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils import trace
+from ansible_collections.fleet.tls.plugins.module_utils import recorder
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls_decode import RETRY, decode
+from ansible_collections.fleet.tls.plugins.module_utils.trace import trace
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
 
 CIPHERS = {0x1301: "TLS_AES_128_GCM_SHA256"}
@@ -105,12 +106,13 @@ def test_compressed_certificates() -> None:
     ("exchange", "group"),
     [
         (b"\x03\x00\x1d" + vector(b"k" * 32, 1) + b"\x04\x03" + vector(b"s", 2), "x25519"),
-        (vector(b"\xff" * 256, 2) + vector(b"\x02", 2) + vector(b"y" * 256, 2) + b"\x08\x04" + vector(b"s", 2), "DH, 2048 bits"),
-        (vector(b"\xff" * 768, 2) + vector(b"\x02", 2) + vector(b"y" * 768, 2) + b"\x08\x04" + vector(b"s", 2), "DH, 6144 bits"),
+        (vector(b"\xff" * 256, 2) + vector(b"\x02", 2) + vector(b"y" * 256, 2) + b"\x08\x04" + vector(b"s", 2), "dh-2048"),
+        (vector(b"\xff" * 768, 2) + vector(b"\x02", 2) + vector(b"y" * 768, 2) + b"\x08\x04" + vector(b"s", 2), "dh-6144"),
     ],
 )  # fmt: skip
 def test_groups_of_tls12(exchange: bytes, group: str) -> None:
-    details = decode(message(12, exchange), "TLSv1.2", {}).details
+    cipher = f"{'ECDHE' if group == 'x25519' else 'DHE'}-RSA-AES128-GCM-SHA256"
+    details = decode(message(12, exchange), "TLSv1.2", {}, cipher).details
     assert details["group"] == group and details["signature_scheme"] in (
         "ecdsa_secp256r1_sha256",
         "rsa_pss_rsae_sha256",
@@ -132,23 +134,23 @@ def test_real_messages_cut_and_changed(
     shared_authority: Authority, mutual: Pair, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever comes, a name and plain details come out."""
-    seen: list[tuple[bytes, str | None]] = []
+    seen: list[tuple[bytes, str | None, str | None]] = []
 
-    def noting(data: bytes, protocol: str | None, ciphers: dict[int, str]) -> object:
-        seen.append((data, protocol))
-        return decode(data, protocol, ciphers)
+    def noting(data: bytes, protocol: str | None, ciphers: dict[int, str], cipher: str | None) -> object:
+        seen.append((data, protocol, cipher))
+        return decode(data, protocol, ciphers, cipher)
 
-    monkeypatch.setattr(trace, "decode", noting)
+    monkeypatch.setattr(recorder, "decode", noting)
     with tls_server(mutual, version=version, client_ca=shared_authority.root.certificate) as address:
         files = {"client_certificate": str(mutual.chain), "client_key": str(mutual.key)}
-        trace.trace(Endpoint(address.host, address.port, server_name="x", timeout=20, **files))
+        trace(Endpoint(address.host, address.port, server_name="x", timeout=20, **files))
     assert len(seen) >= 10
     chance = random.Random(20261124)
-    for data, protocol in seen:
-        assert "malformed" not in decode(data, protocol, CIPHERS).details
+    for data, protocol, cipher in seen:
+        assert "malformed" not in decode(data, protocol, CIPHERS, cipher).details
         for _try in range(200):
             position = chance.randrange(len(data))
             changed = data[:position] + bytes([chance.randrange(256)]) + data[position + 1 :]
             for each in (data[:position], changed, changed[: chance.randrange(len(data))]):
-                told = decode(each, protocol, CIPHERS)
+                told = decode(each, protocol, CIPHERS, cipher)
                 assert told.name and isinstance(told.details, dict)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.module_utils import recorder as recording
 from ansible_collections.fleet.tls.plugins.module_utils import trace as module
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
-from ansible_collections.fleet.tls.plugins.module_utils.trace import Recorder, trace, trace_step
+from ansible_collections.fleet.tls.plugins.module_utils.trace import trace, trace_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, serving, tls_server
 from ansible_collections.fleet.tls.tests.unit.support.traces import details, message, names, traced
 
@@ -168,7 +169,7 @@ def test_the_answer_stays_that_of_the_handshake(www: Pair) -> None:
 
 
 def test_a_python_without_the_callback_says_so(www: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CAN_RECORD", False)
+    monkeypatch.setattr(recording, "CAN_RECORD", False)
     with tls_server(www) as address:
         entry = traced(address)
     assert entry["trace"]["recorded"] is False
@@ -205,7 +206,7 @@ def test_what_a_hostile_server_sends_is_bounded() -> None:
     assert answer["ended"] != "complete"
     assert len(answer["messages"]) <= 200
 
-    recorder = Recorder(0, {})
+    recorder = recording.Recorder(0, {})
     for _count in range(1000):
         recorder.note("read", 22, b"\x04\0\0\0")
     assert (len(recorder.messages), recorder.dropped) == (200, 800)
@@ -216,7 +217,7 @@ def test_what_a_hostile_server_sends_is_bounded() -> None:
 )
 def test_nothing_that_is_said_raises(data: bytes) -> None:
     """An exception in the callback would break the handshake."""
-    recorder = Recorder(0, {})
+    recorder = recording.Recorder(0, {})
     for content in (256, 257, 20, 21, 22, 23, 99):
         for direction in ("read", "write"):
             recorder.note(direction, content, data)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
     Defaults,

@@ -17,7 +17,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpo
 from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import read_answer
-from ansible_collections.fleet.tls.plugins.plugin_utils.trace import MOST_ENDPOINTS, add_traces, check_count
+from ansible_collections.fleet.tls.plugins.plugin_utils.trace import MOST_CONNECTIONS, check_count, read_trace
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, tls_server
 
 NOW = dt.datetime.now(dt.timezone.utc)
@@ -33,9 +33,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Endpoint, dict[str, 
 
 
 def read(endpoint: Endpoint, answer: dict[str, Any]) -> dict[str, Any]:
-    entries = read_answer([endpoint], answer, anchors=None, now=NOW)
-    add_traces([endpoint], entries, answer, anchors=None, now=NOW)
-    return entries[0]["trace"]
+    (entry,) = read_answer([endpoint], answer, anchors=None, now=NOW)
+    return read_trace(endpoint, answer["results"][0], entry, None, NOW)
 
 
 def test_as_it_came(real: tuple[Endpoint, dict[str, Any]]) -> None:
@@ -56,7 +55,7 @@ def test_texts_are_printable_and_short(real: tuple[Endpoint, dict[str, Any]]) ->
     first["name"] = "Client\x1b[31mHello\n\u202e"
     first["details"]["server_name"] = "x" * 100000
     kept = read(endpoint, answer)["connections"][0]["messages"][0]
-    assert kept["name"] == "Client.[31mHello.."
+    assert kept["name"] == "Client?[31mHello??"
     assert len(kept["details"]["server_name"]) == 500
 
 
@@ -68,7 +67,7 @@ WRONG: list[tuple[tuple[Any, ...], Any]] = [
     (("trace",), None),
     (("trace",), []),
     (("trace", "connections"), []),
-    (("trace", "connections"), [{}] * 3),
+    (("trace", "connections"), [{}] * 401),
     (("trace", "connections", 0), "x"),
     (("trace", "connections", 0, "messages"), None),
     (("trace", "connections", 0, "messages"), [{}] * 201),
@@ -141,7 +140,9 @@ def test_a_certificate_that_cannot_be_read(real: tuple[Endpoint, dict[str, Any]]
     assert shown["error"] and len(shown["fingerprint_sha256"]) == 64
 
 
-def test_more_than_anybody_would_look_at() -> None:
-    check_count([Endpoint("x", 1)] * MOST_ENDPOINTS)
-    with pytest.raises(SpecError, match="201 endpoints are too many"):
-        check_count([Endpoint("x", 1)] * (MOST_ENDPOINTS + 1))
+@pytest.mark.parametrize(("resumption", "places"), [(False, 0), (True, 0), (True, 2)])
+def test_more_than_anybody_would_look_at(resumption: bool, places: int) -> None:
+    most = MOST_CONNECTIONS // (1 + resumption + places)
+    check_count({"endpoints": [{}] * most, "resumption": resumption, "resume_at": [{}] * places})
+    with pytest.raises(SpecError, match="connections are too many to be traced"):
+        check_count({"endpoints": [{}] * (most + 1), "resumption": resumption, "resume_at": [{}] * places})
