@@ -109,6 +109,6 @@ def record(context: ssl.SSLContext, begin: float) -> Recorder:
         connection.heard.note(connection, direction, version, content, kind, data)
         recorder.note(direction, content, data)
 
-    if CAN_RECORD:
+    if CAN_RECORD and hasattr(context, "_msg_callback"):
         context._msg_callback = note  # pylint: disable=protected-access
     return recorder

@@ -88,7 +88,7 @@ class Parts:
 
     def numbers(self, size: int = 2) -> list[int]:
         """All numbers that are left, less those that are there to be ignored."""
-        found = []
+        found: list[int] = []
         while self:
             number = self.number(size)
             if len(found) < MOST_ENTRIES and not (size == 2 and is_grease(number)):
@@ -303,7 +303,8 @@ def _certificate_request(body: Parts, details: dict[str, Any], protocol: str | N
         schemes = body.vector(2) if protocol == "TLSv1.2" else Parts(b"")
         names = body.vector(2)
     details["signature_schemes"] = _names(SCHEMES, schemes.numbers())
-    details["authorities"] = found = []
+    found: list[str] = []
+    details["authorities"] = found
     while names:
         name = names.vector(2).rest()
         if len(found) < MOST_ENTRIES:
