@@ -132,7 +132,7 @@ class Handshake:
         heard, tls = (Heard(), None) if self.tls is None else (self.tls.heard, self.tls)
         first_bytes = tls.first_bytes if tls else b""
         return HandshakeResult(
-            chain=tuple(map(to_pem, heard.chain or (tls.peer_chain if tls else ()))),
+            chain=tuple(map(to_pem, (tls.peer_chain if tls else ()) or heard.chain)),
             protocol=(tls.protocol if tls else None) or heard.protocol,
             cipher=tls.cipher if tls else None,
             error=None if self.problem is None else in_words(self.problem, self.endpoint, heard, first_bytes),

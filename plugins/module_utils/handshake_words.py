@@ -14,6 +14,13 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import reas
 
 # How it looks when the other side ends the connection without a word.
 HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
+# OpenSSL's reasons that say nothing to people; what begins with the first, as the second.
+WORDS = (
+    ("EXCESSIVE_MESSAGE_SIZE", "the server sent certificates, or another message, larger than any client takes"),
+    ("ASN1", "the server's certificate is malformed"),
+    ("BAD_CERTIFICATE", "the server's certificate is malformed"),
+    ("CERT_LENGTH_MISMATCH", "the server's certificate is malformed"),
+)
 
 
 def in_words(problem: Exception, endpoint: Endpoint, heard: tls_messages.Heard, first_bytes: bytes) -> str:
@@ -38,6 +45,9 @@ def in_words(problem: Exception, endpoint: Endpoint, heard: tls_messages.Heard, 
         asked = " after it had asked for a client certificate" if heard.requested else " during the handshake"
         return "the server {0} the connection{1}".format(how, asked)
     if isinstance(problem, ssl.SSLError):
+        for beginning, words in WORDS:
+            if str(problem.reason).startswith(beginning):
+                return words
         return "the TLS handshake failed: {0}".format(reason(problem))
     return "the connection broke: {0}".format(getattr(problem, "strerror", None) or problem)
 

@@ -75,7 +75,9 @@ class Tls:
         self.protocol = self.tls.version()
         self.cipher = (self.tls.cipher() or (None,))[0]
         self.alpn = self.tls.selected_alpn_protocol()
-        if hasattr(self.tls, "get_unverified_chain"):
+        if self.heard.chain:
+            self.peer_chain = self.heard.chain
+        elif hasattr(self.tls, "get_unverified_chain"):
             self.peer_chain = tuple(self.tls.get_unverified_chain() or ())
         else:
             leaf = self.tls.getpeercert(binary_form=True)

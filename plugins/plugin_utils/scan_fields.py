@@ -57,4 +57,5 @@ def boolean_or_none(value: Any) -> bool | None:
 
 def printable(text: str) -> str:
     """A server's words, without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:2000])
+    text = text[:2000]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -30,7 +30,7 @@ ANY_USAGE = "2.5.29.37.0"
 # What the CA/Browser Forum and the usual security level of OpenSSL (2) ask for.
 SHORTEST_RSA = 2048
 SHORTEST_CURVE = 224
-WEAK_HASHES = ("md5", "sha1")
+WEAK_HASHES = ("MD5", "SHA-1")
 
 
 def leaf_problems(leaf: x509.Certificate, wanted: str, now: dt.datetime) -> list[str]:
@@ -63,20 +63,23 @@ def weaknesses(chain: Iterable[x509.Certificate]) -> list[str]:
             problems.append(f"the key of '{who}' is too weak: {key_algorithm(key)}")
         elif key_algorithm(key) == "dsa":
             problems.append(f"the key of '{who}' is of a kind that clients refuse: DSA")
-        digest = signature_hash(certificate)
-        if digest in WEAK_HASHES and certificate.issuer != certificate.subject:
-            name = {"md5": "MD5", "sha1": "SHA-1"}[digest]
-            problems.append(f"the signature of '{who}' is too weak: it is made with {name}")
+        if is_signed_weakly(certificate):
+            problems.append(f"the signature of '{who}' is too weak: it is made with {signature_hash(certificate)}")
     return problems
 
 
+def is_signed_weakly(certificate: x509.Certificate) -> bool:
+    """Whether clients refuse the signature."""
+    return signature_hash(certificate) in WEAK_HASHES and certificate.issuer != certificate.subject
+
+
 def signature_hash(certificate: x509.Certificate) -> str | None:
-    """The hash that a certificate is signed with, in lower case; None where the signature has none of its own, or one unknown."""
+    """The hash that a certificate is signed with, like ``SHA-1``; None where the signature has none of its own, or one unknown."""
     try:
         algorithm: Any = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         return None
-    return algorithm.name if isinstance(algorithm, hashes.HashAlgorithm) else None
+    return algorithm.name.upper().replace("SHA", "SHA-") if isinstance(algorithm, hashes.HashAlgorithm) else None
 
 
 def speaks_for(names: Names, wanted: str) -> bool:
@@ -97,8 +100,8 @@ def trust_problems(
 ) -> list[str]:
     """Why the chain does not lead to an anchor, or may not; empty when it does."""
     readable = [certificate for certificate in chain if certificate is not None]
-    if not readable or len(readable) < len(chain):
-        return []  # that is a problem already
+    if not readable or len(readable) < len(chain) or any(map(is_signed_weakly, readable)):
+        return []  # that is a problem already, and such a signature is not even checked
     if len(readable) == 1 and readable[0].issuer == readable[0].subject and readable[0] not in anchors:
         return ["the certificate is self-signed: no CA stands for it"]
     try:
