@@ -27,6 +27,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls_decode import TLS13
 from ansible_collections.fleet.tls.plugins.module_utils.wire import Tls
 
 _MOST_THREADS = 32
+# SSL_OP_NO_TX_CERTIFICATE_COMPRESSION and SSL_OP_NO_RX_CERTIFICATE_COMPRESSION, which Python has no names for.
+_NO_COMPRESSED_CERTIFICATES = 1 << 32 | 1 << 33
 # How long to listen for what a TLS 1.3 server still has to say right after its first session ticket. Most send two, and the second one
 # often waits for our acknowledgement of the first, which Linux puts off for 40 ms.
 _LAST_WORDS = 0.1
@@ -102,6 +104,9 @@ def trace(endpoint: Endpoint, resume_at: Sequence[Endpoint] = ()) -> list[Connec
         context = context_for(endpoint)
     except HandshakeError as error:
         return [Connection(endpoint, HandshakeResult(error=str(error)), "own_files")]
+    if ssl.OPENSSL_VERSION_INFO >= (3, 2):
+        # Certificates in clear, both ways: Python can unpack one of the three ways to pack them (RFC 8879).
+        context.options |= _NO_COMPRESSED_CERTIFICATES
     first = _connection(endpoint, context, None)
     if first.session is None:
         return [first]

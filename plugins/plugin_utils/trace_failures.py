@@ -61,9 +61,12 @@ class Story:
         return default if message is None else message["details"].get(field, default)
 
     def certificates(self, sender: str) -> Sequence[Mapping[str, Any]] | None:
-        """What a side sent to show who it is; empty: it said that it has none; None: it said nothing."""
+        """What a side sent to show who it is; empty: it said that it has none; None: it said nothing. Of one that was packed in a way that
+        cannot be unpacked, nothing is known but that it is there."""
         message = self.said(sender, "Certificate", "CompressedCertificate")
-        return None if message is None else message["certificates"]
+        if message is None:
+            return None
+        return message["certificates"] or ([{}] if message["name"] == "CompressedCertificate" else [])
 
     def alert(self, sender: str) -> Mapping[str, Any] | None:
         """The last fatal alert of a side."""

@@ -92,7 +92,7 @@ def authentication(story: Story, resumed_by: str | None, before: Mapping[str, An
     """``one-way``: the server has shown who it is; ``mutual``: the client too. A resumed session has what it began with."""
     if resumed_by:
         return before["authentication"] if before else None
-    if not story.certificates("server") and story.said("server", "CompressedCertificate") is None:
+    if not story.certificates("server"):
         return None
     return "mutual" if story.certificates("client") else "one-way"
 
@@ -131,7 +131,7 @@ def notes(
     shown = story.certificates("client")
     if connection["ended"] == "complete" and shown is not None:
         found.append(
-            f"the server took the client certificate '{shown[0].get('subject')}' in the handshake; some judge it only afterwards (nginx:"
+            f"the server took the client certificate '{shown[0].get('subject') or '?'}' in the handshake; some judge it only afterwards (nginx:"
             " HTTP 400)"
             if shown
             else "the server asked for a client certificate and went on without; it may refuse afterwards (nginx: HTTP 400)"

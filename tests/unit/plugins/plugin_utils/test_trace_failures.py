@@ -281,3 +281,21 @@ def test_whom_the_server_takes() -> None:
     # It named the issuer, so it has that.
     code, _why = told_by("unknown_ca", [certificate()], ("CN=issuing",))
     assert code == "client_certificate_unknown_ca"
+
+
+def test_a_packed_certificate_is_one() -> None:
+    """Where it cannot be unpacked, it was shown all the same."""
+    messages = [
+        {"sender": "server", "name": "ServerHello", "content": "handshake", "details": {}, "certificates": []},
+        {
+            "sender": "client",
+            "name": "CompressedCertificate",
+            "content": "handshake",
+            "details": {},
+            "certificates": [],
+        },
+    ]
+    alert = {"level": "fatal", "description": "bad_certificate"}
+    messages.append({"sender": "server", "name": "Alert", "content": "alert", "details": alert, "certificates": []})
+    found = failure("alert", "", messages, NOW)
+    assert found.code == "client_certificate_refused" and "a certificate that cannot be read" in found.why
