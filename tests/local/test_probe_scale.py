@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -158,8 +159,6 @@ def test_an_endpoint_is_tried_again(www: Pair, tmp_path: Path) -> None:
         if len(refused) < 2:
             refused.append(connection.recv(1))
             return
-        import ssl
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(www.chain, www.key)
         with context.wrap_socket(connection, server_side=True) as secure:

@@ -9,7 +9,6 @@ import contextlib
 import socket
 import ssl
 import time
-from pathlib import Path
 from typing import Callable, Union
 
 import pytest
@@ -204,10 +203,25 @@ def converse(protocol: str, said: bytes, name: str = "") -> tuple[bytes, bytes]:
     return sent, said
 
 
-def test_through_the_step(www: Pair, tmp_path: Path) -> None:
-    with serving(playing(WILLING["postgres"], tls(www))) as address:
-        wanted = {"host": address.host, "port": address.port, "server_name": None, "timeout": 5, "starttls": "postgres"}
-        _changed, answer = handshake_step({"endpoints": [wanted, {**wanted, "starttls": "gopher"}]})
-    good, bad = answer["results"]
-    assert good["chain"] and good["error"] is None
+def test_through_the_step(www: Pair) -> None:
+    """All protocols on one event loop, and servers that say nothing among them."""
+    with contextlib.ExitStack() as stack:
+        wanted = []
+        for protocol, script in WILLING.items():
+            for answer, timeout in ((playing(script, tls(www)), 20), (silent, 0.5)):
+                address = stack.enter_context(serving(answer))
+                wanted.append(
+                    {
+                        "host": address.host,
+                        "port": address.port,
+                        "server_name": "www.example.com",
+                        "timeout": timeout,
+                        "starttls": protocol,
+                    }
+                )
+        _changed, answer = handshake_step({"endpoints": [*wanted, {**wanted[0], "starttls": "gopher"}]})
+    *results, bad = answer["results"]
+    for asked, good, mute in zip(wanted[::2], results[::2], results[1::2]):
+        assert good["error"] is None and ssl.PEM_cert_to_DER_cert(good["chain"][0]) == www.der
+        assert mute["error"] == "{0}: timed out after 0.5 s before TLS began".format(asked["starttls"])
     assert bad["error"] == "STARTTLS in the protocol 'gopher' is unknown"
