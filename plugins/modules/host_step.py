@@ -11,7 +11,8 @@ short_description: One step of another task of this collection, on the host (int
 version_added: 0.1.0
 description:
   - What the actions of this collection run on a host. Use M(fleet.tls.certificates), M(fleet.tls.trust_bundle),
-    M(fleet.tls.service_config), M(fleet.tls.host_facts) or M(fleet.tls.probe) instead; requests and answers may change with every release.
+    M(fleet.tls.service_config), M(fleet.tls.host_facts), M(fleet.tls.certificate_info)
+    or M(fleet.tls.probe) instead; requests and answers may change with every release.
   - Needs nothing on the host but Python and, where keys are made, the C(openssl) program.
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -23,7 +24,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [look, apply, trust, configure, tickets, facts, client, prove, handshake, challenge]
+    choices: [look, apply, trust, configure, tickets, facts, client, prove, handshake, challenge, files]
   request:
     description: What is asked for, as described in C(docs/host-protocol.md) of the collection.
     type: dict
@@ -32,6 +33,7 @@ options:
     description:
       - Private keys (PEM) by certificates' or canaries' names, where the controller made them.
       - For the step V(tickets), session ticket keys (base64) by their places in the ring.
+      - For the step V(files), passphrases of keys and keystores.
     type: dict
     default: {}
 """
@@ -61,7 +63,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 
-STEPS = ("look", "apply", "trust", "configure", "tickets", "facts", "client", "prove", "handshake", "challenge")
+STEPS = (
+    "look",
+    "apply",
+    "trust",
+    "configure",
+    "tickets",
+    "facts",
+    "client",
+    "prove",
+    "handshake",
+    "challenge",
+    "files",
+)
 
 
 def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
@@ -102,6 +116,10 @@ def run_step(step: str, request: dict[str, Any], secrets: Mapping[str, str]) -> 
         from ansible_collections.fleet.tls.plugins.module_utils.challenge import challenge_step
 
         return challenge_step(request)
+    if step == "files":
+        from ansible_collections.fleet.tls.plugins.module_utils.certificate_files import files_step
+
+        return files_step(request, secrets)
     from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
 
     return handshake_step(request)
