@@ -127,18 +127,11 @@ def described(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]
     """A certificate as results have it, with what matters for a file that nobody looks after."""
     return {
         **describe(certificate, now),
-        "signature_algorithm": signature_algorithm(certificate),
         "ca": is_ca(certificate),
         "self_signed": is_issued_by(certificate, certificate),
         "public_key_sha256": key_id(certificate.public_key()),
         "error": None,
     }
-
-
-def signature_algorithm(certificate: x509.Certificate) -> str:
-    """How it is signed, in OpenSSL's word (``ecdsa-with-SHA256``), or the dotted OID."""
-    name = certificate.signature_algorithm_oid._name  # pylint: disable=protected-access
-    return certificate.signature_algorithm_oid.dotted_string if name == "Unknown OID" else name
 
 
 def is_ca(certificate: x509.Certificate) -> bool:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
 
@@ -82,3 +82,13 @@ def failing(fail_on: str) -> tuple[str, ...]:
     :raises SpecError: an unknown word.
     """
     return FAIL_ON[one_of(fail_on, FAIL_ON, "tls_check_fail_on")]
+
+
+def failing_texts(document: Mapping[str, Any], host: str | None, severities: Iterable[str]) -> list[str]:
+    """What makes a check fail for a host, in one line each; ``host`` None: for nobody in particular."""
+    chosen = tuple(severities)
+    return [
+        f"{each['subject']}: {each['code']}: {each['message']}"
+        for each in document["findings"]
+        if each["host"] == host and each["severity"] in chosen
+    ]
