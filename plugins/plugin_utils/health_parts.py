@@ -25,7 +25,7 @@ DAY = 86400
 LONGEST_TEXT = 500
 # A check that nobody gave a threshold: two weeks, and less for what lives shorter than twelve. Half of the 33 % that deploy renews at.
 USUAL_SECONDS, USUAL_FRACTION = 14 * DAY, 1 / 6
-USUAL_TEXT = "14d, at most a sixth of the lifetime"
+USUAL_TEXT = "14d"
 
 
 @dataclass(frozen=True)
