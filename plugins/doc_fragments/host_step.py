@@ -19,6 +19,7 @@ options:
     description:
       - Private keys (PEM) by certificates' or canaries' names, where the controller made them.
       - Session ticket keys (base64) by their places in the ring.
+      - Passphrases of keys and keystores.
     type: dict
     default: {}
 notes:

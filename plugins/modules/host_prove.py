@@ -22,7 +22,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [handshake, prove]
+    choices: [handshake, trace, prove]
 """
 
 EXAMPLES = r"""
@@ -55,6 +55,13 @@ def handshake(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, 
     return handshake_step(request)
 
 
+def trace(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """The step ``trace``."""
+    from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
+
+    return trace_step(request)
+
+
 def prove(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``prove``."""
     from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
@@ -62,7 +69,7 @@ def prove(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[
     return prove_step(request, secrets)
 
 
-STEPS = {"handshake": handshake, "prove": prove}
+STEPS = {"handshake": handshake, "trace": trace, "prove": prove}
 
 
 def main() -> None:

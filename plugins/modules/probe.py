@@ -369,6 +369,10 @@ endpoints:
           description: The kind of its key.
           type: str
           sample: ecdsa-p256
+        signature_algorithm:
+          description: How it is signed.
+          type: str
+          sample: ecdsa-with-SHA256
         error:
           description: Why it cannot be read, or null.
           type: str

@@ -25,7 +25,8 @@ MODULES = {
     "fleet.tls.host_look": ("look", "facts"),
     "fleet.tls.host_apply": ("apply", "challenge"),
     "fleet.tls.host_configure": ("trust", "configure", "tickets", "client"),
-    "fleet.tls.host_prove": ("handshake", "prove"),
+    "fleet.tls.host_prove": ("handshake", "trace", "prove"),
+    "fleet.tls.host_files": ("files",),
 }
 MODULE_OF = {step: module for module, steps in MODULES.items() for step in steps}
 STORE_OPTIONS: dict[str, Any] = {
