@@ -45,7 +45,9 @@ def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         made.append({**facts, "kind": "certificate", **told(found.of_certificates[index])})
     for authority in document["authorities"]:
         made.append({**authority, "name": authority["subject"], "kind": authority["kind"]})
-    made += [{**ring, "kind": "ring", "name": ring["pool"], "not_before": ring["created"]} for ring in document["rings"]]
+    made += [
+        {**ring, "kind": "ring", "name": ring["pool"], "not_before": ring["created"]} for ring in document["rings"]
+    ]
     for finding in found.others:
         made.append({**finding, "name": finding["subject"], "state": finding["code"], **told([finding])})
     return made

@@ -59,7 +59,7 @@ def parse_document(raw: Any) -> dict[str, Any]:
 
 def entries(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """One of the lists, each entry checked."""
-    found = document.get(name) or []
+    found = document.get(name, [])
     if not isinstance(found, list):
         raise SpecError(f"health document: {name} has to be a list")
     return [entry(each, f"{name}[{index}]", LISTS[name]) for index, each in enumerate(found)]
@@ -83,7 +83,9 @@ def entry(raw: Any, where: str, known: Iterable[str]) -> dict[str, Any]:
                 raise SpecError(f"health document: {where}: severity '{value}' is unknown")
         elif field in MOMENTS and value is not None:
             made[field] = moment_text(parse_moment(value))
-        elif field in NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        elif (
+            field in NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)))
+        ):
             raise SpecError(f"health document: {where}: {field} has to be a number")
         elif field in known and field not in NUMBERS and isinstance(value, (dict, list)):
             raise SpecError(f"health document: {where}: {field} has to be a text")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ansible_collections.fleet.tls.plugins.plugin_utils import report_timeline
 from ansible_collections.fleet.tls.plugins.plugin_utils.expiry import parse_moment
@@ -59,11 +59,11 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(day=day, clock=clock, ago=ago, words=words, title=title)
+    made.filters.update(day=day, clock=clock, ago=ago, words=words, title=title, breakable=breakable)
     return made
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def asset(name: str) -> str:
     """The page's style or script."""
     return (PAGE / name).read_text(encoding="utf-8").strip()
@@ -82,7 +82,7 @@ def headline(document: Mapping[str, Any]) -> tuple[str, str]:
     if found["warning"]:
         return "warning", f"{things(found['warning'])} to fix soon"
     if found["notice"]:
-        return "notice", "All is well, with a note" if found["notice"] == 1 else f"All is well, with {found['notice']} notes"
+        return "notice", f"All is well, with {found['notice']} note{'s'[: found['notice'] != 1]}"
     return "ok", "All is well"
 
 
@@ -155,3 +155,8 @@ def words(code: Any) -> str:
 def title(code: str) -> str:
     """What a code means, as a heading."""
     return CODES[code].title if code in CODES else words(code)
+
+
+def breakable(text: Any) -> Markup:
+    """A path or name that may be broken behind its slashes, rather than anywhere."""
+    return Markup("/<wbr>").join(escape(piece) for piece in str(text).split("/"))

@@ -70,7 +70,9 @@ def cases(document: Mapping[str, Any]) -> dict[str, list[Case]]:
         suite = suites.setdefault(str(finding["host"] or CONTROLLER), [])
         case = home_of(finding, suite)
         if case is None:
-            case = Case(f"{finding['kind']} {finding['subject']}", kinds=(finding["kind"],), subjects=(finding["subject"],))
+            case = Case(
+                f"{finding['kind']} {finding['subject']}", kinds=(finding["kind"],), subjects=(finding["subject"],)
+            )
             suite.append(case)
         case.findings.append(finding)
     return suites
@@ -114,4 +116,11 @@ def counts(name: str, found: Iterable[Case]) -> dict[str, str]:
     """The attributes of a suite."""
     found = list(found)
     failures = sum(bool(case.failing) for case in found)
-    return {"name": name, "tests": str(len(found)), "failures": str(failures), "errors": "0", "skipped": "0", "time": "0"}
+    return {
+        "name": name,
+        "tests": str(len(found)),
+        "failures": str(failures),
+        "errors": "0",
+        "skipped": "0",
+        "time": "0",
+    }

@@ -21,13 +21,18 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import S
 YEAR_DAYS = 364
 WEEKS = 52
 # The picture's own units.
-WIDTH, HEIGHT = 1000, 206
-BASELINE, STACK = 164.0, 136.0
+WIDTH, BELOW = 1000, 42
+BASELINE = 164.0
+HIGHEST_STACK, LOWEST_STACK = 136.0, 64.0
 LEFT, RIGHT = 84.0, 916.0
 OVERDUE_X, LATER_X = 38.0, 962.0
 LARGEST_UNIT, SMALLEST_UNIT = 15.0, 8.5
 BAR_WIDTH = 12.0
 NAMED = 6
+# Not strftime's, which speaks the language of whoever runs ansible-playbook.
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,12 @@ class Period:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The whole picture. threshold: where the zone ends in which certificates count as expiring; None: it has no fixed length."""
+    """The whole picture.
 
+    top: where the columns' lanes begin. threshold: where the zone ends in which certificates count as expiring; None: it has no fixed length.
+    """
+
+    top: float
     marks: list[Mark]
     totals: list[tuple[float, float, int]]
     ticks: list[Tick]
@@ -89,12 +98,13 @@ def timeline(document: Mapping[str, Any]) -> Timeline:
     for item in found:
         columns.setdefault(column_x(item.end, now), []).append(item)
     highest = max((len(each) for each in columns.values()), default=1)
-    unit = min(LARGEST_UNIT, STACK / highest)
+    unit = min(LARGEST_UNIT, HIGHEST_STACK / highest)
     marks = [mark for x, column in sorted(columns.items()) for mark in stack(x, column, unit, now)]
     counted = unit < SMALLEST_UNIT
     totals = [(x, BASELINE - len(each) * unit - 5, len(each)) for x, each in sorted(columns.items()) if counted]
     lines = periods(found, now)
-    return Timeline(marks, totals, ticks(now), threshold_x(document["threshold"]), lines, summary(lines))
+    top = BASELINE - max(LOWEST_STACK, highest * unit) - (18 if counted else 8)
+    return Timeline(top, marks, totals, ticks(now), threshold_x(document["threshold"]), lines, summary(lines))
 
 
 def items(document: Mapping[str, Any]) -> list[Item]:
@@ -109,7 +119,9 @@ def items(document: Mapping[str, Any]) -> list[Item]:
         for each in document["authorities"]
         if each["not_after"]
     ]
-    return sorted([*certificates, *authorities], key=lambda item: (WORST_FIRST.index(item.severity), item.end, item.title))
+    return sorted(
+        [*certificates, *authorities], key=lambda item: (WORST_FIRST.index(item.severity), item.end, item.title)
+    )
 
 
 def column_x(end: dt.datetime, now: dt.datetime) -> float:
@@ -150,7 +162,9 @@ def stack(x: float, column: Iterable[Item], unit: float, now: dt.datetime) -> li
 
 def label(item: Item, now: dt.datetime) -> str:
     """What a mark stands for."""
-    return f"{item.title}: {day(item.end)}, {distance((item.end - now).total_seconds() / SECONDS_A_DAY)} ({item.severity})"
+    return (
+        f"{item.title}: {day(item.end)}, {distance((item.end - now).total_seconds() / SECONDS_A_DAY)} ({item.severity})"
+    )
 
 
 def ticks(now: dt.datetime) -> list[Tick]:
@@ -161,7 +175,7 @@ def ticks(now: dt.datetime) -> list[Tick]:
         first = dt.datetime(now.year + years, month + 1, 1, tzinfo=dt.timezone.utc)
         days = (first - now).total_seconds() / SECONDS_A_DAY
         if days < YEAR_DAYS:
-            found.append(Tick(place(days), first.strftime("%b %Y" if month == 0 else "%b")))
+            found.append(Tick(place(days), f"{MONTHS[month][:3]} {first.year}" if month == 0 else MONTHS[month][:3]))
     return found
 
 
@@ -181,9 +195,11 @@ def periods(found: Iterable[Item], now: dt.datetime) -> list[Period]:
         elif days >= YEAR_DAYS:
             key = (2, "Later")
         else:
-            key = (1, item.end.strftime("%B %Y"))
+            key = (1, f"{MONTHS[item.end.month - 1]} {item.end.year}")
         groups.setdefault(key, []).append(item)
-    return [Period(name, len(each), shortened([item.title for item in each])) for (_order, name), each in groups.items()]
+    return [
+        Period(name, len(each), shortened([item.title for item in each])) for (_order, name), each in groups.items()
+    ]
 
 
 def summary(lines: Iterable[Period]) -> str:
@@ -200,7 +216,7 @@ def shortened(names: list[str]) -> str:
 
 def day(moment: dt.datetime) -> str:
     """``24 Nov 2026``."""
-    return f"{moment.day} {moment.strftime('%b %Y')}"
+    return f"{moment.day} {MONTHS[moment.month - 1][:3]} {moment.year}"
 
 
 def distance(days: float) -> str:
