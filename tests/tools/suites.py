@@ -224,9 +224,9 @@ def report(suite: Suite) -> None:
     """Reports as their readers read them: a browser, promtool, an XML schema, a calendar library."""
     try:
         packages.ensure("report")
-        venvs.ensure("report")
     except packages.SetupError as error:
         raise Skipped(str(error).splitlines()[0]) from error
+    venvs.ensure("report")
     pytest(suite, "tests/report", "report")
 
 
