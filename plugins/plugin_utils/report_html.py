@@ -50,7 +50,6 @@ def render(document: Mapping[str, Any]) -> str:
         frame=report_timeline,
         findings=document["findings"],
         certificates=certificates(document),
-        counts=Counter(each["severity"] for each in [*document["findings"], *document["certificates"]]),
     )
 
 
