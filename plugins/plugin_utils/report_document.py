@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.expiry import parse_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.health_codes import SCHEMA, SEVERITIES
@@ -54,7 +55,7 @@ def parse_document(raw: Any) -> dict[str, Any]:
     lists = {name: entries(document, name) for name in LISTS}
     moment = parse_moment(document.get("generated"))
     summary = document.get("summary") if isinstance(document.get("summary"), dict) else {}
-    return as_of({**document, "threshold": document.get("threshold") or "", "summary": summary, **lists}, moment)
+    return as_of({**document, "threshold": str(document.get("threshold") or ""), "summary": summary, **lists}, moment)
 
 
 def entries(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -105,6 +106,15 @@ def as_of(document: Mapping[str, Any], moment: dt.datetime) -> dict[str, Any]:
 def days(text: str | None, moment: dt.datetime) -> float | None:
     """Days from ``moment`` until then, with one decimal."""
     return None if text is None else round((parse_moment(text) - moment).total_seconds() / SECONDS_A_DAY, 1)
+
+
+def threshold_days(document: Mapping[str, Any]) -> float | None:
+    """How many days before its end a certificate counts as expiring; None where that is not one length of time for all."""
+    try:
+        seconds = parse_renew_before(document["threshold"]).seconds
+    except SpecError:
+        return None
+    return None if seconds is None else seconds / SECONDS_A_DAY
 
 
 def negated(number: float | None) -> float | None:

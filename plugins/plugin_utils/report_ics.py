@@ -10,11 +10,11 @@ several hosts has one event.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_renew_before
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import SECONDS_A_DAY, title_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import threshold_days, title_of
 
 LONGEST_LINE = 75
 DAYS_BEFORE = 14
@@ -23,7 +23,7 @@ DOMAIN = "fleet-tls.invalid"
 
 def render(document: Mapping[str, Any]) -> str:
     """Lines end with CR LF; none is longer than 75 octets."""
-    stamp, alarm = compact(document["generated"]), alarm_days(document["threshold"])
+    stamp, alarm = compact(document["generated"]), alarm_days(document)
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
@@ -106,10 +106,10 @@ def event_lines(event: Mapping[str, str], stamp: str, alarm: int) -> list[str]:
     ]
 
 
-def alarm_days(threshold: str) -> int:
-    """As many whole days as the threshold, at least one; two weeks where that is a part of the lifetime."""
-    seconds = parse_renew_before(threshold).seconds if threshold else None
-    return DAYS_BEFORE if seconds is None else max(1, -(-seconds // SECONDS_A_DAY))
+def alarm_days(document: Mapping[str, Any]) -> int:
+    """As many whole days as the threshold, at least one; two weeks where that is not the same for all certificates."""
+    days = threshold_days(document)
+    return DAYS_BEFORE if days is None else max(1, math.ceil(days))
 
 
 def compact(moment: str) -> str:

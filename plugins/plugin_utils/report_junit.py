@@ -68,13 +68,13 @@ def cases(document: Mapping[str, Any]) -> dict[str, list[Case]]:
         suites.setdefault(CONTROLLER, []).append(case)
     for finding in found.others:
         suite = suites.setdefault(str(finding["host"] or CONTROLLER), [])
-        case = home_of(finding, suite)
-        if case is None:
-            case = Case(
+        home = home_of(finding, suite)
+        if home is None:
+            home = Case(
                 f"{finding['kind']} {finding['subject']}", kinds=(finding["kind"],), subjects=(finding["subject"],)
             )
-            suite.append(case)
-        case.findings.append(finding)
+            suite.append(home)
+        home.findings.append(finding)
     return suites
 
 

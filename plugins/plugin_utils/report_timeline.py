@@ -14,9 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.expiry import parse_moment
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import SECONDS_A_DAY, WORST_FIRST, title_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import (
+    SECONDS_A_DAY,
+    WORST_FIRST,
+    threshold_days,
+    title_of,
+)
 
 YEAR_DAYS = 364
 WEEKS = 52
@@ -104,7 +108,7 @@ def timeline(document: Mapping[str, Any]) -> Timeline:
     totals = [(x, BASELINE - len(each) * unit - 5, len(each)) for x, each in sorted(columns.items()) if counted]
     lines = periods(found, now)
     top = BASELINE - max(LOWEST_STACK, highest * unit) - (18 if counted else 8)
-    return Timeline(top, marks, totals, ticks(now), threshold_x(document["threshold"]), lines, summary(lines))
+    return Timeline(top, marks, totals, ticks(now), threshold_x(document), lines, summary(lines))
 
 
 def items(document: Mapping[str, Any]) -> list[Item]:
@@ -179,10 +183,10 @@ def ticks(now: dt.datetime) -> list[Tick]:
     return found
 
 
-def threshold_x(threshold: str) -> float | None:
+def threshold_x(document: Mapping[str, Any]) -> float | None:
     """The end of the zone in which certificates count as expiring."""
-    seconds = parse_renew_before(threshold).seconds if threshold else None
-    return None if seconds is None else place(min(seconds / SECONDS_A_DAY, YEAR_DAYS))
+    days = threshold_days(document)
+    return None if days is None else place(min(days, YEAR_DAYS))
 
 
 def periods(found: Iterable[Item], now: dt.datetime) -> list[Period]:

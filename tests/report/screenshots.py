@@ -13,14 +13,13 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import conftest  # noqa: E402, F401
 from PIL import Image  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-import conftest  # noqa: E402, F401
+from ansible_collections.fleet.tls.tests.unit.support import health_documents as given  # noqa: E402
 from report.pages import SCHEMES, Opener  # noqa: E402
 from tools import packages, paths  # noqa: E402
-
-from ansible_collections.fleet.tls.tests.unit.support import health_documents as given  # noqa: E402
 
 IMAGES = paths.ROOT / "docs" / "images"
 SIZE = {"width": 1280, "height": 1240}

@@ -73,7 +73,9 @@ def test_both_schemes_are_drawn_and_differ(open_page: Opener) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("what", ["h1", "#findings .remedy", "#certificate-table time", ".timeline .month", ".tile b", ".badge"])
+@pytest.mark.parametrize(
+    "what", ["h1", "#findings .remedy", "#certificate-table time", ".timeline .month", ".tile b", ".badge"]
+)
 def test_text_is_really_drawn(open_page: Opener, scheme: str, what: str) -> None:
     opened = open_page(color_scheme=scheme)
     place = opened.page.locator(what).first
@@ -134,7 +136,9 @@ def test_the_picture_is_there_in_words_too(sample_page: Opened) -> None:
 
 
 def test_no_meaning_is_in_colours_alone(sample_page: Opened) -> None:
-    shapes = [sample_page.page.locator(f"#shape-{each}").inner_html() for each in ("critical", "warning", "notice", "ok")]
+    shapes = [
+        sample_page.page.locator(f"#shape-{each}").inner_html() for each in ("critical", "warning", "notice", "ok")
+    ]
     assert len(set(shapes)) == 4
     for badge in sample_page.page.locator(".badge").all():
         assert badge.inner_text().strip()

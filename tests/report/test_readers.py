@@ -52,7 +52,11 @@ def test_junit_follows_the_schema(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [('failures="8"', 'failures="many"'), ('timestamp="2026-11-24T17:00:00"', 'timestamp="yesterday"'), ('classname="', 'class="')],
+    [
+        ('failures="8"', 'failures="many"'),
+        ('timestamp="2026-11-24T17:00:00"', 'timestamp="yesterday"'),
+        ('classname="', 'class="'),
+    ],
 )
 def test_the_schema_would_refuse(right: str, wrong: str) -> None:
     text = render(given.sample(), "junit")

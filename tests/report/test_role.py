@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,13 @@ class Hook:
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
+    with serving() as found:
+        yield found
+
+
+@contextmanager
+def serving(pair: Path | None = None) -> Iterator[Hook]:
+    """A web server; with a file of key and certificate, one that speaks TLS."""
     found = Hook()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,9 +60,13 @@ def hook() -> Iterator[Hook]:
             self.end_headers()
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if pair:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    found.url = f"http://127.0.0.1:{server.server_port}/{SECRETS[0]}"
+    found.url = f"http{'s' if pair else ''}://127.0.0.1:{server.server_port}/{SECRETS[0]}"
     yield found
     server.shutdown()
     server.server_close()
@@ -104,7 +118,9 @@ def test_all_forms_with_their_modes_where_they_are_wanted(inventory: Inventory, 
     collector = tmp_path / "node-exporter"
     collector.mkdir()
     forms = [each for each in FORMATS if each != "prometheus"]
-    inventory.run(tls_report_formats=forms, tls_report_files={"prometheus": str(collector / "tls.prom")}, tls_report_mode="0600").check()
+    inventory.run(
+        tls_report_formats=forms, tls_report_files={"prometheus": str(collector / "tls.prom")}, tls_report_mode="0600"
+    ).check()
     assert len(names(inventory.reports)) == 6
     assert {stat.S_IMODE(each.stat().st_mode) for each in inventory.reports.iterdir()} == {0o600}
     assert (collector / "tls.prom").read_text() == render(given.sample(), "prometheus")
@@ -136,6 +152,31 @@ def test_a_program_and_a_webhook_get_the_document(inventory: Inventory, hook: Ho
     assert inventory.run(**told).check().changed == 0
 
 
+def test_a_webhook_of_an_internal_ca_is_verified(inventory: Inventory, tmp_path: Path) -> None:
+    pair, subject = tmp_path / "pair.pem", ["-subj", "/CN=hook", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-noenc",
+        "-days",
+        "30",
+        *subject,
+    ]
+    subprocess.run([*command, "-keyout", pair, "-out", tmp_path / "ca.pem"], check=True, capture_output=True)
+    pair.write_text(pair.read_text() + (tmp_path / "ca.pem").read_text())
+    with serving(pair) as hook:
+        trusted = inventory.run(tls_report_webhook={"url": hook.url, "ca_path": str(tmp_path / "ca.pem")})
+        assert (trusted.rc, len(hook.got)) == (0, 1)
+        refused = inventory.run(tls_report_webhook={"url": hook.url})
+        assert "The webhook was not told: no answer" in refused.stdout
+        assert (refused.rc != 0, len(hook.got)) == (True, 1)
+
+
 def test_a_webhook_may_want_other_words(inventory: Inventory, hook: Hook) -> None:
     body = {"text": "{{ tls_health.summary.findings }} findings, the worst {{ tls_health.summary.worst }}"}
     inventory.run(tls_report_webhook={"url": hook.url, "body": body}).check()
@@ -150,8 +191,12 @@ def test_nobody_is_told_below_the_severity(inventory: Inventory, hook: Hook) -> 
     assert len(hook.got) == 1
 
 
-@pytest.mark.parametrize(("status", "words"), [(500, "it answered with status 500"), (302, "it answered with status 302"), (0, "no answer")])
-def test_a_webhook_that_fails_is_told_without_its_secrets(inventory: Inventory, hook: Hook, status: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "words"), [(500, "it answered with status 500"), (302, "it answered with status 302"), (0, "no answer")]
+)
+def test_a_webhook_that_fails_is_told_without_its_secrets(
+    inventory: Inventory, hook: Hook, status: int, words: str
+) -> None:
     hook.status = status
     url = hook.url if status else f"http://127.0.0.1:1/{SECRETS[0]}"
     run = inventory.run("-vvvv", "--diff", tls_report_webhook={"url": url, "headers": {"X-Token": SECRETS[1]}})
@@ -163,7 +208,9 @@ def test_a_webhook_that_fails_is_told_without_its_secrets(inventory: Inventory, 
 
 
 def test_secrets_are_not_shown_when_all_goes_well(inventory: Inventory, hook: Hook) -> None:
-    run = inventory.run("-vvvv", "--diff", tls_report_webhook={"url": hook.url, "headers": {"X-Token": SECRETS[1]}}).check()
+    run = inventory.run(
+        "-vvvv", "--diff", tls_report_webhook={"url": hook.url, "headers": {"X-Token": SECRETS[1]}}
+    ).check()
     assert len(hook.got) == 1
     for secret in SECRETS:
         assert secret not in run.stdout + run.stderr
@@ -177,7 +224,9 @@ def test_secrets_are_not_shown_when_all_goes_well(inventory: Inventory, hook: Ho
         ({"tls_health": {"schema": "other"}}, "no document of the schema fleet.tls/health/1"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(inventory: Inventory, variables: dict[str, Any], words: str) -> None:
+def test_bad_input_is_refused_before_anything_is_written(
+    inventory: Inventory, variables: dict[str, Any], words: str
+) -> None:
     run = inventory.run(**variables)
     assert run.rc != 0 and words in run.stdout
     assert not inventory.reports.exists()

@@ -19,7 +19,11 @@ PACKAGES: dict[str, dict[str, str]] = {
     "acme": {"pebble": "pebble", "named": "bind9"},
     "lint": {"shellcheck": "shellcheck"},
     # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.
-    "report": {"chromium": "chromium", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core", "promtool": "prometheus"},
+    "report": {
+        "chromium": "chromium",
+        "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
+        "promtool": "prometheus",
+    },
     "fleet": {
         "podman": "podman",
         "runc": "runc",

@@ -53,7 +53,9 @@ def certificate(**changes: Any) -> dict[str, Any]:
     made = copy.deepcopy(sample()["certificates"][1])
     made.update(changes)
     if "fingerprint_sha256" not in changes:
-        made["fingerprint_sha256"] = hashlib.sha256(json.dumps([made["host"], made["name"], made["path"]]).encode()).hexdigest()
+        made["fingerprint_sha256"] = hashlib.sha256(
+            json.dumps([made["host"], made["name"], made["path"]]).encode()
+        ).hexdigest()
         for one in made["served"] if "served" not in changes else ():
             one["fingerprint_sha256"] = made["fingerprint_sha256"]
     return made
@@ -68,7 +70,15 @@ def document(certificates: list[dict[str, Any]], findings: list[dict[str, Any]],
     """A document about these."""
     names = dict.fromkeys(each["host"] for each in certificates)
     hosts = [{"host": each, "reachable": True, "certificates": 1, "severity": "ok"} for each in names]
-    return {**sample(), "hosts": hosts, "certificates": certificates, "findings": findings, "authorities": [], "rings": [], **changes}
+    return {
+        **sample(),
+        "hosts": hosts,
+        "certificates": certificates,
+        "findings": findings,
+        "authorities": [],
+        "rings": [],
+        **changes,
+    }
 
 
 def hostile() -> dict[str, Any]:
@@ -76,11 +86,21 @@ def hostile() -> dict[str, Any]:
     certificates, findings = [], []
     for index, text in enumerate(HOSTILE_TEXTS):
         # Half of them have no name of ours, so that theirs stands in its place.
-        told = {"subject": text, "common_name": text, "dns_names": [text], "ip_addresses": [text], "issuer_subject": text}
+        told = {
+            "subject": text,
+            "common_name": text,
+            "dns_names": [text],
+            "ip_addresses": [text],
+            "issuer_subject": text,
+        }
         served = [{"endpoint": text, "server_name": text, "fingerprint_sha256": None, "protocol": text, "error": text}]
         name = None if index % 2 else text
         certificates.append(certificate(host=f"web{index % 3}", name=name, path=f"/etc/{text}", served=served, **told))
-        findings.append(finding(host=f"web{index % 3}", subject=text, message=text, remedy=text, endpoint=text, path=text, kind="file"))
+        findings.append(
+            finding(
+                host=f"web{index % 3}", subject=text, message=text, remedy=text, endpoint=text, path=text, kind="file"
+            )
+        )
     rings = [{**sample()["rings"][0], "pool": text} for text in HOSTILE_TEXTS]
     authorities = [{**sample()["authorities"][2], "issuer": text, "subject": text} for text in HOSTILE_TEXTS]
     return document(certificates, findings, rings=rings, authorities=authorities)
@@ -105,6 +125,11 @@ def many(count: int) -> dict[str, Any]:
         certificates.append(made)
         if bad:
             print_ = made["fingerprint_sha256"]
-            told = {"code": "expired", "message": f"expired on {made['not_after']}", "subject": made["name"], "path": None}
+            told = {
+                "code": "expired",
+                "message": f"expired on {made['not_after']}",
+                "subject": made["name"],
+                "path": None,
+            }
             findings.append(finding(host=made["host"], endpoint=None, fingerprint_sha256=print_, **told))
     return document(certificates, findings)

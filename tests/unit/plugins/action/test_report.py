@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.report import ActionModule
@@ -24,7 +23,9 @@ LATER = {**given.sample(), "generated": "2026-11-25T03:00:00Z"}
 ALL = "[terminal, json, csv, junit, prometheus, html, ics]"
 
 
-def run(folder: Path, options: str = f"formats: {ALL}", health: dict[str, Any] | None = None, **how: bool) -> dict[str, Any]:
+def run(
+    folder: Path, options: str = f"formats: {ALL}", health: dict[str, Any] | None = None, **how: bool
+) -> dict[str, Any]:
     text = f"health: '{{{{ health }}}}'\ndirectory: '{folder}'\n{options}\n"
     return run_action(ActionModule, text, {"health": health or given.sample()}, **how)
 
@@ -141,7 +142,12 @@ def test_a_program_gets_the_document_and_its_arguments_as_they_are(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("found", "limit", "started"),
-    [("warning", "critical", False), ("warning", "warning", True), ("critical", "warning", True), ("notice", "ok", True)],
+    [
+        ("warning", "critical", False),
+        ("warning", "warning", True),
+        ("critical", "warning", True),
+        ("notice", "ok", True),
+    ],
 )
 def test_a_program_is_started_from_a_severity_on(tmp_path: Path, found: str, limit: str, started: bool) -> None:
     options = program(tmp_path, "(here / 'got').touch()") + f"\nnotify_severity: {limit}"

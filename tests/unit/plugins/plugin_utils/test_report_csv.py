@@ -22,10 +22,23 @@ def table(document: dict[str, Any]) -> list[dict[str, str]]:
 def test_a_row_a_certificate_authority_and_ring_and_for_what_else_was_found() -> None:
     rows = table(given.sample())
     kinds = [row["kind"] for row in rows]
-    assert kinds == ["certificate"] * 6 + ["root", "issuing", "crl", "crl", "ring", "ring", "host", "file", "crl", "ring"]
+    assert kinds == ["certificate"] * 6 + [
+        "root",
+        "issuing",
+        "crl",
+        "crl",
+        "ring",
+        "ring",
+        "host",
+        "file",
+        "crl",
+        "ring",
+    ]
     assert rows[0]["generated"] == "2026-11-24T17:00:00Z"
     assert (rows[0]["host"], rows[0]["days_left"], rows[0]["served"]) == ("mail1", "-10.7", "yes")
-    assert rows[2]["findings"].startswith("expiring: expires on 2026-12-01T00:00:00Z, in 6 days | weak: the key is rsa-1024")
+    assert rows[2]["findings"].startswith(
+        "expiring: expires on 2026-12-01T00:00:00Z, in 6 days | weak: the key is rsa-1024"
+    )
     assert "let tls_certificates manage it, or remove it" in rows[2]["remedies"]
 
 

@@ -62,7 +62,10 @@ def test_days_are_counted_from_the_moment_asked_for() -> None:
 def test_each_finding_is_of_the_certificate_it_names() -> None:
     parsed = documents.parse_document(given.sample())
     found = documents.sort_findings(parsed)
-    told = {parsed["certificates"][index]["path"]: [each["code"] for each in some] for index, some in found.of_certificates.items()}
+    told = {
+        parsed["certificates"][index]["path"]: [each["code"] for each in some]
+        for index, some in found.of_certificates.items()
+    }
     assert [told["/etc/nginx/old/intranet.pem"], told[None]] == [["expiring", "weak", "unmanaged"], ["unmanaged"]]
     assert [each["code"] for each in found.others] == ["unreachable", "key_exposed", "crl_expiring", "ring_old"]
     assert sum(map(len, found.of_certificates.values())) + len(found.others) == len(parsed["findings"])

@@ -10,12 +10,11 @@ import json
 
 import jsonschema
 import pytest
-
 from ansible.errors import AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-from ansible_collections.fleet.tls.plugins.filter.health import FilterModule
+from ansible_collections.fleet.tls.plugins.filter.report import FilterModule
 from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import as_of, parse_document
 from ansible_collections.fleet.tls.plugins.plugin_utils.report_formats import FORMATS, as_before, render
 from ansible_collections.fleet.tls.plugins.plugin_utils.report_html import certificates, headline

@@ -45,12 +45,18 @@ def test_revocation_lists_are_told_when_something_is_wrong_with_them() -> None:
 
 def test_nobody_else_begins_an_event() -> None:
     found = lines(given.hostile())
-    assert found.count("BEGIN:VEVENT") == found.count("END:VEVENT") == len([each for each in found if each.startswith("UID:")])
+    assert (
+        found.count("BEGIN:VEVENT")
+        == found.count("END:VEVENT")
+        == len([each for each in found if each.startswith("UID:")])
+    )
 
 
-@pytest.mark.parametrize(("threshold", "days"), [("14d", 14), ("12h", 1), ("36h", 2), ("33%", 14), ("", 14)])
+@pytest.mark.parametrize(
+    ("threshold", "days"), [("14d", 14), ("12h", 1), ("36h", 2), ("33%", 14), ("14d or 16%", 14), ("", 14)]
+)
 def test_alarms(threshold: str, days: int) -> None:
-    assert alarm_days(threshold) == days
+    assert alarm_days({"threshold": threshold}) == days
 
 
 @pytest.mark.parametrize("line", ["x" * 74, "x" * 75, "x" * 76, "x" * 150, "😀" * 40, ""])

@@ -25,7 +25,10 @@ def test_a_case_a_host_and_certificate_fails_with_finding_and_remedy() -> None:
     assert {name: failing(suite) for name, suite in found.items()} == {
         "db1": {"host": "unreachable"},
         "mail1": {"mail": "expired"},
-        "web1": {"intranet.example.com (/etc/nginx/old/intranet.pem)": "expiring", "file /etc/nginx/old/intranet.key": "key_exposed"},
+        "web1": {
+            "intranet.example.com (/etc/nginx/old/intranet.pem)": "expiring",
+            "file /etc/nginx/old/intranet.key": "key_exposed",
+        },
         "web2": {"www": "not_served", "api": "missing"},
         "controller": {"crl internal: CN=internal CA Issuing 2026-11": "crl_expiring", "ring api": "ring_old"},
     }

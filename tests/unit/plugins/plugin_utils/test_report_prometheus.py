@@ -38,7 +38,9 @@ def test_dashboards_of_x509_certificate_exporter_find_what_they_ask_for() -> Non
     sample = given.sample()
     assert value(sample, "x509_cert_not_after", subject_CN="www.example.com", host="web1") == [1800637200]
     assert value(sample, "x509_cert_not_before", subject_CN="www.example.com", host="web1") == [1792861200]
-    assert value(sample, "x509_cert_expired", filepath="/etc/fleet-tls/live/mail/fullchain.pem", filename="fullchain.pem") == [1]
+    assert value(
+        sample, "x509_cert_expired", filepath="/etc/fleet-tls/live/mail/fullchain.pem", filename="fullchain.pem"
+    ) == [1]
     # "Certificate File" of the dashboard's panel "Media".
     assert len(value(sample, "x509_cert_not_after", embedded_key="")) == 5
     assert value(sample, "x509_cert_not_after", issuer_CN="R11", issuer_O="Let's Encrypt", issuer_C="US")
@@ -61,7 +63,9 @@ def test_severities_without_findings_are_told_as_none() -> None:
     assert value(given.document([], []), "fleet_tls_severity_findings") == [0, 0, 0]
 
 
-@pytest.mark.parametrize("document", [given.sample(), given.hostile(), given.many(40)], ids=["sample", "hostile", "many"])
+@pytest.mark.parametrize(
+    "document", [given.sample(), given.hostile(), given.many(40)], ids=["sample", "hostile", "many"]
+)
 def test_no_series_stands_twice_and_all_can_be_read(document: dict[str, Any]) -> None:
     found = [(name, tuple(labels.items())) for name, labels, _value in metrics(document)]
     assert len(found) == len(set(found))

@@ -17,7 +17,17 @@ def test_everything_found_comes_first_then_the_tables() -> None:
         "    remedy: run fleet.tls.deploy -l mail1",
     ]
     row = next(line for line in lines if line.startswith("web2   www"))
-    assert row.split() == ["web2", "www", "internal", "59.0", "2027-01-22T17:00:00Z", "bbbbbbbb", "another", "repair", "not_served"]
+    assert row.split() == [
+        "web2",
+        "www",
+        "internal",
+        "59.0",
+        "2027-01-22T17:00:00Z",
+        "bbbbbbbb",
+        "another",
+        "repair",
+        "not_served",
+    ]
     assert lines[-1] == "api            2        54.5  ring_old"
 
 

@@ -52,9 +52,10 @@ def test_many_are_bars_with_their_number() -> None:
 
 
 def test_the_threshold_is_a_zone_unless_it_is_a_part_of_a_lifetime() -> None:
-    assert picture.threshold_x("14d") == picture.LEFT + 2 * 16
-    assert picture.threshold_x("2y") == picture.RIGHT
-    assert picture.threshold_x("33%") is None
+    assert picture.threshold_x({"threshold": "14d"}) == picture.LEFT + 2 * 16
+    assert picture.threshold_x({"threshold": "2y"}) == picture.RIGHT
+    assert picture.threshold_x({"threshold": "33%"}) is None
+    assert picture.threshold_x({"threshold": "14d, or a sixth of the lifetime"}) is None
 
 
 def test_the_picture_in_words() -> None:
