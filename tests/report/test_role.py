@@ -56,6 +56,8 @@ def serving(pair: Path | None = None) -> Iterator[Hook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.got.append((self.path, dict(self.headers), json.loads(body)))
             self.send_response(found.status)
+            if found.status == 302:
+                self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
             self.end_headers()
 
