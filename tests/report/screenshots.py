@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+TESTS = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0:1] = [str(TESTS), str(TESTS.parent / ".dev" / "collections")]
 
-import conftest  # noqa: E402, F401
 from PIL import Image  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 

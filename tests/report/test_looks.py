@@ -13,6 +13,7 @@ from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import expect
 
 from ansible_collections.fleet.tls.tests.unit.support import health_documents as given
+from report import screenshots
 from report.pages import SCHEMES, Opened, Opener
 
 # Every text with the least contrast (WCAG 2) to the colours that it may stand on: gradients count with each of their colours.
@@ -165,6 +166,19 @@ def test_on_a_telephone_only_tables_scroll_sideways(open_page: Opener) -> None:
     for document in (given.sample(), given.hostile()):
         opened = open_page(document, viewport={"width": 390, "height": 844})
         assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_pictures_in_the_documentation_show_the_page(open_page: Opener, scheme: str) -> None:
+    file = screenshots.IMAGES / f"report-{scheme}.png"
+    assert file.stat().st_size < 300_000
+    told = Image.open(file).convert("RGB")
+    opened = open_page(screenshots.showcase(), color_scheme=scheme, viewport=screenshots.SIZE)
+    seen = Image.open(io.BytesIO(opened.page.screenshot())).convert("RGB")
+    assert told.size == seen.size
+    # Fonts differ from machine to machine; what is where does not.
+    small = [each.resize((64, 62), Image.Resampling.BOX) for each in (told, seen)]
+    assert max(ImageStat.Stat(ImageChops.difference(*small)).mean) < 6
 
 
 def test_nothing_moves_for_those_who_do_not_want_it(open_page: Opener) -> None:

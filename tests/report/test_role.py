@@ -69,10 +69,12 @@ def serving(pair: Path | None = None) -> Iterator[Hook]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     found.url = f"http{'s' if pair else ''}://127.0.0.1:{server.server_port}/{SECRETS[0]}"
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @dataclass(frozen=True)

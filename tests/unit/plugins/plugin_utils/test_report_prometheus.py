@@ -30,8 +30,8 @@ def metrics(document: dict[str, Any]) -> list[tuple[str, dict[str, str], int]]:
     return found
 
 
-def value(document: dict[str, Any], name: str, /, **labels: str) -> list[int]:
-    return [number for found, has, number in metrics(document) if found == name and labels.items() <= has.items()]
+def value(document: dict[str, Any], metric: str, **labels: str) -> list[int]:
+    return [number for found, has, number in metrics(document) if found == metric and labels.items() <= has.items()]
 
 
 def test_dashboards_of_x509_certificate_exporter_find_what_they_ask_for() -> None:
