@@ -220,6 +220,16 @@ def bao(suite: Suite) -> None:
     pytest(suite, "tests/bao", "main", "-n", "2", "--dist", "loadfile")
 
 
+def report(suite: Suite) -> None:
+    """Reports as their readers read them: a browser, promtool, an XML schema, a calendar library."""
+    try:
+        packages.ensure("report")
+    except packages.SetupError as error:
+        raise Skipped(str(error).splitlines()[0]) from error
+    venvs.ensure("report")
+    pytest(suite, "tests/report", "report")
+
+
 def need_containers(suite: Suite) -> None:
     """Skip without a machine that can run them; build the images that are missing."""
     reason = why_not()
@@ -254,7 +264,7 @@ def fleet(suite: Suite) -> None:
 LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
     {"unit": unit, "unit-2.19": unit_oldest, "lint": lint, "sanity": sanity, "build": build, "local": local},
     {"fleet": fleet, "molecule": molecule},
-    {"acme": acme, "bao": bao},
+    {"acme": acme, "bao": bao, "report": report},
 )
 MAIN_READY: concurrent.futures.Future[None] = concurrent.futures.Future()
 PRINTING = threading.Lock()
