@@ -17,6 +17,7 @@ from pathlib import Path
 PACKAGES: dict[str, dict[str, str]] = {
     "nginx": {"nginx": "nginx-light", "openssl": "openssl"},
     "acme": {"pebble": "pebble", "named": "bind9"},
+    "eda": {"java": "openjdk-17-jre-headless"},
     "lint": {"shellcheck": "shellcheck"},
     "fleet": {
         "podman": "podman",
