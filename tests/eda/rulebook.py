@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,17 @@ from tools.playbook import ansible_environment
 
 # A JVM and an ansible-playbook have to start, on a machine that may be busy.
 PATIENCE = 300
+
+
+def wait(until: Callable[[], bool]) -> None:
+    """Poll.
+
+    :raises AssertionError: it does not come true.
+    """
+    end = time.monotonic() + PATIENCE
+    while not until():
+        assert time.monotonic() < end, f"not so in {PATIENCE} s"
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -39,11 +50,15 @@ class Running:
 
         :raises AssertionError: it did not, or it ended.
         """
-        end = time.monotonic() + PATIENCE
-        while self.said.count(words) < times:
+
+        def so() -> bool:
             assert self.process.poll() is None, f"ansible-rulebook ended with {self.process.returncode}\n{self.said}"
-            assert time.monotonic() < end, f"not said in {PATIENCE} s: {words}\n{self.said}"
-            time.sleep(0.2)
+            return self.said.count(words) >= times
+
+        try:
+            wait(so)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {words}\n{self.said}") from None
 
 
 @contextlib.contextmanager

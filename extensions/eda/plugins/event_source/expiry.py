@@ -94,14 +94,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# ansible-rulebook runs this file by its path and knows no collections. …/ansible_collections/fleet/tls/extensions/eda/plugins/event_source
-TREE = str(Path(__file__).absolute().parents[7])
-if TREE not in sys.path:
-    sys.path.insert(0, TREE)
-# Where the package "ansible" is installed this is a regular package, which knows its own folder only.
-COLLECTIONS = importlib.import_module("ansible_collections").__path__
-if os.path.join(TREE, "ansible_collections") not in COLLECTIONS:
-    COLLECTIONS.insert(0, os.path.join(TREE, "ansible_collections"))
+# ansible-rulebook runs this file by its path and knows no collections; it is …/ansible_collections/fleet/tls/extensions/eda/plugins/….
+COLLECTIONS = Path(__file__).absolute().parents[6:7]
+if COLLECTIONS and COLLECTIONS[0].name == "ansible_collections":
+    sys.path.insert(0, str(COLLECTIONS[0].parent))
+    # Where the package "ansible" is installed this is a regular package, which knows its own folder only.
+    known = importlib.import_module("ansible_collections").__path__
+    if str(COLLECTIONS[0]) not in known:
+        known.append(str(COLLECTIONS[0]))
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake, result_as_answer  # noqa: E402
 from ansible_collections.fleet.tls.plugins.plugin_utils import watch  # noqa: E402
