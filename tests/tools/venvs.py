@@ -28,6 +28,7 @@ VERSIONS = {
     "bao": (14, 13, 12, 11),
     "acme2certifier": (13, 12, 11),
     "report": (14, 13, 12, 11),
+    "eda": (13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -38,6 +39,7 @@ LAYERS = {
     "bao": ("bao",),
     "acme2certifier": ("acme2certifier",),
     "report": ("report",),
+    "eda": ("eda",),
 }
 
 
