@@ -32,6 +32,8 @@ class Endpoint:
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
+    :param minimum_version: the lowest version of TLS to speak, ``TLSv1.2`` or ``TLSv1.3``; None: as low as the local OpenSSL can.
+    :param maximum_version: the highest, in the same words.
     """
 
     host: str
@@ -45,6 +47,8 @@ class Endpoint:
     verify: bool = False
     trust: str | None = None
     starttls: str | None = None
+    minimum_version: str | None = None
+    maximum_version: str | None = None
 
     @property
     def address(self) -> str:

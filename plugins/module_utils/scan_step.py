@@ -56,6 +56,8 @@ def endpoint_of(wanted: dict[str, Any]) -> Endpoint:
         client_key=client.get("key"),
         alpn=tuple(wanted.get("alpn") or ()),
         starttls=wanted.get("starttls"),
+        minimum_version=wanted.get("minimum_version"),
+        maximum_version=wanted.get("maximum_version"),
     )
 
 

@@ -11,6 +11,9 @@ import ssl
 from ansible_collections.fleet.tls.plugins.module_utils import tls_messages
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint, HandshakeError
 
+# Those that a client may be limited to.
+VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+
 
 def context_for(endpoint: Endpoint) -> ssl.SSLContext:
     """The context for an endpoint; it has nothing in it that is this endpoint's alone.
@@ -18,6 +21,10 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
     :raises HandshakeError: our own client certificate, or the bundle, cannot be used.
     """
     context = _verifying(endpoint.trust) if endpoint.verify else _looking()
+    if endpoint.minimum_version:
+        context.minimum_version = VERSIONS[endpoint.minimum_version]
+    if endpoint.maximum_version:
+        context.maximum_version = VERSIONS[endpoint.maximum_version]
     if endpoint.alpn:
         context.set_alpn_protocols(list(endpoint.alpn))
     tls_messages.listen(context)

@@ -403,6 +403,22 @@ certificates:
     key_algorithm:
       description: The kind of its key.
       type: str
+    signature_algorithm:
+      description: How it is signed.
+      type: str
+      sample: ecdsa-with-SHA256
+    subject:
+      description: Subject, as RFC 4514 text. The names where it is empty.
+      type: str
+    common_name:
+      description: Common name of the subject, or null.
+      type: str
+    issuer_subject:
+      description: The subject of the CA that signed it.
+      type: str
+    renew_after:
+      description: When C(renew_before) makes it due, UTC. Its issuer may want that sooner or later.
+      type: str
     not_before:
       description: Valid from, UTC.
       type: str

@@ -31,7 +31,8 @@ options:
   endpoints:
     description:
       - Where to shake hands, each as V(host:port), V([IPv6]:port) or a mapping of C(host) and C(port), and where they differ from the
-        options of the same names also C(server_name), C(timeout), C(starttls), C(alpn), C(client_certificate) and C(client_key).
+        options of the same names also C(server_name), C(timeout), C(starttls), C(alpn), C(client_certificate),
+        C(client_key), C(minimum_version) and C(maximum_version).
       - Where TLS has to be asked for, V(smtp://host:port), or another protocol of O(starttls), does the same as C(starttls).
     type: list
     elements: raw
@@ -94,6 +95,22 @@ options:
         O(timeout) again, and a process each; eight run at a time.
     type: bool
     default: false
+  minimum_version:
+    description: The lowest version of TLS to speak. Without it, as low as the OpenSSL of the probing machine can.
+    type: str
+    choices: [TLSv1.2, TLSv1.3]
+  maximum_version:
+    description: The highest version of TLS to speak.
+    type: str
+    choices: [TLSv1.2, TLSv1.3]
+  trace:
+    description:
+      - Note every message of the handshake, and return them and what they add up to as RV(endpoints[].trace). The filter
+        P(fleet.tls.handshake_diagram#filter) draws it. With O(resumption) and O(resume_at), the connections that offer the session are traced
+        as well.
+      - For up to 400 connections in a task. Each takes up to a tenth of a second longer, to hear all of what a server has to say.
+    type: bool
+    default: false
   results_file:
     description:
       - A file on the controller for the results, one JSON text a line, as in RV(endpoints), in the order in which they come. For scans with more
@@ -112,6 +129,9 @@ options:
     description: Fail when an endpoint shows no certificate, or, with O(anchors), one that does not verify. All of them are tried first.
     type: bool
     default: false
+seealso:
+  - plugin: fleet.tls.handshake_diagram
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -163,6 +183,20 @@ EXAMPLES = r"""
     stapling: true
   delegate_to: localhost
   run_once: true
+
+- name: Why does the backend refuse this client
+  fleet.tls.probe:
+    endpoints: [backend.example.com:8443]
+    origin: host
+    client_certificate: /etc/fleet-tls/live/app/fullchain.pem
+    client_key: /etc/fleet-tls/live/app/privkey.pem
+    trace: true
+    resumption: true
+  register: seen
+
+- name: Draw the handshake, and the one that resumes its session
+  ansible.builtin.debug:
+    msg: "{{ seen.endpoints[0] | fleet.tls.handshake_diagram }}"
 """
 
 RETURN = r"""
@@ -335,6 +369,10 @@ endpoints:
           description: The kind of its key.
           type: str
           sample: ecdsa-p256
+        signature_algorithm:
+          description: How it is signed.
+          type: str
+          sample: ecdsa-with-SHA256
         error:
           description: Why it cannot be read, or null.
           type: str
@@ -348,4 +386,145 @@ endpoints:
     trusted:
       description: Whether there are no problems and the chain leads to O(anchors). Null without O(anchors), or without a certificate.
       type: bool
+    trace:
+      description: The handshake, message by message.
+      returned: with O(trace)
+      type: dict
+      contains:
+        recorded:
+          description: Whether the probing Python can show messages. Where it cannot, only the outcome is there.
+          type: bool
+        starttls:
+          description: The protocol in which TLS was asked for, or null.
+          type: str
+        connections:
+          description:
+            - The first connection. With O(resumption), then one that offered its session, and one for each of O(resume_at). These are not there
+              where the first one left no session.
+          type: list
+          elements: dict
+          contains:
+            endpoint:
+              description: Host and port.
+              type: str
+            connected:
+              description: Seconds until the TCP connection was up. Null where it never was.
+              type: float
+            messages:
+              description: Every TLS message, both ways, in the order in which the client sent and read them.
+              type: list
+              elements: dict
+              contains:
+                number:
+                  description: Which one it is, from 1.
+                  type: int
+                sender:
+                  description: V(client) or V(server).
+                  type: str
+                at:
+                  description: Seconds since the connection was begun, to the microsecond. Of a message of the server, when it was read.
+                  type: float
+                protocol:
+                  description: The version of TLS that was agreed on by then, or null.
+                  type: str
+                content:
+                  description: V(handshake), V(alert) or V(change_cipher_spec).
+                  type: str
+                name:
+                  description: Its name in the RFCs.
+                  type: str
+                  sample: CertificateVerify
+                size:
+                  description: Bytes, with its header and without that of the record it travels in.
+                  type: int
+                encrypted:
+                  description: Whether it was encrypted on the wire.
+                  type: bool
+                details:
+                  description:
+                    - What it says. C(versions), C(version), C(ciphers), C(cipher), C(groups), C(group), C(key_shares), C(server_name),
+                      C(server_name_known), C(alpn), C(signature_schemes), C(signature_scheme), C(session_id), C(psk), C(ticket_size),
+                      C(ticket_key_name), C(lifetime) (seconds), C(count) (of certificates), C(authorities) (names of CAs),
+                      C(ocsp_stapled), C(level) and C(description) of an alert, as far as they apply.
+                    - C(malformed) where it is not well-formed.
+                  type: dict
+                certificates:
+                  description: Of a C(Certificate), as in RV(endpoints[].certificates).
+                  type: list
+                  elements: dict
+            summary:
+              description: What the messages add up to.
+              type: dict
+              contains:
+                verdict:
+                  description: The outcome in a sentence.
+                  type: str
+                  sample: "failed after the client's Finished: expired client certificate: 'CN=app' ended on 2026-11-01T00:00:00Z"
+                outcome:
+                  description: V(complete) or V(failed).
+                  type: str
+                code:
+                  description:
+                    - V(complete), or why it failed. V(no_connection), V(starttls_refused), V(plain_http), V(not_tls), V(timeout), V(reset),
+                      V(closed), V(broken), V(flooded), V(no_common_version), V(no_common_cipher), V(no_common_protocol), V(unknown_name),
+                      V(client_certificate_required), V(client_certificate_expired), V(client_certificate_unknown_ca),
+                      V(client_certificate_incomplete), V(client_certificate_revoked), V(client_certificate_refused), V(client_key),
+                      V(client_files), V(client_refused), V(server_error) or V(refused).
+                  type: str
+                why:
+                  description: Why it failed, in words, or null.
+                  type: str
+                failed_after:
+                  description: The last message before it failed, as C(sender), C(name) and C(number). Null where there was none.
+                  type: dict
+                ended_by:
+                  description: V(client) or V(server). Null for nobody.
+                  type: str
+                alert:
+                  description: The fatal alert, as C(sender), C(level) and C(description), or null.
+                  type: dict
+                protocol:
+                  description: The version that was agreed on.
+                  type: str
+                cipher:
+                  description: The cipher suite.
+                  type: str
+                group:
+                  description: The group in which keys were agreed on.
+                  type: str
+                server_name:
+                  description: The name that was sent.
+                  type: str
+                alpn:
+                  description: The application protocol that was agreed on.
+                  type: str
+                handshake:
+                  description: V(full) or V(resumed).
+                  type: str
+                resumed_by:
+                  description: V(ticket), or V(cache) where the server keeps sessions itself, or null.
+                  type: str
+                authentication:
+                  description: V(one-way), or V(mutual) where the client showed a certificate too. That of the first one where it was resumed.
+                  type: str
+                round_trips:
+                  description: How often the client waited for the server before it could send data. That of TCP is not counted.
+                  type: int
+                seconds:
+                  description: From the ClientHello until the handshake was through, or to its last message.
+                  type: float
+                sent:
+                  description: Bytes that the client sent in TLS records.
+                  type: int
+                received:
+                  description: Bytes that it received in TLS records.
+                  type: int
+                objections:
+                  description: Why a client that verifies would have hung up, as in RV(endpoints[].problems).
+                  type: list
+                  elements: str
+                notes:
+                  description: What else is worth knowing.
+                  type: list
+                  elements: str
 """

@@ -1,20 +1,12 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of every certificate of an inventory as rows, a verdict each, and as a table for the terminal. Pure."""
+"""The health document as rows, a verdict each, and as a table for the terminal. Pure."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import RenewBefore
-from ansible_collections.fleet.tls.plugins.plugin_utils.expiry import validity_of
-
-# Verdicts with which a service is down, or will be before somebody has looked at it. "due" is none: the next deploy settles it.
-BAD = frozenset({"unreachable", "failed", "missing", "damaged", "expired", "not served", "untrusted", "expiring"})
-DAMAGE = ("damaged", "key_missing", "key_mismatch", "chain_broken")
 
 COLUMNS = {
     "host": "HOST",
@@ -30,97 +22,73 @@ NUMBERS = frozenset({"days_left"})
 WIDEST_CELL = 60
 
 
-def rows(looks: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> list[dict[str, Any]]:
-    """One row a certificate, and one for each host that has none to show because something went wrong.
+def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a certificate, and one for each finding that is about none of them.
 
-    :param looks: host → what ``fleet.tls.certificates`` returned there in check mode, failed and unreachable ones included.
-    :param threshold: less time left than this is ``expiring``.
-    :returns: ``host``, ``certificate``, ``issuer``, ``days_left``, ``not_after``, ``disk`` and ``served`` (the first eight
-        digits of fingerprints), ``verdict`` (one of ``BAD``, or ``due``, or ``ok``), ``why`` (text or None), ``ok`` (bool), and
-        ``text``: certificate, verdict and reason in one line.
+    :returns: ``host``, ``certificate``, ``issuer``, ``days_left``, ``not_after``, ``disk`` and ``served`` (the first eight digits of
+        fingerprints), ``verdict`` (a code in words, or ``ok``), ``why`` (text or None). What is not known is None.
     """
-    return [row for host, look in looks.items() for row in host_rows(host, look, threshold, now)]
+    findings = document["findings"]
+    told: set[int] = set()
+    found = []
+    for certificate in document["certificates"]:
+        mine = [number for number, each in enumerate(findings) if is_about(each, certificate)]
+        told.update(mine)
+        reasons = (findings[number] for number in mine if findings[number]["code"] == certificate["state"])
+        found.append(certificate_row(certificate, next((each["message"] for each in reasons), None)))
+    found += [finding_row(each) for number, each in enumerate(findings) if number not in told]
+    # In the order of the play, what belongs to no host at the end.
+    places = {each["host"]: place for place, each in enumerate(document["hosts"])}
+    return sorted(found, key=lambda row: places.get(row["host"], len(places)))
 
 
-def host_rows(host: str, look: Any, threshold: RenewBefore, now: dt.datetime) -> list[dict[str, Any]]:
-    """The rows of one host."""
-    look = look if isinstance(look, Mapping) else {}
-    if look.get("skipped"):
-        return []  # it has no certificates, so nobody looked
-    entries = look.get("certificates")
-    if look.get("unreachable"):
-        return [host_row(host, "unreachable", look.get("msg"))]
-    if not isinstance(entries, (list, tuple)):
-        return [host_row(host, "failed", look.get("msg") or "it was not looked at")]
-    judged = [certificate_row(host, entry, threshold, now) for entry in entries]
-    if look.get("failed") and not any(row["verdict"] == "failed" for row in judged):
-        judged.append(host_row(host, "failed", look.get("msg")))
-    return judged
+def is_about(finding: Mapping[str, Any], certificate: Mapping[str, Any]) -> bool:
+    """Whether a finding is about this certificate of its host."""
+    if finding["host"] != certificate["host"]:
+        return False
+    if certificate["name"]:
+        return bool(finding["subject"] == certificate["name"]) and finding["kind"] != "host"
+    return bool(
+        finding["kind"] == "certificate"
+        and finding["path"] == certificate["path"]
+        and finding["fingerprint_sha256"] == certificate["fingerprint_sha256"]
+    )
 
 
-def host_row(host: str, verdict: str, why: Any) -> dict[str, Any]:
-    """A row for a host as a whole."""
-    return judged_row({"host": host}, verdict, why)
-
-
-def certificate_row(host: str, entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> dict[str, Any]:
+def certificate_row(certificate: Mapping[str, Any], why: str | None) -> dict[str, Any]:
     """The row of one certificate."""
-    facts = {
-        "host": host,
-        "certificate": entry.get("name"),
-        "issuer": issuer_of(entry),
-        "days_left": entry.get("days_left"),
-        "not_after": entry.get("not_after"),
-        "disk": short(entry.get("fingerprint_sha256")),
-        "served": ", ".join(dict.fromkeys(short(one.get("fingerprint")) or "error" for one in counting(entry))) or None,
+    sights = certificate["served"]
+    endpoints = [each["endpoint"] for each in sights]
+    served = ", ".join(dict.fromkeys(short(each["fingerprint_sha256"]) or "error" for each in sights)) or None
+    return {
+        "host": certificate["host"],
+        "certificate": certificate["name"] or certificate["path"] or ", ".join(endpoints),
+        "issuer": issuer_of(certificate),
+        "days_left": certificate["days_left"],
+        "not_after": certificate["not_after"],
+        "disk": None if certificate["origin"] == "wire" else short(certificate["fingerprint_sha256"]),
+        "served": served,
+        "verdict": words(certificate["state"]),
+        "why": why,
     }
-    return judged_row(facts, *verdict_of(entry, threshold, now))
 
 
-def issuer_of(entry: Mapping[str, Any]) -> str | None:
+def issuer_of(certificate: Mapping[str, Any]) -> str | None:
     """Who it is from, and in whose place where that was not the first choice."""
-    issuer, instead_of = entry.get("issuer"), entry.get("fallback_for")
+    issuer, instead_of = certificate["issuer"], certificate.get("fallback_for")
     return f"{issuer} (for {instead_of})" if issuer and instead_of else issuer
 
 
-def judged_row(facts: Mapping[str, Any], verdict: str, why: Any) -> dict[str, Any]:
-    """A whole row; facts that are not known are None."""
-    row = {**dict.fromkeys(COLUMNS), **facts, "verdict": verdict, "why": why, "ok": verdict not in BAD}
-    return {**row, "text": ": ".join(str(part) for part in (row["certificate"], verdict, why) if part)}
+def finding_row(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of what is about no certificate."""
+    subject = None if finding["kind"] == "host" and finding["subject"] == finding["host"] else finding["subject"]
+    facts = {"host": finding["host"], "certificate": subject, "verdict": words(finding["code"])}
+    return {**dict.fromkeys(COLUMNS), **facts, "why": finding["message"]}
 
 
-def verdict_of(entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> tuple[str, str | None]:
-    """Verdict and reason of one certificate; the worst there is to say comes first."""
-    reasons = {reason["code"]: reason["detail"] for reason in entry.get("reasons") or ()}
-    if entry.get("error"):
-        return "failed", entry["error"].get("message")
-    for code in DAMAGE:
-        if code in reasons:
-            return "damaged", reasons[code]
-    if not entry.get("not_after"):
-        return "missing", reasons.get("missing")
-    validity = validity_of(entry)
-    if validity.expired(now):
-        return "expired", None
-    astray = [f"{one.get('endpoint')}: {one.get('error') or 'another certificate, was a reload forgotten?'}"
-              for one in counting(entry) if one.get("fingerprint") != entry.get("fingerprint_sha256")]  # fmt: skip
-    if astray:
-        return "not served", "; ".join(astray)
-    if "chain_untrusted" in reasons:
-        return "untrusted", reasons["chain_untrusted"]
-    if validity.expiring(threshold, now):
-        return "expiring", None
-    waiting = [*reasons, *(repair["code"] for repair in entry.get("repairs") or ())]
-    return ("due", ", ".join(dict.fromkeys(waiting))) if waiting else ("ok", None)
-
-
-def counting(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The endpoints that have to serve a certificate.
-
-    One that only came with a service's preset counts when it shows this certificate, or an older one of the same name: it may
-    belong to somebody else.
-    """
-    return [one for one in entry.get("served") or () if one.get("explicit") or one.get("ours")]
+def words(code: str) -> str:
+    """A code for people."""
+    return code.replace("_", " ")
 
 
 def short(fingerprint: Any) -> str | None:

@@ -18,10 +18,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duratio
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import Outcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Progress
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso, to_der
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, iso, issuer_text, seconds, to_der
 
 LEAF_FIELDS = (
-    "dns_names", "ip_addresses", "uris", "email_addresses", "usages", "key_algorithm",
+    "subject", "common_name", "dns_names", "ip_addresses", "uris", "email_addresses", "usages", "key_algorithm", "signature_algorithm",
     "not_before", "not_after", "days_left", "serial", "fingerprint_sha256",
 )  # fmt: skip
 
@@ -77,6 +78,8 @@ def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
         "served": [asdict(one) for one in served],
         "error": each.error.as_dict() if each.error else None,
         **leaf_result(leaf, run.now),
+        "issuer_subject": issuer_text(leaf) if leaf else None,
+        "renew_after": iso(renewal_of(each.spec, leaf)) if leaf else None,
     }
 
 
@@ -116,6 +119,12 @@ def leaf_result(leaf: x509.Certificate | None, now: dt.datetime) -> dict[str, An
     """The leaf's own fields, all None where there is none."""
     described = describe(leaf, now) if leaf else {}
     return {field: described.get(field) for field in LEAF_FIELDS}
+
+
+def renewal_of(spec: CertificateSpec, leaf: x509.Certificate) -> dt.datetime:
+    """When ``renew_before`` makes it due; its issuer may want that sooner or later."""
+    moment = spec.renew_before.moment(seconds(leaf.not_valid_before_utc), seconds(leaf.not_valid_after_utc))
+    return dt.datetime.fromtimestamp(moment, dt.timezone.utc)
 
 
 def diff(each: Progress, run: Run) -> dict[str, str]:

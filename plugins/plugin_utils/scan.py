@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_place, parse_starttls
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.names import is_ip_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan_fields import MOST_PLACES
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan_judge import (
@@ -27,7 +29,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.scan_judge import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.served_problems import speaks_for
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_chain
 
-ENDPOINT_FIELDS = ("server_name", "timeout", "client_certificate", "client_key", "alpn")
+VERSION_FIELDS = ("minimum_version", "maximum_version")
+ENDPOINT_FIELDS = ("server_name", "timeout", "client_certificate", "client_key", "alpn", *VERSION_FIELDS)
 LONGEST_TIMEOUT = 600
 MOST_RETRIES = 10
 __all__ = (
@@ -60,6 +63,8 @@ class Defaults:
     client_key: str | None = None
     starttls: str | None = None
     alpn: Sequence[str] = ()
+    minimum_version: str | None = None
+    maximum_version: str | None = None
 
 
 def parse_endpoints(raw: Sequence[Any], defaults: Defaults) -> tuple[Endpoint, ...]:
@@ -88,6 +93,12 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
         certificate, key = defaults.client_certificate, defaults.client_key
     if key and not certificate:
         raise SpecError(f"endpoints: {host}:{port} has a client_key without a client_certificate", remedy="give both")
+    lowest, highest = (parse_version(fields, field, getattr(defaults, field)) for field in VERSION_FIELDS)
+    if lowest and highest and lowest > highest:
+        raise SpecError(
+            f"endpoints: {host}:{port} is to be spoken to in {lowest} at least and {highest} at most",
+            remedy="leave out one of minimum_version and maximum_version",
+        )
     return Endpoint(
         host=host,
         port=port,
@@ -97,7 +108,18 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
         client_key=key or None,
         starttls=starttls,
         alpn=parse_alpn(fields.get("alpn", defaults.alpn)),
+        minimum_version=lowest,
+        maximum_version=highest,
     )
+
+
+def parse_version(fields: Fields, field: str, default: str | None) -> str | None:
+    """A limit to the versions of TLS; an empty text is none.
+
+    :raises SpecError: not a version that can be one.
+    """
+    value = fields.get(field, default)
+    return one_of(value, VERSIONS, f"endpoints: {field}") if value else None
 
 
 def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
@@ -178,6 +200,8 @@ def endpoint_request(endpoint: Endpoint) -> dict[str, Any]:
         "client": client,
         "alpn": list(endpoint.alpn),
         "starttls": endpoint.starttls,
+        "minimum_version": endpoint.minimum_version,
+        "maximum_version": endpoint.maximum_version,
     }
 
 

@@ -121,6 +121,13 @@ def key_algorithm(public_key: Any) -> str:
     return type(public_key).__name__.removesuffix("PublicKey").lower()
 
 
+def signature_algorithm(certificate: x509.Certificate) -> str:
+    """How it is signed, in OpenSSL's word (``ecdsa-with-SHA256``), or the dotted OID where it has none."""
+    oid = certificate.signature_algorithm_oid
+    name = oid._name  # pylint: disable=protected-access
+    return oid.dotted_string if name == "Unknown OID" else name
+
+
 def names_of(certificate: x509.Certificate | x509.CertificateSigningRequest) -> Names:
     """The names in the subject alternative name extension (RFC 5280, 4.2.1.6) and the common name."""
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -280,4 +287,5 @@ def describe(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]:
         "serial": serial_text(certificate.serial_number),
         "fingerprint_sha256": fingerprint(certificate),
         "key_algorithm": key_algorithm(certificate.public_key()),
+        "signature_algorithm": signature_algorithm(certificate),
     }

@@ -4,156 +4,53 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import copy
+import json
 from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import COLUMNS, issuer_of, rows, table
+from tools import paths
 
-NOW = dt.datetime(2026, 11, 23, tzinfo=dt.timezone.utc)
-OURS, OTHER = "ab" * 32, "cd" * 32
-
-
-def entry(**changes: Any) -> dict[str, Any]:
-    """A certificate as ``fleet.tls.certificates`` returns it when all is well."""
-    return {
-        "name": "www",
-        "due": False,
-        "reasons": [],
-        "repairs": [],
-        "issuer": "internal",
-        "generation": 3,
-        "installed": True,
-        "settled": True,
-        "served": [served(fingerprint=OURS, ours="live")],
-        "error": None,
-        "not_before": "2026-10-31T00:00:00Z",
-        "not_after": "2027-01-29T00:00:00Z",
-        "days_left": 67.0,
-        "fingerprint_sha256": OURS,
-        **changes,
-    }
+SAMPLE = json.loads((paths.ROOT / "tests" / "unit" / "fixtures" / "health.json").read_text())
 
 
-def served(**changes: Any) -> dict[str, Any]:
-    return {
-        "endpoint": "127.0.0.1:443",
-        "server_name": "www.example.com",
-        "fingerprint": None,
-        "error": None,
-        "explicit": True,
-        "ours": None,
-        **changes,
-    }
-
-
-def reason(code: str) -> dict[str, str]:
-    return {"code": code, "detail": f"about {code}"}
-
-
-ABSENT = {"fingerprint_sha256": None, "not_after": None, "not_before": None, "days_left": None, "installed": False}
-EXPIRED = {"not_after": "2026-11-22T00:00:00Z", "days_left": -1.0}
-SOON = {"not_after": "2026-12-01T00:00:00Z", "days_left": 8.0}
-ASTRAY = {"served": [served(fingerprint=OTHER, ours="older")]}
-REFUSED = {"served": [served(error="connection refused")]}
-
-VERDICTS = [
-    # what differs from a good entry → verdict, why
-    ({}, "ok", None),
-    ({"served": []}, "ok", None),
-    ({"reasons": [reason("names_changed")], "due": True}, "due", "names_changed"),
-    ({"reasons": [reason("expiring"), reason("issuer_changed")], "due": True}, "due", "expiring, issuer_changed"),
-    ({"repairs": [reason("drift"), reason("drift")]}, "due", "drift"),
-    (SOON, "expiring", None),
-    ({**SOON, "reasons": [reason("expiring")]}, "expiring", None),
-    (EXPIRED, "expired", None),
-    ({**EXPIRED, **ASTRAY, "reasons": [reason("expired")]}, "expired", None),
-    (ASTRAY, "not served", "127.0.0.1:443: another certificate, was a reload forgotten?"),
-    ({**ASTRAY, **SOON}, "not served", "127.0.0.1:443: another certificate, was a reload forgotten?"),
-    (REFUSED, "not served", "127.0.0.1:443: connection refused"),
-    ({**REFUSED, "repairs": [reason("not_served")]}, "not served", "127.0.0.1:443: connection refused"),
-    # A preset's endpoint that has nothing of ours is somebody else's.
-    ({"served": [served(fingerprint=OTHER, explicit=False)]}, "ok", None),
-    ({"served": [served(error="connection refused", explicit=False)]}, "ok", None),
-    (
-        {"served": [served(fingerprint=OTHER, explicit=False, ours="older")]},
-        "not served",
-        "127.0.0.1:443: another certificate, was a reload forgotten?",
-    ),
-    ({"reasons": [reason("chain_untrusted")], "due": True}, "untrusted", "about chain_untrusted"),
-    ({**ABSENT, "served": [], "reasons": [reason("missing")], "due": True}, "missing", "about missing"),
-    ({**ABSENT, **REFUSED, "reasons": [reason("missing")]}, "missing", "about missing"),
-    ({**ABSENT, "reasons": [reason("damaged")]}, "damaged", "about damaged"),
-    ({"reasons": [reason("key_missing")]}, "damaged", "about key_missing"),
-    ({"reasons": [reason("expiring"), reason("key_mismatch")]}, "damaged", "about key_mismatch"),
-    ({"reasons": [reason("chain_broken")]}, "damaged", "about chain_broken"),
-    ({"error": {"code": "x", "message": "no openssl", "remedy": None}}, "failed", "no openssl"),
-]
-
-
-@pytest.mark.parametrize(("changes", "verdict", "why"), VERDICTS)
-def test_verdicts(changes: dict[str, Any], verdict: str, why: str | None) -> None:
-    (row,) = rows({"web1": {"certificates": [entry(**changes)]}}, parse_renew_before("14d"), NOW)
-    assert (row["verdict"], row["why"]) == (verdict, why)
-    assert row["ok"] is (verdict in ("ok", "due"))
-
-
-def test_text() -> None:
-    looks = {"web1": {"certificates": [entry(), entry(**REFUSED)]}, "web2": {"unreachable": True, "msg": "no route"}}
-    assert [row["text"] for row in rows(looks, parse_renew_before("14d"), NOW)] == [
-        "www: ok",
-        "www: not served: 127.0.0.1:443: connection refused",
-        "unreachable: no route",
+def test_a_row_a_certificate_and_one_for_each_other_finding() -> None:
+    found = rows(SAMPLE)
+    assert [(row["host"], row["certificate"], row["verdict"]) for row in found] == [
+        ("db1", None, "unreachable"),
+        ("mail1", "mail", "expired"),
+        ("web1", "www", "ok"),
+        ("web1", "/etc/nginx/old/intranet.pem", "expiring"),
+        ("web1", "/etc/nginx/old/intranet.key", "key exposed"),
+        ("web2", "www", "not served"),
+        ("web2", "api", "missing"),
+        ("web2", "web2:8443", "unmanaged"),
+        (None, "internal", "crl expiring"),
+        (None, "api", "ring old"),
     ]
-
-
-def test_threshold() -> None:
-    looks = {"web1": {"certificates": [entry()]}}
-    verdicts = [rows(looks, parse_renew_before(text), NOW)[0]["verdict"] for text in ("66d", "67d", "50%", "80%")]
-    assert verdicts == ["ok", "expiring", "ok", "expiring"]
-
-
-@pytest.mark.parametrize(
-    ("look", "expected"),
-    [
-        ({"unreachable": True, "msg": "ssh: no route"}, [("unreachable", "ssh: no route")]),
-        ({"failed": True, "msg": "issuer: 'x' is unknown"}, [("failed", "issuer: 'x' is unknown")]),
-        ({"failed": True, "msg": "wrong", "certificates": []}, [("failed", "wrong")]),
-        ({"failed": True, "msg": "wrong", "certificates": [entry()]}, [("ok", None), ("failed", "wrong")]),
-        (
-            {"failed": True, "msg": "all of it", "certificates": [entry(error={"message": "this one"}), entry()]},
-            [("failed", "this one"), ("ok", None)],
-        ),
-        ({}, [("failed", "it was not looked at")]),
-        (None, [("failed", "it was not looked at")]),
-        ({"certificates": []}, []),
-        ({"skipped": True, "changed": False}, []),
-    ],
-)
-def test_hosts(look: Any, expected: list[tuple[str, str | None]]) -> None:
-    found = rows({"web1": look}, parse_renew_before("14d"), NOW)
-    assert [(row["verdict"], row["why"]) for row in found] == expected
-    assert all(row["host"] == "web1" for row in found)
+    assert set(found[0]) == {*COLUMNS, "why"}
 
 
 def test_table() -> None:
-    looks = {
-        "web1": {"certificates": [entry(), entry(name="a-longer-name", **ASTRAY)]},
-        "web2": {"certificates": [entry(**ABSENT, served=[], issuer=None, reasons=[reason("missing")])]},
-        "web3": {"unreachable": True, "msg": "ssh:\r\n\x1b[2Jno route" + "!" * 80},
-    }
-    assert table(rows(looks, parse_renew_before("14d"), NOW)) == [
-        "HOST  CERTIFICATE    ISSUER    DAYS LEFT  NOT AFTER             DISK      SERVED    VERDICT",
-        "web1  www            internal       67.0  2027-01-29T00:00:00Z  abababab  abababab  ok",
-        "web1  a-longer-name  internal       67.0  2027-01-29T00:00:00Z  abababab  cdcdcdcd  not served: 127.0.0.1:443: another "
-        "certificate, was a reload forgotten?",
-        "web2  www            -                 -  -                     -         -         missing: about missing",
-        "web3  -              -                 -  -                     -         -         unreachable: ssh:   [2Jno route"
-        + "!" * 41
-        + "…",
+    assert table(rows(SAMPLE))[:3] == [
+        "HOST   CERTIFICATE                  ISSUER    DAYS LEFT  NOT AFTER             DISK      SERVED    VERDICT",
+        "db1    -                            -                 -  -                     -         -         unreachable: the host cannot be "
+        "reached: Connection refused",
+        "mail1  mail                         internal      -10.7  2026-11-14T00:00:00Z  cccccccc  cccccccc  expired: expired on "
+        "2026-11-14T00:00:00Z, 10 days ago",
     ]
+    lines = {line.split()[1]: line for line in table(rows(SAMPLE))}
+    assert lines["www"].split()[5:7] == ["bbbbbbbb", "eeeeeeee"]
+    assert lines["web2:8443"].split()[5:7] == ["-", "ffffffff"]
+
+
+def test_what_was_said_elsewhere_is_one_line() -> None:
+    document = copy.deepcopy(SAMPLE)
+    document["findings"][0]["message"] = "ssh:\r\n\x1b[2Jno route" + "!" * 80
+    line = table(rows(document))[1]
+    assert line.endswith("unreachable: ssh:   [2Jno route" + "!" * 41 + "…") and line.isprintable()
 
 
 def test_table_of_nothing_and_of_strangers() -> None:
@@ -162,13 +59,11 @@ def test_table_of_nothing_and_of_strangers() -> None:
 
 
 def test_different_endpoints_are_all_shown() -> None:
-    looks = {
-        "web1": {
-            "certificates": [entry(served=[served(fingerprint=OURS), served(fingerprint=OTHER), served(error="x")])]
-        }
-    }
-    (row,) = rows(looks, parse_renew_before("14d"), NOW)
-    assert row["served"] == "abababab, cdcdcdcd, error"
+    document = copy.deepcopy(SAMPLE)
+    (certificate,) = [each for each in document["certificates"] if each["name"] == "mail"]
+    certificate["served"] += [{**certificate["served"][0], "fingerprint_sha256": each} for each in ("ab" * 32, None)]
+    (row,) = [row for row in rows(document) if row["certificate"] == "mail"]
+    assert row["served"] == "cccccccc, abababab, error"
 
 
 @pytest.mark.parametrize(

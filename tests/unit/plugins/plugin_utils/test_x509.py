@@ -186,6 +186,7 @@ def test_describe_is_ready_for_a_result() -> None:
         "serial": f"{LEAF.serial_number:x}",
         "fingerprint_sha256": fingerprint(LEAF),
         "key_algorithm": "ecdsa-p256",
+        "signature_algorithm": "ecdsa-with-SHA256",
     }
     assert usages_of(ROOT.certificate) == ()
 
