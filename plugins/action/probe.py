@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Seen
 from ansible_collections.fleet.tls.plugins.module_utils.scan_step import jobs_of, seen_as_answer
-from ansible_collections.fleet.tls.plugins.module_utils.scanner import Seen, scan
+from ansible_collections.fleet.tls.plugins.module_utils.scanner import scan
 from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
 from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.connections import DEFAULT_TIMEOUT, Endpoint
-from ansible_collections.fleet.tls.plugins.module_utils.scanner import Job, Seen, scan
+from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Job, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scanner import scan
 from ansible_collections.fleet.tls.plugins.module_utils.tls_messages import key_name
 
 # Nobody has as many certificates between a leaf and a root; a server can send what it likes.

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint, HandshakeError, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.descriptors import many_descriptors
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Handshake, HandshakeResult
 from ansible_collections.fleet.tls.plugins.module_utils.line import Line
-from ansible_collections.fleet.tls.plugins.module_utils.staple import Staple, staple_of
+from ansible_collections.fleet.tls.plugins.module_utils.scan_helper import Helper, start_helper
+from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Job, Resumed, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.staple import staple_of
 from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import context_for
 
 # So many that answer are under way at a time: at first, and between which bounds; and with those that do not answer, so many.
@@ -40,51 +43,8 @@ _MOST_PROGRAMS = 8
 # Before an endpoint is tried again; longer each time.
 _PAUSE = 0.2
 
-Report = Callable[[int, "Seen"], None]
+Report = Callable[[int, Seen], None]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is wanted of an endpoint.
-
-    :param retries: how often to try again where no certificate was seen.
-    :param resumption: try a second handshake with the session of the first.
-    :param resume_at: and there too: other endpoints of the same name.
-    :param stapling: ask for a stapled OCSP answer, in another handshake.
-    """
-
-    endpoint: Endpoint
-    retries: int = 0
-    resumption: bool = False
-    resume_at: tuple[Endpoint, ...] = ()
-    stapling: bool = False
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """How an attempt to resume a session went.
-
-    :param resumed: None: that cannot be told, see ``error``.
-    """
-
-    endpoint: Endpoint
-    resumed: bool | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What an endpoint showed.
-
-    :param attempts: how many handshakes it took.
-    :param resumed: of the endpoint itself first; empty where it was not tried, or there is no session.
-    """
-
-    result: HandshakeResult
-    attempts: int = 1
-    resumed: tuple[Resumed, ...] = ()
-    staple: Staple | None = None
 
 
 def scan(jobs: Sequence[Job], report: Report, progress: Progress | None = None) -> None:
@@ -96,14 +56,26 @@ def scan(jobs: Sequence[Job], report: Report, progress: Progress | None = None) 
     if not jobs:
         return
     with many_descriptors(min(_MOST, len(jobs))) as most:
-        loop = asyncio.new_event_loop()
-        pools = [ThreadPoolExecutor(count) for count in (_MOST_RESOLVING, _MOST_PROGRAMS)]
+        placed = list(enumerate(jobs))
+        helper = start_helper(placed[1::2], lambda share, tell: _run(share, tell, None, most, None))
         try:
-            loop.run_until_complete(Scan(loop, jobs, report, progress, most, pools[0], pools[1]).run())
+            _run(placed[::2] if helper else placed, report, progress, most, helper)
         finally:
-            loop.close()
-            for pool in pools:
-                pool.shutdown(wait=False)
+            if helper:
+                helper.close()
+
+
+def _run(
+    jobs: Sequence[tuple[int, Job]], report: Report, progress: Progress | None, most: int, helper: Helper | None
+) -> None:
+    loop = asyncio.new_event_loop()
+    pools = [ThreadPoolExecutor(count) for count in (_MOST_RESOLVING, _MOST_PROGRAMS)]
+    try:
+        loop.run_until_complete(Scan(loop, jobs, report, progress, most, pools[0], pools[1], helper).run())
+    finally:
+        loop.close()
+        for pool in pools:
+            pool.shutdown(wait=False)
 
 
 class Scan:
@@ -112,16 +84,20 @@ class Scan:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        jobs: Sequence[Job],
+        jobs: Sequence[tuple[int, Job]],
         report: Report,
         progress: Progress | None,
         most: int,
         resolvers: Executor,
         programs: Executor,
+        helper: Helper | None = None,
     ) -> None:
         self._loop = loop
-        self._total = len(jobs)
-        self._jobs: Iterator[tuple[int, Job]] = iter(enumerate(jobs))
+        self._helper = helper
+        self._left = len(jobs)
+        self._total = len(jobs) + (len(helper.outstanding) if helper else 0)
+        self._jobs: Iterator[tuple[int, Job]] = iter(jobs)
+        self._problem: BaseException | None = None
         self._report = report
         self._progress = progress
         self._most = most
@@ -139,16 +115,46 @@ class Scan:
     async def run(self) -> None:
         """Until every job is reported; an error of ours ends it."""
         self._last = time.monotonic()
-        while self._done < self._total:
-            self._staff()
-            if not self._workers:
-                break
+        if self._helper is not None:
+            self._loop.add_reader(self._helper.descriptor, self._hear, self._helper)
+        try:
+            while self._done < self._total:
+                await self._tick()
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        self._staff()
+        finished: set[asyncio.Task[None]] = set()
+        if self._workers:
             finished, _others = await asyncio.wait(self._workers, timeout=_TICK, return_when=asyncio.FIRST_EXCEPTION)
-            for worker in finished:
-                del self._workers[worker]
-                worker.result()
-            if self._progress is not None:
-                self._progress(self._done, self._total)
+        else:
+            await asyncio.sleep(_TICK)
+        for worker in finished:
+            del self._workers[worker]
+            worker.result()
+        if self._problem is not None:
+            raise self._problem
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def _hear(self, helper: Helper) -> None:
+        """What the other process has seen; what it was to see and died over is for us to do."""
+        try:
+            found = helper.read()
+            for place, seen in found or ():
+                self._report(place, seen)
+                self._done += 1
+        except BaseException as error:
+            # Raised here, it would go to the loop's own log.
+            self._problem = error
+            found = None
+        if found is None:
+            self._loop.remove_reader(helper.descriptor)
+            self._left += len(helper.outstanding)
+            self._jobs = itertools.chain(self._jobs, helper.outstanding.items())
 
     def _staff(self) -> None:
         """As many workers as are allowed: fewer where those that answer take long, more for those who wait for somebody that does not."""
@@ -163,7 +169,7 @@ class Scan:
         stuck = sum(line.since < now - _STUCK for line in self._workers.values())
         # Where nobody answers at all, nobody is held up.
         self._allowed = min(self._most, self._lively + (2 * stuck if self._last < now - _STUCK else stuck))
-        for _each in range(min(self._allowed - len(self._workers), self._total - self._done - len(self._workers))):
+        for _each in range(min(self._allowed, self._left) - len(self._workers)):
             line = Line(self._loop)
             self._workers[self._loop.create_task(self._work(line))] = line
 
@@ -174,6 +180,7 @@ class Scan:
             seen = await self._see(line, job)
             self._report(place, seen)
             self._done += 1
+            self._left -= 1
             if seen.result.chain:
                 self._took.append(seen.result.seconds)
             if len(self._workers) > self._allowed:

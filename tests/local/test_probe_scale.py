@@ -37,6 +37,22 @@ json.dump([[result["error"], len(result["chain"])] for result in answer["results
 """
 
 
+# The same, and its second process dies over the fifth result that it is about to tell.
+DYING = (
+    """
+import os
+from ansible_collections.fleet.tls.plugins.module_utils import scan_helper
+told, tell = [], scan_helper._tell
+def die(descriptor, said):
+    told.append(said)
+    tell(descriptor, said) if len(told) < 5 else os._exit(9)
+scan_helper._tell = die
+scan_helper.processors = lambda: 2
+"""
+    + SCANNING
+)
+
+
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
@@ -57,6 +73,21 @@ def silence(count: int) -> Iterator[list[int]]:
         yield [listener.getsockname()[1] for listener in listeners]
 
 
+def scan_apart(script: str, endpoints: list[Any], soft: int, hard: int) -> list[Any]:
+    """Error and number of certificates of each endpoint, seen from a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(soft), str(hard)],
+        input=json.dumps({"endpoints": endpoints}),
+        env={"PYTHONPATH": str(paths.COLLECTIONS), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(json.loads(done.stdout))
+
+
 @pytest.mark.parametrize("soft", [256, 1024])
 def test_five_thousand_descriptors_and_a_limit_of_1024(www: Pair, soft: int) -> None:
     with silence(8) as ports, tls_server(www) as place:
@@ -64,22 +95,21 @@ def test_five_thousand_descriptors_and_a_limit_of_1024(www: Pair, soft: int) -> 
         alive = {"host": place.host, "port": place.port, "server_name": NAME, "timeout": PATIENT}
         for number in range(20):
             endpoints.insert(number * 200, alive)
-        done = subprocess.run(
-            [sys.executable, "-c", SCANNING, str(soft), "1024"],
-            input=json.dumps({"endpoints": endpoints}),
-            env={"PYTHONPATH": str(paths.COLLECTIONS), "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+        results = scan_apart(SCANNING, endpoints, soft, 1024)
     assert len(results) == 5000
     assert [shown for _error, shown in results].count(2) == 20
     assert {error for error, shown in results if not shown} == {
         "timed out after 0.5 s, connected but without a complete handshake"
     }
+
+
+def test_what_a_dying_process_leaves_is_seen_to(www: Pair) -> None:
+    with silence(1) as (port,), tls_server(www) as place:
+        dead = {"host": "127.0.0.1", "port": port, "timeout": 0.5}
+        alive = {"host": place.host, "port": place.port, "server_name": NAME, "timeout": PATIENT}
+        endpoints = [alive if number % 50 < 2 else dead for number in range(1200)]
+        results = scan_apart(DYING, endpoints, 1024, 1024)
+    assert [shown for _error, shown in results] == [2 if number % 50 < 2 else 0 for number in range(1200)]
 
 
 def test_dead_endpoints_wait_side_by_side(www: Pair, ca: Authority, tmp_path: Path) -> None:
