@@ -51,9 +51,7 @@ class Watch:
             "tls_watch_inventory_dir": str(self.hosts.folder),
             "tls_watch_state_file": str(self.state_file),
         }
-        return rulebook.running(
-            self.folder / "eda", "fleet.tls.expiry", variables, "--inventory", str(self.inventory)
-        )
+        return rulebook.running(self.folder / "eda", "fleet.tls.expiry", variables, "--inventory", str(self.inventory))
 
     def words(self, state: str) -> str:
         """What the rulebook says of a state."""

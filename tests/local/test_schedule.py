@@ -56,7 +56,12 @@ def prepared(hosts: Hosts) -> Path:
     password = hosts.folder / "vault.txt"
     password.write_text("the vault's password\n")
     password.chmod(0o600)
-    vault = [str(paths.venv("main") / "bin" / "ansible-vault"), "encrypt_string", "--vault-password-file", str(password)]
+    vault = [
+        str(paths.venv("main") / "bin" / "ansible-vault"),
+        "encrypt_string",
+        "--vault-password-file",
+        str(password),
+    ]
     done = subprocess.run(
         [*vault, "--stdin-name", "vault_tls_passphrase"],
         input=PASSPHRASE,

@@ -103,12 +103,12 @@ if COLLECTIONS and COLLECTIONS[0].name == "ansible_collections":
     if str(COLLECTIONS[0]) not in known:
         known.append(str(COLLECTIONS[0]))
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake, result_as_answer  # noqa: E402
-from ansible_collections.fleet.tls.plugins.plugin_utils import watch  # noqa: E402
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cryptography  # noqa: E402
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError  # noqa: E402
-from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import read_file  # noqa: E402
-from ansible_collections.fleet.tls.plugins.plugin_utils.scan import parse_anchors, read_result  # noqa: E402
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake, result_as_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils import watch
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cryptography
+from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import read_file
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan import parse_anchors, read_result
 
 LOG = logging.getLogger("fleet.tls.expiry")
 MOST_THREADS = 32

@@ -191,7 +191,11 @@ def test_it_finds_its_collection_without_ansible(tmp_path: Path, packaged: bool)
     code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['main'].__name__)"
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(INSTALLED)], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-c", code, str(INSTALLED)],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.stdout == "main\n", done.stderr
-

@@ -145,9 +145,15 @@ def test_what_is_remembered_comes_back() -> None:
         None,
         [],
         {},
-        {"schema": "fleet.tls/watch/2", "endpoints": {"a": {"state": "ok", "since": "2026-01-01", "told": "2026-01-01"}}},
+        {
+            "schema": "fleet.tls/watch/2",
+            "endpoints": {"a": {"state": "ok", "since": "2026-01-01", "told": "2026-01-01"}},
+        },
         {"schema": watch.SCHEMA, "endpoints": []},
-        {"schema": watch.SCHEMA, "endpoints": {"a": 1, "b": {}, "c": {"state": "fine"}, "d": {"state": "ok", "since": "?"}}},
+        {
+            "schema": watch.SCHEMA,
+            "endpoints": {"a": 1, "b": {}, "c": {"state": "fine"}, "d": {"state": "ok", "since": "?"}},
+        },
         {"schema": watch.SCHEMA, "endpoints": {"a": {"state": [], "since": "2026-01-01", "told": "2026-01-01"}}},
     ],
 )
