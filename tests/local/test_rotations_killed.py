@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,13 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
         yield made
 
 
-def inventory(hosts: Hosts) -> Path:
-    """Every host with a bundle, and no system's trust store."""
-    changes = {host: {"tls_trust_bundles": [{"path": str(bundle(hosts, host))}]} for host in hosts.sites}
-    return hosts.inventory(changes, tls_trust_system=False)
+def inventory(hosts: Hosts, changes: Mapping[str, Mapping[str, Any]] | None = None, **common: Any) -> Path:
+    """Every host with a bundle, and no system's trust store; ``changes``: variables of single hosts, ``common``: of all."""
+    values = {
+        host: {"tls_trust_bundles": [{"path": str(bundle(hosts, host))}], **(changes or {}).get(host, {})}
+        for host in hosts.sites
+    }
+    return hosts.inventory(values, tls_trust_system=False, **common)
 
 
 def bundle(hosts: Hosts, host: str) -> Path:
