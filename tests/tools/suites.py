@@ -250,10 +250,20 @@ def fleet(suite: Suite) -> None:
     pytest(suite, "tests/fleet")
 
 
+def storm(suite: Suite) -> None:
+    """Everything that can be rotated, under a storm of handshakes on real hosts."""
+    need_containers(suite)
+    MAIN_READY.result()
+    suite.run(
+        [program("python"), "-m", "storm"],
+        env=environment(PYTHONPATH=str(paths.ROOT / "tests"), FLEET_TLS_COLLECTIONS=str(paths.COLLECTIONS)),
+    )
+
+
 # In this order they are counted and started; the lanes run side by side. Most tests wait more than they compute.
 LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
     {"unit": unit, "unit-2.19": unit_oldest, "lint": lint, "sanity": sanity, "build": build, "local": local},
-    {"fleet": fleet, "molecule": molecule},
+    {"fleet": fleet, "molecule": molecule, "storm": storm},
     {"acme": acme, "bao": bao},
 )
 MAIN_READY: concurrent.futures.Future[None] = concurrent.futures.Future()
