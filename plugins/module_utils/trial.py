@@ -29,13 +29,12 @@ mount -t tmpfs -o mode=755 none /run && mkdir -p $1 /run/fleet-tls || exit 125
 test ! -e /proc/self/fd/9 || {{ mkdir {memory} && mount -c --bind /proc/self/fd/9 {memory} && exec 9<&-; }} || exit 125
 pid_file=$2 words=/run/fleet-tls/words; shift 2
 """.format(memory=MEMORY)
-# Where it listens, once it has noted its process id. That file is looked at once: HAProxy's master starts itself anew when it has its
-# workers, and removes and writes it a second time.
+# Where it listens, once it has noted its process id. One that leaves the foreground all the same (status 0) notes it a little later.
 AWAIT = """
 "$@" >"$words" 2>&1 </dev/null &
-server=$!
+server=$! away=
 while ! test -s "$pid_file"; do
-  kill -0 $server 2>/dev/null || { cat "$words" >&2; exit 1; }
+  test $away || kill -0 $server 2>/dev/null || { wait $server && away=yes; } || { cat "$words" >&2; exit 1; }
   sleep 0.05
 done
 exec cat /proc/net/tcp /proc/net/tcp6
