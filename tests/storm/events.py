@@ -36,8 +36,8 @@ def leaf(world: World, unused_crowd: Crowd) -> PlaybookResult:
 
 
 def keys(world: World, unused_crowd: Crowd) -> PlaybookResult:
-    """New keys, one host first."""
-    return world.run("rotate_keys")
+    """New keys: one host first, then all others."""
+    return world.run("rotate_keys", tls_rotation_serial=[1, "100%"])
 
 
 def rollover(world: World, unused_crowd: Crowd) -> PlaybookResult:
