@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fleet.fleet import Fleet, Host
-from fleet.ticket_pool import LINK, VERSIONS, Pool, make_context, set_up
+from fleet.ticket_pool import TICKETS, VERSIONS, Pool, make_context, set_up
 
 PORT = 9444
 LISTENER = f"""
@@ -27,12 +27,7 @@ server {{
     ssl_verify_depth 4;
     ssl_client_certificate /etc/nginx/fleet-tls/clients.pem;
     ssl_crl /etc/nginx/fleet-tls/clients.crl.pem;
-    ssl_session_cache off;
-    ssl_session_timeout 600;
-    ssl_session_tickets on;
-    ssl_session_ticket_key {LINK}/cur.key;
-    ssl_session_ticket_key {LINK}/next.key;
-    ssl_session_ticket_key {LINK}/prev.key;
+    {TICKETS}
     return 200;
 }}
 """

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local.hosts import Hosts, ledger, serving
-from local.test_rotations_killed import assert_whole, bundle, inventory, killed_when, record
+from local.test_rotations_killed import assert_whole, bundle, deployed, inventory, killed_when, record
 from tools.playbook import PlaybookResult, run_playbook
 
 HOSTS = {"web1": ["www"], "web2": ["mail"], "web3": ["api"]}
@@ -33,10 +33,7 @@ time.time = lambda: real() - 7200
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    made = Hosts(tmp_path, HOSTS, one_nginx=True)
-    made.issue()
-    with serving(*made):
-        run_playbook("fleet.tls.deploy", inventory(made)).check()
+    with deployed(tmp_path, HOSTS) as made:
         yield made
 
 
@@ -156,10 +153,7 @@ def test_a_clock_that_is_wrong_holds_the_stage_back(hosts: Hosts) -> None:
 
 
 def test_servers_restarted_in_the_middle(tmp_path: Path) -> None:
-    made = Hosts(tmp_path, HOSTS, one_nginx=True)
-    made.issue()
-    with serving(*made):
-        run_playbook("fleet.tls.deploy", inventory(made)).check()
+    with deployed(tmp_path, HOSTS) as made:
         rows = len(ledger(made.store))
         # Some hosts have their new certificate, the run is gone, and the servers go down and come up.
         assert killed_when("fleet.tls.rotate_ca", inventory(made), lambda: len(ledger(made.store)) > rows)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,12 +24,19 @@ from tools.playbook import ansible_environment, playbook_command, run_playbook
 HOSTS = {"web1": ["www", "api"], "web2": ["mail", "imap"]}
 
 
-@pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    made = Hosts(tmp_path, HOSTS, one_nginx=True)
+@contextlib.contextmanager
+def deployed(folder: Path, labels: Mapping[str, list[str]]) -> Iterator[Hosts]:
+    """Hosts that serve what they have, with everything deployed."""
+    made = Hosts(folder, labels, one_nginx=True)
     made.issue()
     with serving(*made):
         run_playbook("fleet.tls.deploy", inventory(made)).check()
+        yield made
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    with deployed(tmp_path, HOSTS) as made:
         yield made
 
 

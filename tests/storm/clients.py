@@ -236,7 +236,11 @@ class Clients:
     def serve(self, pipe: Connection) -> None:
         """Do what comes over the pipe, until ``("end",)``; ``("counts",)`` is answered."""
         while True:
-            word, *rest = pipe.recv()
+            try:
+                word, *rest = pipe.recv()
+            except EOFError:
+                # Whoever started this is gone.
+                word = "end"
             if word == "event":
                 (self.event,) = rest
                 for thread in self.threads:
