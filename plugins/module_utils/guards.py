@@ -61,7 +61,8 @@ TRIALS = {
     # -c does not bind; a reload that then cannot makes the old process pause all of its listeners.
     "haproxy": Trial(
         programs=("haproxy",),
-        arguments=("-W", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/fleet-tls/pid"),
+        # "daemon" in its configuration would take it out of the foreground.
+        arguments=("-W", "-db", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/fleet-tls/pid"),
         pid_file="/run/fleet-tls/pid",
         directories=("/run/haproxy",),
     ),

@@ -27,14 +27,18 @@ test ! -e /proc/sys/net/ipv6 || echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind || e
 test ! -d {memory} || exec 9<{memory}
 mount -t tmpfs -o mode=755 none /run && mkdir -p $1 /run/fleet-tls || exit 125
 test ! -e /proc/self/fd/9 || {{ mkdir {memory} && mount -c --bind /proc/self/fd/9 {memory} && exec 9<&-; }} || exit 125
-pid_file=$2; shift 2
-"$@" >/run/fleet-tls/words 2>&1 </dev/null &
-server=$!
-while kill -0 $server 2>/dev/null && ! test -s "$pid_file"; do sleep 0.05; done
-test -s "$pid_file" && exec cat /proc/net/tcp /proc/net/tcp6
-cat /run/fleet-tls/words >&2
-exit 1
+pid_file=$2 words=/run/fleet-tls/words; shift 2
 """.format(memory=MEMORY)
+# Where it listens, once it has noted its process id. One that leaves the foreground all the same (status 0) notes it a little later.
+AWAIT = """
+"$@" >"$words" 2>&1 </dev/null &
+server=$! away=
+while ! test -s "$pid_file"; do
+  test $away || kill -0 $server 2>/dev/null || { wait $server && away=yes; } || { cat "$words" >&2; exit 1; }
+  sleep 0.05
+done
+exec cat /proc/net/tcp /proc/net/tcp6
+"""
 
 
 def try_out(command: Sequence[str], pid_file: str, directories: Sequence[str]) -> list[Listener] | None:
@@ -49,7 +53,7 @@ def try_out(command: Sequence[str], pid_file: str, directories: Sequence[str]) -
     program = find_program(UNSHARE[0])
     if program is None:
         return None
-    script = ("sh", "-c", SCRIPT, "sh", " ".join(directories), pid_file, *command)
+    script = ("sh", "-c", SCRIPT + AWAIT, "sh", " ".join(directories), pid_file, *command)
     try:
         ended = subprocess.run(  # pylint: disable=ansible-bad-function
             [program, *UNSHARE[1:], *script],

@@ -28,18 +28,22 @@ PASSPHRASE = "PASSPHRASE-of-rings-in-no-output"
 LINK = "/etc/fleet-tls/tickets/edge"
 ROTATE = "fleet.tls.rotate_session_tickets"
 ROLE = [{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.session_tickets"]}]
-NGINX = f"""
-server {{
-    listen 443 ssl;
-    server_name pool.test;
-    ssl_certificate /etc/pool/both.pem;
-    ssl_certificate_key /etc/pool/both.pem;
+# Tickets alone, under the pool's keys.
+TICKETS = f"""
     ssl_session_cache off;
     ssl_session_timeout 600;
     ssl_session_tickets on;
     ssl_session_ticket_key {LINK}/cur.key;
     ssl_session_ticket_key {LINK}/next.key;
     ssl_session_ticket_key {LINK}/prev.key;
+"""
+NGINX = f"""
+server {{
+    listen 443 ssl;
+    server_name pool.test;
+    ssl_certificate /etc/pool/both.pem;
+    ssl_certificate_key /etc/pool/both.pem;
+    {TICKETS}
     return 200;
 }}
 """

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,29 @@ from tools.playbook import ansible_environment, playbook_command, run_playbook
 HOSTS = {"web1": ["www", "api"], "web2": ["mail", "imap"]}
 
 
-@pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    made = Hosts(tmp_path, HOSTS, one_nginx=True)
+@contextlib.contextmanager
+def deployed(folder: Path, labels: Mapping[str, list[str]]) -> Iterator[Hosts]:
+    """Hosts that serve what they have, with everything deployed."""
+    made = Hosts(folder, labels, one_nginx=True)
     made.issue()
     with serving(*made):
         run_playbook("fleet.tls.deploy", inventory(made)).check()
         yield made
 
 
-def inventory(hosts: Hosts) -> Path:
-    """Every host with a bundle, and no system's trust store."""
-    changes = {host: {"tls_trust_bundles": [{"path": str(bundle(hosts, host))}]} for host in hosts.sites}
-    return hosts.inventory(changes, tls_trust_system=False)
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    with deployed(tmp_path, HOSTS) as made:
+        yield made
+
+
+def inventory(hosts: Hosts, changes: Mapping[str, Mapping[str, Any]] | None = None, **common: Any) -> Path:
+    """Every host with a bundle, and no system's trust store; ``changes``: variables of single hosts, ``common``: of all."""
+    values = {
+        host: {"tls_trust_bundles": [{"path": str(bundle(hosts, host))}], **(changes or {}).get(host, {})}
+        for host in hosts.sites
+    }
+    return hosts.inventory(values, tls_trust_system=False, **common)
 
 
 def bundle(hosts: Hosts, host: str) -> Path:

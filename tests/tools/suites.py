@@ -272,12 +272,24 @@ def fleet(suite: Suite) -> None:
     pytest(suite, "tests/fleet")
 
 
+def storm(suite: Suite) -> None:
+    """Everything that can be rotated, under a storm of handshakes on real hosts."""
+    need_containers(suite)
+    MAIN_READY.result()
+    suite.run(
+        [program("python"), "-m", "storm"],
+        env=environment(PYTHONPATH=str(paths.ROOT / "tests"), FLEET_TLS_COLLECTIONS=str(paths.COLLECTIONS)),
+    )
+
+
 # In this order they are counted and started; the lanes run side by side. Most tests wait more than they compute.
 LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
     {"unit": unit, "unit-2.19": unit_oldest, "lint": lint, "sanity": sanity, "build": build, "local": local},
     {"fleet": fleet, "molecule": molecule},
     {"acme": acme, "bao": bao, "report": report, "eda": eda},
 )
+# After all others: it counts what a session's lifetime allows, so it must not wait for a processor.
+ALONE: dict[str, Callable[[Suite], None]] = {"storm": storm}
 MAIN_READY: concurrent.futures.Future[None] = concurrent.futures.Future()
 PRINTING = threading.Lock()
 
@@ -286,7 +298,7 @@ def perform(name: str, function: Callable[[Suite], None]) -> str:
     """Run one suite, print its block, and return passed, failed or skipped."""
     suite, start, reason = Suite(name), time.monotonic(), ""
     try:
-        if name not in LANES[1]:
+        if name not in LANES[1] and name not in ALONE:
             MAIN_READY.result()
         function(suite)
         verdict = "passed"
@@ -316,7 +328,7 @@ def make_ready() -> None:
 
 def main(names: list[str]) -> int:
     """Run the suites that are named, or all; 1 when one failed."""
-    known = [name for lane in LANES for name in lane]
+    known = [name for lane in (*LANES, ALONE) for name in lane]
     if names == ["--list"]:
         print("\n".join(known))
         return 0
@@ -331,6 +343,7 @@ def main(names: list[str]) -> int:
     with concurrent.futures.ThreadPoolExecutor(len(LANES) + 1) as pool:
         pool.submit(make_ready)
         verdicts = [verdict for future in [pool.submit(work, lane) for lane in LANES] for verdict in future.result()]
+    verdicts += work(ALONE)
     print(
         "{0} passed, {1} failed, {2} skipped".format(
             *(verdicts.count(each) for each in ("passed", "failed", "skipped"))
