@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import jobs_of, seen_as_answer
+from ansible_collections.fleet.tls.plugins.module_utils.scanner import scan
 from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
+from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import VERSIONS
+from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
     Defaults,
+    Judge,
     as_request,
     parse_anchors,
     parse_endpoints,
-    read_answer,
+    parse_wishes,
     require,
+    results_of,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan_results import Announcer, Results, ResultsFile
+from ansible_collections.fleet.tls.plugins.plugin_utils.trace import check_count, read_trace
 
 
 class ActionModule(TlsAction):
@@ -39,22 +47,55 @@ class ActionModule(TlsAction):
         "client_key": {"type": "str"},
         "anchors": {"type": "raw"},
         "required": {"type": "bool", "default": False},
+        "alpn": {"type": "list", "elements": "str", "default": []},
+        "retries": {"type": "int", "default": 0},
+        "resumption": {"type": "bool", "default": False},
+        "resume_at": {"type": "list", "elements": "raw", "default": []},
+        "stapling": {"type": "bool", "default": False},
+        "minimum_version": {"type": "str", "choices": list(VERSIONS)},
+        "maximum_version": {"type": "str", "choices": list(VERSIONS)},
+        "trace": {"type": "bool", "default": False},
+        # The controller's.
+        "results_file": {"type": "path"},
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         defaults = Defaults(**{name: options[name] for name in Defaults.__dataclass_fields__})
         endpoints = parse_endpoints(options["endpoints"], defaults)
-        anchors = parse_anchors(options["anchors"])
-        request = as_request(endpoints)
-        if options["origin"] == "host":
-            answer = self.step("handshake", request, variables)
-        else:
-            _changed, answer = handshake_step(request)
-        entries = read_answer(endpoints, answer, anchors=anchors, now=self.now())
-        result = {"changed": False, "endpoints": entries}
+        anchors, now = parse_anchors(options["anchors"]), self.now()
+        judge = Judge(anchors, now)
+        request = {**as_request(endpoints), **parse_wishes(options, defaults)}
+        if options["trace"]:
+            check_count(request)
+        # In check mode nothing is written, on the controller neither.
+        to_file = options["results_file"] and not self._task.check_mode
+        results = ResultsFile(options["results_file"]) if to_file else Results(len(endpoints))
+        try:
+            if options["trace"]:
+                here = options["origin"] == "controller"
+                answer = trace_step(request)[1] if here else self.step("trace", request, variables)
+                for place, said in enumerate(results_of(endpoints, answer)):
+                    entry = judge.entry(endpoints[place], said)
+                    trace = read_trace(endpoints[place], said, entry, anchors, now)
+                    results.keep(place, {**entry, "trace": trace})
+            elif options["origin"] == "host":
+                for place, said in enumerate(results_of(endpoints, self.step("handshake", request, variables))):
+                    results.keep(place, judge.entry(endpoints[place], said))
+            else:
+                jobs = jobs_of(request)
+
+                def report(place: int, seen: Seen) -> None:
+                    results.keep(place, judge.entry(endpoints[place], seen_as_answer(jobs[place], seen)))
+
+                scan(jobs, report, Announcer(self._display.display))
+            results.close()
+        except BaseException:
+            results.abandon()
+            raise
+        result = {"changed": False, **results.result()}
         if options["required"]:
             try:
-                require(entries)
+                require(result["endpoints"])
             except HostError as error:
                 error.result = result  # type: ignore[attr-defined]
                 raise

@@ -17,15 +17,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import MANIF
 from ansible_collections.fleet.tls.plugins.module_utils.look import older, targets_of
 from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.precautions import check_readers, refuse_taken_ports
-from ansible_collections.fleet.tls.plugins.module_utils.services import (
-    Served,
-    Settled,
-    Target,
-    look_at,
-    settle,
-    validate_early,
-)
+from ansible_collections.fleet.tls.plugins.module_utils.services import Settled, settle, validate_early
 from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged, stage
+from ansible_collections.fleet.tls.plugins.module_utils.targets import Served, Target, look_at
 
 
 @dataclass

@@ -31,8 +31,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     read_if_there,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.precautions import refuse_taken_ports
-from ansible_collections.fleet.tls.plugins.module_utils.services import Served, Target
 from ansible_collections.fleet.tls.plugins.module_utils.taken_files import TakenFiles
+from ansible_collections.fleet.tls.plugins.module_utils.targets import Served, Target, look_at, prove
 
 # Seconds that a service has to show that nothing needs to be done.
 PATIENCE = 5.0
@@ -170,7 +170,7 @@ def look(wanted: Sequence[WantedFile], targets: Sequence[Target], record: TakenF
     changes, taken = compare(wanted), record.covers(digests(wanted))
     # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that
     # answers late is no reason to reload.
-    served = services.look_at(targets) if changes or not taken else services.prove(targets, PATIENCE)
+    served = look_at(targets) if changes or not taken else prove(targets, PATIENCE)
     asked = [replace(target, before=seen.fingerprint) for target, seen in zip(targets, served)]
     return Found(changes, asked, served, taken)
 

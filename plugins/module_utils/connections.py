@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import socket
-import time
 from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, remaining
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -30,6 +32,8 @@ class Endpoint:
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
+    :param minimum_version: the lowest version of TLS to speak, ``TLSv1.2`` or ``TLSv1.3``; None: as low as the local OpenSSL can.
+    :param maximum_version: the highest, in the same words.
     """
 
     host: str
@@ -43,6 +47,8 @@ class Endpoint:
     verify: bool = False
     trust: str | None = None
     starttls: str | None = None
+    minimum_version: str | None = None
+    maximum_version: str | None = None
 
     @property
     def address(self) -> str:
@@ -55,11 +61,7 @@ def connect(endpoint: Endpoint, deadline: float) -> socket.socket:
 
     :raises HandshakeError: none did.
     """
-    try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
+    found = resolve(endpoint)
     problem = "no address"
     for count, (family, kind, protocol, _name, address) in enumerate(found):
         sock = None
@@ -76,6 +78,18 @@ def connect(endpoint: Endpoint, deadline: float) -> socket.socket:
     raise HandshakeError(problem)
 
 
+def resolve(endpoint: Endpoint) -> list[Any]:
+    """The addresses of an endpoint, as ``socket.getaddrinfo`` has them.
+
+    :raises HandshakeError: its name does not resolve.
+    """
+    try:
+        return socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
+
+
 def connect_problem(error: OSError, endpoint: Endpoint) -> str:
     if isinstance(error, socket.timeout):
         return "timed out after {0:g} s while connecting".format(endpoint.timeout)
@@ -84,15 +98,7 @@ def connect_problem(error: OSError, endpoint: Endpoint) -> str:
     return "cannot connect: {0}".format(error.strerror or error)
 
 
-def remaining(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        # 0 would make the socket non-blocking, which is another thing.
-        raise socket.timeout("timed out")
-    return left
-
-
-def ask_for_tls(sock: socket.socket, endpoint: Endpoint, deadline: float) -> None:
+def ask_for_tls(endpoint: Endpoint) -> Flow:
     """Speak the endpoint's protocol until TLS may begin; nothing, where TLS begins at once.
 
     :raises HandshakeError: the server would not, or the time is up.
@@ -100,21 +106,13 @@ def ask_for_tls(sock: socket.socket, endpoint: Endpoint, deadline: float) -> Non
     if not endpoint.starttls:
         return
     # Late: most endpoints begin with TLS.
-    from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS, StartTlsError, Talk
-
-    def send(data: bytes) -> None:
-        sock.settimeout(remaining(deadline))
-        sock.sendall(data)
-
-    def receive(count: int) -> bytes:
-        sock.settimeout(remaining(deadline))
-        return sock.recv(count)
+    from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS, StartTlsError
 
     talk = PROTOCOLS.get(endpoint.starttls)
     if talk is None:
         raise HandshakeError("STARTTLS in the protocol '{0}' is unknown".format(endpoint.starttls))
     try:
-        talk(Talk(send, receive, endpoint.server_name or endpoint.host))
+        yield from talk(endpoint.server_name or endpoint.host)
     except StartTlsError as error:
         raise HandshakeError("{0}: {1}".format(endpoint.starttls, error)) from None
     except socket.timeout:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.commands import output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.host_facts import systemd_runs
 from ansible_collections.fleet.tls.plugins.module_utils.presets import PRESETS, Command, Preset
 
 COMMANDS = ("validate", "reload", "check", "start")
@@ -80,11 +81,6 @@ def unit_commands(units: Sequence[str], preset: Preset) -> dict[str, Command]:
     if preset.through_unit:
         commands["reload"] = ("systemctl", "reload", *units)
     return commands
-
-
-def systemd_runs() -> bool:
-    """As sd_booted(3) tells."""
-    return os.path.isdir("/run/systemd/system")
 
 
 def find_units(candidates: Sequence[str]) -> tuple[str, ...]:

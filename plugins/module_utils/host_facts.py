@@ -10,7 +10,6 @@ import os
 import sys
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.daemons import systemd_runs
 from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
@@ -43,6 +42,11 @@ def host_facts() -> dict[str, Any]:
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),
     }
+
+
+def systemd_runs() -> bool:
+    """As sd_booted(3) tells."""
+    return os.path.isdir("/run/systemd/system")
 
 
 def openssl_version(known: tuple[int, ...]) -> list[int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import ssl
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, Wire
+from ansible_collections.fleet.tls.plugins.module_utils.connections import HandshakeError
+from ansible_collections.fleet.tls.plugins.module_utils.wire import Wire
 
 MOST_BYTES = 16 * 1024
 # RFC 9112, section 4.

@@ -29,7 +29,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_facts import host_f
 from ansible_collections.fleet.tls.plugins.module_utils.pair import pair_problems, problem
 from ansible_collections.fleet.tls.plugins.module_utils.pending import ensure_pending, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
-from ansible_collections.fleet.tls.plugins.module_utils.services import BRIEFLY, Target, look_at, wait_for
+from ansible_collections.fleet.tls.plugins.module_utils.targets import BRIEFLY, Target, look_at, wait_for
 
 
 def look_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:

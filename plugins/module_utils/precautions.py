@@ -18,8 +18,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files import beside, group_name, user_name
 from ansible_collections.fleet.tls.plugins.module_utils.generations import PRIVKEY, output_file
-from ansible_collections.fleet.tls.plugins.module_utils.services import Target
 from ansible_collections.fleet.tls.plugins.module_utils.sockets import intruder, local_addresses
+from ansible_collections.fleet.tls.plugins.module_utils.targets import Target
 
 FORMATS_WITH_KEY = ("privkey", "combined", "pkcs12")
 MARKS = re.compile("-----(BEGIN|END) CERTIFICATE-----")

@@ -5,65 +5,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service, is_running
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-
-# An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
-BRIEFLY = 0.5
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
-
-
-@dataclass(frozen=True)
-class Target:
-    """An endpoint and what it is to serve.
-
-    :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
-    :param required: whether it fails the step when it does not.
-    :param before: the fingerprint it presented before anything was changed, None: none.
-    :param starttls: the protocol in which TLS has to be asked for first, None: it begins at once.
-    :param service: whose endpoint it is.
-    """
-
-    host: str
-    port: int
-    server_name: str | None
-    certificate: str
-    expected: str
-    required: bool = True
-    explicit: bool = True
-    before: str | None = None
-    starttls: str | None = None
-    service: str = ""
-
-    @property
-    def address(self) -> str:
-        """``host:port``, IPv6 in brackets."""
-        return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
-
-
-@dataclass(frozen=True)
-class Served:
-    """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell."""
-
-    endpoint: str
-    server_name: str | None
-    certificate: str
-    fingerprint: str | None
-    error: str | None
-    explicit: bool
-    ours: str | None = None
-
-    def as_answer(self) -> dict[str, Any]:
-        """JSON-ready, see docs/host-protocol.md."""
-        return asdict(self)
+from ansible_collections.fleet.tls.plugins.module_utils.targets import BRIEFLY, Served, Target, lacking, prove
 
 
 @dataclass
@@ -75,60 +25,6 @@ class Settled:
     unproven: list[Target] = field(default_factory=list)
     error: StepError | None = None
     rolled_back: bool = False
-
-
-def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
-    """One handshake with each target, several at once.
-
-    :param timeout: seconds for one.
-    """
-    return in_parallel(lambda target: handshake_with(target, timeout), targets)
-
-
-def prove(targets: Sequence[Target], timeout: float) -> list[Served]:
-    """Handshakes until each target serves what it is to serve, or its time is up.
-
-    :param timeout: seconds for required targets; the others are tried briefly.
-    """
-    return in_parallel(lambda target: wait_for(target, timeout if target.required else min(BRIEFLY, timeout)), targets)
-
-
-def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> list[Served]:
-    """The results in the order of the targets."""
-    if len(targets) < 2:
-        return [work(target) for target in targets]
-    # Before there are threads: under Python 3.9 one of them can meet the module half imported by another.
-    from ansible_collections.fleet.tls.plugins.module_utils import handshake  # noqa: F401
-
-    with ThreadPoolExecutor(max_workers=min(8, len(targets))) as pool:
-        return list(pool.map(work, targets))
-
-
-def wait_for(target: Target, timeout: float) -> Served:
-    """Poll one target with growing pauses: reloads return before the new workers serve."""
-    end = time.monotonic() + timeout
-    pause = FIRST_PAUSE
-    while True:
-        served = handshake_with(target, max(0.2, end - time.monotonic()))
-        if served.fingerprint == target.expected or time.monotonic() + pause > end:
-            return served
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-def handshake_with(target: Target, timeout: float) -> Served:
-    """What a target presents now."""
-    # Late, because a run with no endpoints should not pay for ssl.
-    from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, served_leaf
-
-    fingerprint, problem = None, None
-    try:
-        leaf = served_leaf(target.host, target.port, target.server_name, timeout, target.starttls)
-        fingerprint = hashlib.sha256(leaf).hexdigest()
-    except HandshakeError as error:
-        problem = str(error)
-    ours = "live" if fingerprint == target.expected else None
-    return Served(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
 
 
 def settle(
@@ -184,11 +80,6 @@ def validate_early(services: Sequence[Service]) -> None:
     for service in services:
         if service.eager and is_running(service):
             attempt(Settled(), service, daemons.validate)
-
-
-def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:
-    """The required targets that do not serve what they are to."""
-    return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]
 
 
 def prove_alive(

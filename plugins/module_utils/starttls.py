@@ -1,12 +1,15 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a client says, and hears, before the TLS handshake, where a protocol begins in clear. Pure: bytes come and go by two callables."""
+"""What a client says, and hears, before the TLS handshake, where a protocol begins in clear: conversations as
+``exchange.py`` has them. An XMPP server alone is asked for a name."""
 
 from __future__ import annotations
 
 import re
 from typing import Callable
+
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, Read
 
 # A line of any of these protocols is below 4 KiB; a greeting has a few of them.
 LONGEST_LINE = 8192
@@ -28,69 +31,56 @@ class StartTlsError(Exception):
     """The server would not start TLS, or spoke another protocol; the text says what it said, for people."""
 
 
-class Talk:
-    """A conversation in clear.
+def exactly(count: int) -> Flow:
+    """So many bytes, and none of those that come after them.
 
-    :param send: sends all of its bytes.
-    :param receive: up to so many bytes; ``b""``: the other side hung up. Both raise OSError when time is up or the connection breaks.
-    :param name: what an XMPP server is asked for.
+    :raises StartTlsError: the other side hung up before.
     """
+    data = b""
+    while len(data) < count:
+        more = yield Read(count - len(data))
+        if not more:
+            raise StartTlsError("the server closed the connection before TLS began")
+        data += more
+    return data
 
-    def __init__(self, send: Callable[[bytes], None], receive: Callable[[int], bytes], name: str = "") -> None:
-        self.send = send
-        self.receive = receive
-        self.name = name
 
-    def exactly(self, count: int) -> bytes:
-        """So many bytes, and none of those that come after them.
+def next_line() -> Flow:
+    """One line (text), without its end. Byte by byte: what follows it may belong to TLS.
 
-        :raises StartTlsError: the other side hung up before.
-        """
-        data = b""
-        while len(data) < count:
-            more = self.receive(count - len(data))
-            if not more:
-                raise StartTlsError("the server closed the connection before TLS began")
-            data += more
-        return data
+    :raises StartTlsError: no end within reason.
+    """
+    data = yield from until(b"\n")
+    return data.decode(errors="replace").rstrip("\r\n")
 
-    def line(self) -> str:
-        """One line, without its end. Byte by byte: what follows it may belong to TLS.
 
-        :raises StartTlsError: no end within reason.
-        """
-        return self.until(b"\n").decode(errors="replace").rstrip("\r\n")
+def until(end: bytes) -> Flow:
+    """All bytes up to and with ``end``.
 
-    def until(self, end: bytes) -> bytes:
-        """All bytes up to and with ``end``.
+    :raises StartTlsError: no end within reason.
+    """
+    data = b""
+    while not data.endswith(end):
+        if len(data) >= LONGEST_LINE:
+            raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(data)))
+        data += yield from exactly(1)
+    return data
 
-        :raises StartTlsError: no end within reason.
-        """
-        data = b""
-        while not data.endswith(end):
-            if len(data) >= LONGEST_LINE:
-                raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(data)))
-            data += self.exactly(1)
-        return data
 
-    def say(self, line: str) -> None:
-        """Send a line."""
-        self.send(line.encode() + b"\r\n")
+def reply(wanted: str) -> Flow:
+    """A reply of SMTP or FTP: a list of lines that begin with a code, of which the last has no hyphen after it.
 
-    def reply(self, wanted: str) -> list[str]:
-        """A reply of SMTP or FTP: lines that begin with a code, of which the last has no hyphen after it.
-
-        :param wanted: the code.
-        :raises StartTlsError: another code.
-        """
-        lines = []
-        for _count in range(MOST_LINES):
-            lines.append(self.line())
-            if not re.match("[0-9]{3}-", lines[-1]) and (len(lines) == 1 or re.match("[0-9]{3}( |$)", lines[-1])):
-                break
-        if not lines[-1].startswith(wanted):
-            raise refused(lines[-1])
-        return lines
+    :param wanted: the code.
+    :raises StartTlsError: another code.
+    """
+    lines: list[str] = []
+    for _count in range(MOST_LINES):
+        lines.append((yield from next_line()))
+        if not re.match("[0-9]{3}-", lines[-1]) and (len(lines) == 1 or re.match("[0-9]{3}( |$)", lines[-1])):
+            break
+    if not lines[-1].startswith(wanted):
+        raise refused(lines[-1])
+    return lines
 
 
 def refused(said: str) -> StartTlsError:
@@ -103,51 +93,51 @@ def printable(data: bytes) -> str:
     return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:80])
 
 
-def smtp(talk: Talk) -> None:
+def smtp(_name: str) -> Flow:
     """RFC 3207."""
-    talk.reply("220")
-    talk.say("EHLO fleet-tls.invalid")
-    if not any(line[4:].strip().upper() == "STARTTLS" for line in talk.reply("250")):
+    yield from reply("220")
+    yield b"EHLO fleet-tls.invalid\r\n"
+    if not any(line[4:].strip().upper() == "STARTTLS" for line in (yield from reply("250"))):
         raise StartTlsError("the server does not offer STARTTLS")
-    talk.say("STARTTLS")
-    talk.reply("220")
+    yield b"STARTTLS\r\n"
+    yield from reply("220")
 
 
-def imap(talk: Talk) -> None:
+def imap(_name: str) -> Flow:
     """RFC 9051 section 6.2.1."""
-    greeting = talk.line()
+    greeting = yield from next_line()
     if not greeting.upper().startswith("* OK"):
         raise refused(greeting)
-    talk.say("a STARTTLS")
+    yield b"a STARTTLS\r\n"
     for _count in range(MOST_LINES):
-        line = talk.line()
+        line = yield from next_line()
         if not line.startswith("* "):
             break
     if not line.upper().startswith("A OK"):
         raise refused(line)
 
 
-def pop3(talk: Talk) -> None:
+def pop3(_name: str) -> Flow:
     """RFC 2595 section 4."""
-    for line in ("", "STLS"):
+    for line in (b"", b"STLS\r\n"):
         if line:
-            talk.say(line)
-        answer = talk.line()
+            yield line
+        answer = yield from next_line()
         if not answer.startswith("+OK"):
             raise refused(answer)
 
 
-def ftp(talk: Talk) -> None:
+def ftp(_name: str) -> Flow:
     """RFC 4217 section 4."""
-    talk.reply("220")
-    talk.say("AUTH TLS")
-    talk.reply("234")
+    yield from reply("220")
+    yield b"AUTH TLS\r\n"
+    yield from reply("234")
 
 
-def ldap(talk: Talk) -> None:
+def ldap(_name: str) -> Flow:
     """RFC 4511 section 4.14, RFC 4513 section 3.1."""
-    talk.send(LDAP_REQUEST)
-    kind, message = ber_value(talk)
+    yield LDAP_REQUEST
+    kind, message = yield from ber_value()
     # MessageID, then ExtendedResponse (application 24) whose first part is an enumerated result code.
     match = re.match(rb"\x02\x01\x01\x78(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)\x0a\x01(.)", message, re.DOTALL)
     if kind != 0x30 or match is None:
@@ -156,32 +146,32 @@ def ldap(talk: Talk) -> None:
         raise StartTlsError("the server does not start TLS: LDAP result code {0}".format(match.group(1)[0]))
 
 
-def ber_value(talk: Talk) -> tuple[int, bytes]:
-    """Tag and content of one BER value (X.690 section 8.1), definite lengths only."""
-    kind, length = talk.exactly(2)
+def ber_value() -> Flow:
+    """Tag (number) and content (bytes) of one BER value (X.690 section 8.1), definite lengths only."""
+    kind, length = yield from exactly(2)
     if length > 0x84 or length == 0x80:
         raise StartTlsError("the server speaks another protocol")
     if length > 0x80:
-        length = int.from_bytes(talk.exactly(length - 0x80), "big")
+        length = int.from_bytes((yield from exactly(length - 0x80)), "big")
     if length > LONGEST_MESSAGE:
         raise StartTlsError("the server speaks another protocol")
-    return kind, talk.exactly(length)
+    return kind, (yield from exactly(length))
 
 
-def postgres(talk: Talk) -> None:
+def postgres(_name: str) -> Flow:
     """PostgreSQL documentation, "Message Flow", "SSL Session Encryption"."""
-    talk.send(POSTGRES_REQUEST)
-    answer = talk.exactly(1)
+    yield POSTGRES_REQUEST
+    answer = yield from exactly(1)
     if answer == b"N":
         raise StartTlsError("the server has TLS switched off")
     if answer != b"S":
         raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(answer)))
 
 
-def mysql(talk: Talk) -> None:
+def mysql(_name: str) -> Flow:
     """MySQL internals, "Protocol::SSLRequest": the greeting tells what the server can, our answer stops before the user's name."""
-    header = talk.exactly(4)
-    greeting = talk.exactly(int.from_bytes(header[:3], "little"))
+    header = yield from exactly(4)
+    greeting = yield from exactly(int.from_bytes(header[:3], "little"))
     if not greeting or greeting[0] == MYSQL_ERROR:
         raise refused(greeting[3:].decode(errors="replace"))
     # Protocol version, server's version (ends with 0), connection id (4), first part of the nonce (8), a filler, capabilities (2).
@@ -192,25 +182,25 @@ def mysql(talk: Talk) -> None:
     if not int.from_bytes(greeting[at : at + 2], "little") & MYSQL_SSL:
         raise StartTlsError("the server does not offer TLS")
     request = MYSQL_CAPABILITIES.to_bytes(4, "little") + (2**24).to_bytes(4, "little") + b"\x21" + bytes(23)
-    talk.send(len(request).to_bytes(3, "little") + b"\x01" + request)
+    yield len(request).to_bytes(3, "little") + b"\x01" + request
 
 
-def xmpp(talk: Talk) -> None:
+def xmpp(name: str) -> Flow:
     """RFC 6120 section 5."""
-    name = re.sub(r"[^A-Za-z0-9.:_-]", "", talk.name)
-    talk.send(
+    name = re.sub(r"[^A-Za-z0-9.:_-]", "", name)
+    yield (
         "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
         " to='{0}' version='1.0'>".format(name).encode()
     )
-    features = talk.until(b"</stream:features>")
+    features = yield from until(b"</stream:features>")
     if b"urn:ietf:params:xml:ns:xmpp-tls" not in features:
         raise StartTlsError("the server does not offer STARTTLS")
-    talk.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-    answer = talk.until(b">")
+    yield b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+    answer = yield from until(b">")
     if b"<proceed" not in answer:
         raise refused(answer.decode(errors="replace"))
 
 
-PROTOCOLS: dict[str, Callable[[Talk], None]] = {
+PROTOCOLS: dict[str, Callable[[str], Flow]] = {
     "smtp": smtp, "imap": imap, "pop3": pop3, "ftp": ftp, "ldap": ldap, "postgres": postgres, "mysql": mysql, "xmpp": xmpp,
 }  # fmt: skip

@@ -14,9 +14,9 @@ import os
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.module_utils.commands import run
-from ansible_collections.fleet.tls.plugins.module_utils.daemons import systemd_runs
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.file_batch import WantedFile, compare, swap
+from ansible_collections.fleet.tls.plugins.module_utils.host_facts import systemd_runs
 
 UNIT = "fleet-tls-tickets.service"
 UNITS = "/etc/systemd/system"

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils import daemons, services
+from ansible_collections.fleet.tls.plugins.module_utils import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.generations import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake
 from ansible_collections.fleet.tls.plugins.module_utils.haproxy_socket import SocketProblem, set_keys
+from ansible_collections.fleet.tls.plugins.module_utils.targets import FIRST_PAUSE, LONGEST_PAUSE
 from ansible_collections.fleet.tls.plugins.module_utils.ticket_boot import BootUnit
 from ansible_collections.fleet.tls.plugins.module_utils.ticket_files import (
     HAPROXY_FILE,
@@ -286,13 +287,13 @@ def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], no
 def prove(servers: Sequence[TicketServer], expected: str, timeout: float) -> list[WireName]:
     """Handshakes until every endpoint shows the expected name (hex), or the time (seconds) is up."""
     end = time.monotonic() + timeout
-    pause = services.FIRST_PAUSE
+    pause = FIRST_PAUSE
     while True:
         found = look_at_wire(servers)
         if all(each.name == expected for each in found) or time.monotonic() + pause > end:
             return found
         time.sleep(pause)
-        pause = min(pause * 1.5, services.LONGEST_PAUSE)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def go_back(place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], problem: str) -> list[str]:

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The few TLS messages that a handshake probe has to read itself: Certificate, CertificateRequest, NewSessionTicket, alerts."""
+"""The few TLS messages that a handshake probe has to read itself: hellos, certificates and requests for them, tickets, alerts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from typing import Any
 # Content types and handshake types: RFC 8446 section 5.1 and appendix B.3 (the same numbers in TLS 1.0 to 1.3).
 ALERT = 21
 HANDSHAKE = 22
+SERVER_HELLO = 2
 NEW_SESSION_TICKET = 4
 CERTIFICATE = 11
+SERVER_KEY_EXCHANGE = 12
 CERTIFICATE_REQUEST = 13
 
 CLOSE_NOTIFY = 0
+# Of RFC 5077's recommended form: bytes of the key's name; and less than name, IV and MAC is no ticket.
+KEY_NAME = 16
+SHORTEST_TICKET = 64
 
 # RFC 8446 section 6 and, for what only older versions send, RFC 5246 section 7.2.
 ALERTS = {
@@ -93,13 +98,24 @@ def ticket_in(message: bytes, tls13: bool) -> bytes:
     return message[start + 2 : end] if end <= len(message) else b""
 
 
+def key_name(ticket: bytes) -> str | None:
+    """The name of the key that a ticket is encrypted with (RFC 5077 section 4), hexadecimal; None where it is no such ticket.
+
+    A ticket of a session that stays in the server's own cache is as short as a session id.
+    """
+    return ticket[:KEY_NAME].hex() if len(ticket) >= SHORTEST_TICKET else None
+
+
 class Heard:
     """What the server said, noted from OpenSSL's message callback.
 
-    ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn four things: that a
+    ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn five things: that a
     TLS 1.3 server asked for a client certificate, the chain of a TLS 1.2 server that then refused us (OpenSSL keeps no peer
-    certificate of a handshake that failed), the full chain with Python 3.9, and session tickets. Where a Python came without it, the public
-    interface gives what it can, see ``handshake.py``.
+    certificate of a handshake that failed), the full chain with Python 3.9, session tickets, and the group
+    of the key exchange. Where a Python came without it, the public
+    interface gives what it can, see ``wire.py``.
+
+    :ivar hello: the last ServerHello, whole; ``key_exchange``: the ServerKeyExchange. See ``tls_groups.py``.
     """
 
     def __init__(self) -> None:
@@ -108,6 +124,8 @@ class Heard:
         self.requested = False
         self.ticket = False
         self.tickets: tuple[bytes, ...] = ()
+        self.hello = b""
+        self.key_exchange = b""
         self.alert: int | None = None
 
     def note(self, _connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
@@ -123,6 +141,27 @@ class Heard:
                 self.chain = certificates_in(data, tls13=version >= ssl.TLSVersion.TLSv1_3)
                 self.protocol = ssl.TLSVersion(version).name.replace("_", ".")
             self.requested = self.requested or kind == CERTIFICATE_REQUEST
-            if kind == NEW_SESSION_TICKET:
+            if kind == SERVER_HELLO:
+                self.hello = data
+            elif kind == SERVER_KEY_EXCHANGE:
+                self.key_exchange = data
+            elif kind == NEW_SESSION_TICKET:
                 self.ticket = True
                 self.tickets += (ticket_in(data, tls13=version >= ssl.TLSVersion.TLSv1_3),)
+
+
+class HeardObject(ssl.SSLObject):
+    """A connection that knows who notes its messages."""
+
+    heard: Heard
+
+
+def listen(context: ssl.SSLContext) -> None:
+    """Have the messages of all connections of a context noted, each by its own :class:`Heard`."""
+    if hasattr(context, "_msg_callback"):
+        context.sslobject_class = HeardObject
+        context._msg_callback = _note  # pylint: disable=protected-access
+
+
+def _note(connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
+    connection.heard.note(connection, direction, version, content, kind, data)

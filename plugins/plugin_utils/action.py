@@ -19,7 +19,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cr
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import host_error
 
-HOST_STEP = "fleet.tls.host_step"
+# Which internal module has a step. A module is sent to the host whole, with all that it imports, so those steps are together that are used
+# together: most runs look, and do nothing else.
+MODULES = {
+    "fleet.tls.host_look": ("look", "facts"),
+    "fleet.tls.host_apply": ("apply", "challenge"),
+    "fleet.tls.host_configure": ("trust", "configure", "tickets", "client"),
+    "fleet.tls.host_prove": ("handshake", "trace", "prove"),
+    "fleet.tls.host_files": ("files",),
+}
+MODULE_OF = {step: module for module, steps in MODULES.items() for step in steps}
 STORE_OPTIONS: dict[str, Any] = {
     # Raw mappings: the providers check their own options, and name the one that is wrong.
     "store": {"type": "dict", "required": True},
@@ -98,7 +107,7 @@ class TlsAction(ActionBase):
         arguments: dict[str, Any] = {"step": step, "request": dict(request)}
         if secrets:
             arguments["secrets"] = dict(secrets)
-        result = self._execute_module(module_name=HOST_STEP, module_args=arguments, task_vars=variables)
+        result = self._execute_module(module_name=MODULE_OF[step], module_args=arguments, task_vars=variables)
         answer = result.get("answer")
         if result.get("failed") or not isinstance(answer, Mapping):
             text = str(result.get("msg") or "the host gave no answer").strip()

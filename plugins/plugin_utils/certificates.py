@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import bundle_text, select
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import (
     Found,
@@ -68,6 +69,7 @@ class Run:
     challenge: HostStep | None = None
     skew: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    known_trust: dict[str, tuple[x509.Certificate, ...]] = field(default_factory=dict)
 
     def __call__(self) -> Run:
         """Go through it; afterwards ``progress`` and ``services`` tell what was found and done.
@@ -110,7 +112,13 @@ class Run:
 
     def anchors(self, spec: CertificateSpec) -> str:
         """What its issuers want trusted, PEM, for outputs that hold it; those of all of them, so that a change of CA overlaps."""
-        return bundle_text(select({name: self.issuers[name].trust() for name in spec.issuers}, self.now).anchors)
+        return bundle_text(select({name: self.trust(self.issuers[name]) for name in spec.issuers}, self.now).anchors)
+
+    def trust(self, issuer: Issuer) -> tuple[x509.Certificate, ...]:
+        """Its anchors, asked for once: they do not change while nothing is issued, and twenty certificates ask twenty times."""
+        if issuer.name not in self.known_trust:
+            self.known_trust[issuer.name] = tuple(issuer.trust())
+        return self.known_trust[issuer.name]
 
     def note(self, each: Progress, entry: Any) -> None:
         """What a look found of one certificate; where it ended with an error, what it had seen until then is kept too."""
@@ -160,7 +168,7 @@ class Run:
             spec,
             found,
             now=self.now,
-            anchors=issuer.trust(),
+            anchors=self.trust(issuer),
             forced=forced,
             # Another issuer knows nothing of this certificate.
             advice=issuer.advice(found.leaf, self.now) if found.leaf and named == issuer.name else None,
@@ -200,7 +208,7 @@ class Run:
 
         :raises CertificateError: the present certificate is from this issuer by name, but not by this store.
         """
-        leaf, anchors = each.found.leaf, issuer.trust()
+        leaf, anchors = each.found.leaf, self.trust(issuer)
         stranger = not anchors or any(reason.code == "chain_untrusted" for reason in each.verdict.reasons)
         if (
             leaf is None
@@ -250,6 +258,8 @@ class Run:
         for each in due:
             if each.pool:
                 self.guard(each, lambda each: self.pooling(each).issue(each, ask))
+        # A CA may have come into being with it.
+        self.known_trust.clear()
 
     def asking(self) -> Asking:
         """The issuers, for requests of this host."""

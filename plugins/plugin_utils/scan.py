@@ -1,38 +1,56 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Handshakes with many endpoints: what the user wrote, the request, and what the answers mean. No Ansible, no sockets."""
+"""Handshakes with many endpoints: what the user wrote, the request, and what is required. No Ansible, no sockets."""
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 import math
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_place, parse_starttls
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import UnsupportedAlgorithm, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, HostError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.names import is_ip_address, parse_ip_address
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
-    Names,
-    check_chain,
-    describe,
-    iso,
-    names_of,
-    parse_pem_chain,
-    subject_text,
+from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.names import is_ip_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan_fields import MOST_PLACES
+from ansible_collections.fleet.tls.plugins.plugin_utils.scan_judge import (
+    LONGEST_CHAIN,
+    Judge,
+    read_answer,
+    read_certificate,
+    read_result,
+    results_of,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.served_problems import speaks_for
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_chain
 
-ENDPOINT_FIELDS = ("server_name", "timeout", "client_certificate", "client_key")
+VERSION_FIELDS = ("minimum_version", "maximum_version")
+ENDPOINT_FIELDS = ("server_name", "timeout", "client_certificate", "client_key", "alpn", *VERSION_FIELDS)
 LONGEST_TIMEOUT = 600
-LONGEST_CHAIN = 64
-# What `cryptography` raises for a certificate that parses on the outside and is broken, or too new for it, further in.
-UNREADABLE = (CertificateError, ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+MOST_RETRIES = 10
+__all__ = (
+    "LONGEST_CHAIN",
+    "Defaults",
+    "Judge",
+    "as_request",
+    "endpoint_request",
+    "parse_anchors",
+    "parse_endpoint",
+    "parse_endpoints",
+    "parse_timeout",
+    "parse_wishes",
+    "read_answer",
+    "read_certificate",
+    "read_result",
+    "require",
+    "results_of",
+    "speaks_for",
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,9 @@ class Defaults:
     client_certificate: str | None = None
     client_key: str | None = None
     starttls: str | None = None
+    alpn: Sequence[str] = ()
+    minimum_version: str | None = None
+    maximum_version: str | None = None
 
 
 def parse_endpoints(raw: Sequence[Any], defaults: Defaults) -> tuple[Endpoint, ...]:
@@ -72,6 +93,12 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
         certificate, key = defaults.client_certificate, defaults.client_key
     if key and not certificate:
         raise SpecError(f"endpoints: {host}:{port} has a client_key without a client_certificate", remedy="give both")
+    lowest, highest = (parse_version(fields, field, getattr(defaults, field)) for field in VERSION_FIELDS)
+    if lowest and highest and lowest > highest:
+        raise SpecError(
+            f"endpoints: {host}:{port} is to be spoken to in {lowest} at least and {highest} at most",
+            remedy="leave out one of minimum_version and maximum_version",
+        )
     return Endpoint(
         host=host,
         port=port,
@@ -80,7 +107,38 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
         client_certificate=certificate or None,
         client_key=key or None,
         starttls=starttls,
+        alpn=parse_alpn(fields.get("alpn", defaults.alpn)),
+        minimum_version=lowest,
+        maximum_version=highest,
     )
+
+
+def parse_version(fields: Fields, field: str, default: str | None) -> str | None:
+    """A limit to the versions of TLS; an empty text is none.
+
+    :raises SpecError: not a version that can be one.
+    """
+    value = fields.get(field, default)
+    return one_of(value, VERSIONS, f"endpoints: {field}") if value else None
+
+
+def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
+    """What is wanted of every endpoint besides a handshake, as the request has it.
+
+    :param options: ``retries``, ``resumption``, ``resume_at``, ``stapling``.
+    :raises SpecError: retries that are none; places to resume at that are none, or nothing to resume.
+    """
+    retries, places = options["retries"], parse_endpoints(options["resume_at"], defaults)
+    if not 0 <= retries <= MOST_RETRIES:
+        raise SpecError(f"retries: {retries} is not a number of retries", remedy=f"write 0 to {MOST_RETRIES}")
+    if len(places) > MOST_PLACES:
+        raise SpecError(f"resume_at: {len(places)} are too many", remedy=f"give {MOST_PLACES} at most")
+    return {
+        "retries": retries,
+        "resumption": options["resumption"] or bool(places),
+        "resume_at": [endpoint_request(place) for place in places],
+        "stapling": options["stapling"],
+    }
 
 
 def parse_timeout(value: Any) -> float:
@@ -95,6 +153,17 @@ def parse_timeout(value: Any) -> float:
     if not 0 < seconds <= LONGEST_TIMEOUT:
         raise SpecError(f"timeout: '{value}' is not a time", remedy=f"write seconds, up to {LONGEST_TIMEOUT}")
     return seconds
+
+
+def parse_alpn(value: Any) -> tuple[str, ...]:
+    """Protocols to offer (RFC 7301), most wanted first.
+
+    :raises SpecError: not a list of names that fit.
+    """
+    names = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if not all(isinstance(name, str) and name.isascii() and 0 < len(name) < 256 for name in names):
+        raise SpecError(f"alpn: '{value}' is not a list of protocols", remedy="write them like [h2, http/1.1]")
+    return names
 
 
 def parse_anchors(raw: Any) -> tuple[x509.Certificate, ...] | None:
@@ -131,136 +200,9 @@ def endpoint_request(endpoint: Endpoint) -> dict[str, Any]:
         "client": client,
         "alpn": list(endpoint.alpn),
         "starttls": endpoint.starttls,
+        "minimum_version": endpoint.minimum_version,
+        "maximum_version": endpoint.maximum_version,
     }
-
-
-def read_answer(
-    endpoints: Sequence[Endpoint],
-    answer: Mapping[str, Any],
-    *,
-    anchors: Sequence[x509.Certificate] | None,
-    now: dt.datetime,
-) -> list[dict[str, Any]]:
-    """What the handshakes showed, one entry an endpoint as documented in ``fleet.tls.probe``.
-
-    :param answer: of the step ``handshake``. It may come from a host, so its shape is not taken on trust.
-    :param anchors: verify that chains lead there; None: say nothing about trust.
-    :raises HostError: the answer does not have the agreed shape.
-    """
-    results = answer.get("results")
-    if not isinstance(results, list) or len(results) != len(endpoints):
-        raise HostError("the host's answer does not fit the endpoints it was asked for", code="bad_answer")
-    return [read_result(*pair, anchors=anchors, now=now) for pair in zip(endpoints, results)]
-
-
-def read_result(
-    endpoint: Endpoint, result: Any, *, anchors: Sequence[x509.Certificate] | None, now: dt.datetime
-) -> dict[str, Any]:
-    """One entry of :func:`read_answer`."""
-    chain = result.get("chain") if isinstance(result, Mapping) else None
-    if not isinstance(chain, list) or len(chain) > LONGEST_CHAIN or not all(isinstance(pem, str) for pem in chain):
-        raise HostError(f"the host's answer for {endpoint.address} has no chain", code="bad_answer")
-    described, certificates = zip(*(read_certificate(pem, now) for pem in chain)) if chain else ((), ())
-    problems = [
-        f"certificate {number} of the chain cannot be read: {entry['error']}"
-        for number, entry in enumerate(described, 1)
-        if entry["error"]
-    ]
-    if certificates and certificates[0] is not None:
-        problems += leaf_problems(certificates[0], endpoint.server_name or endpoint.host, now)
-    if anchors is not None:
-        problems += trust_problems(certificates, anchors, now)
-    return {
-        "endpoint": endpoint.address,
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "server_name": endpoint.server_name,
-        "reachable": bool(chain),
-        "error": text_or_none(result.get("error")),
-        "protocol": text_or_none(result.get("protocol")),
-        "cipher": text_or_none(result.get("cipher")),
-        "client_certificate": text_or_none(result.get("client_certificate")),
-        "seconds": result.get("seconds"),
-        "chain": chain,
-        "certificates": list(described),
-        "problems": problems,
-        "trusted": None if anchors is None or not chain else not problems,
-    }
-
-
-def text_or_none(value: Any) -> str | None:
-    """Plain text, cut where nobody would go on reading."""
-    return None if value is None else str(value)[:500]
-
-
-def read_certificate(pem: str, now: dt.datetime) -> tuple[dict[str, Any], x509.Certificate | None]:
-    """A certificate as results have it; one that cannot be read has its fingerprint and ``error``."""
-    try:
-        certificate = parse_pem_chain(pem)[0]
-        return {**describe(certificate, now), "error": None}, certificate
-    except UNREADABLE as error:
-        return {"fingerprint_sha256": pem_fingerprint(pem), "error": str(error)}, None
-
-
-def pem_fingerprint(pem: str) -> str | None:
-    """SHA-256 of whatever is inside the PEM armour, lower-case hex; None where it is not even that."""
-    try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
-    except ValueError:
-        return None
-
-
-def leaf_problems(leaf: x509.Certificate, wanted: str, now: dt.datetime) -> list[str]:
-    """What a client would object to in the leaf alone: its dates and its names."""
-    problems = []
-    if leaf.not_valid_after_utc <= now:
-        problems.append(f"the certificate expired on {iso(leaf.not_valid_after_utc)}")
-    if leaf.not_valid_before_utc > now:
-        problems.append(f"the certificate is not valid before {iso(leaf.not_valid_before_utc)}")
-    names = names_of(leaf)
-    if not speaks_for(names, wanted):
-        has = ", ".join(names.dns_names + names.ip_addresses) or "none"
-        problems.append(f"the certificate is not for {wanted} (its names: {has})")
-    return problems
-
-
-def speaks_for(names: Names, wanted: str) -> bool:
-    """Whether a client that wants to reach ``wanted`` takes a certificate with these names.
-
-    RFC 9525 section 6: a wildcard stands for one whole first label, an IP address is compared as such, and the common name
-    does not count.
-    """
-    if is_ip_address(wanted):
-        return parse_ip_address(wanted) in names.ip_addresses
-    name = wanted.lower().rstrip(".")
-    parent = name.partition(".")[2]
-    return name in names.dns_names or (bool(parent) and f"*.{parent}" in names.dns_names)
-
-
-def trust_problems(
-    chain: Sequence[x509.Certificate | None], anchors: Sequence[x509.Certificate], now: dt.datetime
-) -> list[str]:
-    """Why the chain does not lead to an anchor; empty when it does."""
-    readable = [certificate for certificate in chain if certificate is not None]
-    if not readable or len(readable) < len(chain):
-        return []  # that is a problem already
-    try:
-        check_chain(readable, anchors, now)
-    except CertificateError as error:
-        return [error.message]
-    return [
-        f"'{subject_text(certificate)}' stands in the chain as an issuer and is no CA"
-        for certificate in readable[1:]
-        if not is_ca(certificate)
-    ]
-
-
-def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether a certificate may issue others (RFC 5280 section 4.2.1.9)."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
 
 
 def require(entries: Sequence[Mapping[str, Any]]) -> None:

@@ -118,11 +118,12 @@ class Hosts:
             for host, values in entries.items():
                 values.update(_wanted(host, certificates))
             path.write_text(
-                json.dumps({"all": {"hosts": entries, "vars": self._shared()}}, indent=2) + "\n", encoding="utf-8"
+                json.dumps({"all": {"hosts": entries, "vars": self.shared()}}, indent=2) + "\n", encoding="utf-8"
             )
         return path
 
-    def _shared(self) -> dict[str, Any]:
+    def shared(self) -> dict[str, Any]:
+        """The variables of all hosts: store, issuer, and what the opponents need."""
         passphrase = "{{{{ lookup('ansible.builtin.env', '{0}') }}}}".format(PASSPHRASE_VARIABLE)
         return {
             "tls_store": {"type": "directory", "path": str(self.folder / "tls-store"), "passphrase": passphrase},
@@ -186,7 +187,7 @@ class Hosts:
         while True:
             seen = "nothing"
             with contextlib.suppress(OSError):
-                seen = self._handshake(context, PLACES[place].port, host, name)
+                seen = self.handshake(context, PLACES[place].port, host, name)
             if seen == installed:
                 return
             if time.monotonic() > end:
@@ -198,7 +199,8 @@ class Hosts:
             # A reload ends before the last old worker has.
             time.sleep(0.2)
 
-    def _handshake(self, context: ssl.SSLContext, port: int, host: str, name: str) -> str:
+    def handshake(self, context: ssl.SSLContext, port: int, host: str, name: str) -> str:
+        """The fingerprint of what a host serves for one of its certificates. :raises OSError: no handshake."""
         with socket.create_connection((self.fleet.addresses[host], port), timeout=5) as connection:
             with context.wrap_socket(connection, server_hostname=dns_name(host, name)) as tls:
                 return _fingerprint(tls.getpeercert(binary_form=True) or b"")

@@ -33,7 +33,7 @@ SQUATTER = "import socket, time; s = socket.create_server(('', {0})); time.sleep
 STEP = [
     {
         "hosts": "all", "gather_facts": False,
-        "tasks": [{"name": "Step", "fleet.tls.host_step": {"step": "apply", "request": "{{ request }}", "secrets": "{{ keys }}"}}],
+        "tasks": [{"name": "Step", "fleet.tls.host_apply": {"step": "apply", "request": "{{ request }}", "secrets": "{{ keys }}"}}],
     }
 ]  # fmt: skip
 
@@ -200,7 +200,7 @@ def test_a_host_refuses_by_itself(
     with watching(nine):
         result = run_playbook(play, inventory).check()
     for host in HOSTS:
-        (found,) = result.results(host=host, action="fleet.tls.host_step")
+        (found,) = result.results(host=host, action="fleet.tls.host_apply")
         assert not found["changed"] and found["answer"]["services"] == {}
         for name, outcome in found["answer"]["certificates"].items():
             assert outcome["error"]["code"] == code, (host, name, outcome)

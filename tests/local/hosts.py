@@ -96,6 +96,16 @@ class Site:
         """Fingerprint (SHA-256, hex) of the live certificate."""
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert((self.live / "cert.pem").read_text())).hexdigest()
 
+    def ends(self) -> float:
+        """When the live certificate ends, seconds since the epoch."""
+        shown = subprocess.run(
+            ["openssl", "x509", "-in", str(self.live / "cert.pem"), "-noout", "-enddate"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ssl.cert_time_to_seconds(shown.stdout.strip().partition("=")[2])
+
     def served(self, root: Path) -> str:
         """Fingerprint of what is served to a client that trusts ``root`` only."""
         context = ssl.create_default_context(cafile=str(root))

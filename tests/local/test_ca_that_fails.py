@@ -101,8 +101,9 @@ NEW = {
         passphrase="short",
     ),
 }
-# Long enough for a first certificate, and over when it is needed again.
-BRIEF = {"type": "ca", "duration": "1s", "issuing_duration": "2s", "root_duration": "3s"}
+# Long enough for a first certificate on a busy machine, and over when it is needed again.
+BRIEF_SECONDS = 20
+BRIEF = {"type": "ca", "duration": "15s", "issuing_duration": "18s", "root_duration": "{0}s".format(BRIEF_SECONDS)}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     hosts.play(
         {**first, "dead-root": brief}, issuers={"internal": {"type": "ca", "duration": "30d"}, "brief": BRIEF}
     ).check()
-    time.sleep(3)
+    time.sleep(BRIEF_SECONDS)
     with serving(*worked):
         hosts.play({site.host: {} for site in worked}).check()
         yield hosts

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 from local import nginx
-from tools.playbook import PlaybookResult, run_playbook
+from local.probing import LOCAL, play
 from tools.ports import free_port
 
 SERVERS = """
@@ -62,19 +61,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         servers = SERVERS.format(tls=tls, mutual=mutual, plain=plain, root=ca.root.certificate, **pairs)
         with nginx.running(folder, servers, tls):
             yield Site(ca, www, old, client, tls, mutual, plain, closed.getsockname()[1])
-
-
-def play(folder: Path, tasks: list[dict[str, Any]], host: dict[str, Any] | None = None) -> PlaybookResult:
-    """Run tasks on one host, which cannot be reached unless ``host`` says how."""
-    nowhere = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
-    inventory = folder / "inventory.json"
-    inventory.write_text(json.dumps({"all": {"hosts": {"web1": host or nowhere}}}))
-    playbook = folder / "play.yml"
-    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    return run_playbook(playbook, inventory, timeout=120)
-
-
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
 
 def pems(path: Path) -> list[str]:

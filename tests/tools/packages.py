@@ -17,7 +17,14 @@ from pathlib import Path
 PACKAGES: dict[str, dict[str, str]] = {
     "nginx": {"nginx": "nginx-light", "openssl": "openssl"},
     "acme": {"pebble": "pebble", "named": "bind9"},
+    "eda": {"java": "openjdk-17-jre-headless"},  # only where tools/java.py finds none
     "lint": {"shellcheck": "shellcheck"},
+    # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.
+    "report": {
+        "chromium": "chromium",
+        "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
+        "promtool": "prometheus",
+    },
     "fleet": {
         "podman": "podman",
         "runc": "runc",
@@ -90,7 +97,7 @@ def install(names: list[str]) -> None:
                     "{0} failed:\n{1}".format(" ".join(command), done.stderr.strip() or done.stdout[-2000:])
                 )
     # The tests start servers of their own; the package's must not take their ports at the next boot.
-    for package, unit in (("nginx-light", "nginx"), ("bind9", "named")):
+    for package, unit in (("nginx-light", "nginx"), ("bind9", "named"), ("prometheus", "prometheus")):
         if package in names and shutil.which("systemctl"):
             subprocess.run(["systemctl", "disable", unit], capture_output=True, check=False)
 

@@ -20,7 +20,7 @@ ANSIBLE_CFG = TOOLS / "ansible.cfg"
 
 
 def venv(name: str) -> Path:
-    """Folder of the virtual environment ``name``: main, oldest, bench or bao."""
+    """Folder of the virtual environment ``name``: main, oldest, bench, bao or report."""
     return DEV / "venv" / name
 
 

@@ -22,7 +22,7 @@ from typing import Callable
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from fleet.podman import why_not  # noqa: E402
-from tools import packages, paths, trees, venvs  # noqa: E402
+from tools import java, packages, paths, trees, venvs  # noqa: E402
 from tools.playbook import ansible_environment  # noqa: E402
 
 
@@ -220,6 +220,28 @@ def bao(suite: Suite) -> None:
     pytest(suite, "tests/bao", "main", "-n", "2", "--dist", "loadfile")
 
 
+def report(suite: Suite) -> None:
+    """Reports as their readers read them: a browser, promtool, an XML schema, a calendar library."""
+    try:
+        packages.ensure("report")
+    except packages.SetupError as error:
+        raise Skipped(str(error).splitlines()[0]) from error
+    venvs.ensure("report")
+    pytest(suite, "tests/report", "report")
+
+
+def eda(suite: Suite) -> None:
+    """The event source and the rulebook, with the real ansible-rulebook."""
+    need_nginx()
+    try:
+        if java.find_home() is None:
+            packages.ensure("eda")
+        venvs.ensure("eda")
+    except packages.SetupError as error:
+        raise Skipped("ansible-rulebook cannot run here: {0}".format(" ".join(str(error).split())[-200:])) from error
+    pytest(suite, "tests/eda")
+
+
 def need_containers(suite: Suite) -> None:
     """Skip without a machine that can run them; build the images that are missing."""
     reason = why_not()
@@ -254,7 +276,7 @@ def fleet(suite: Suite) -> None:
 LANES: tuple[dict[str, Callable[[Suite], None]], ...] = (
     {"unit": unit, "unit-2.19": unit_oldest, "lint": lint, "sanity": sanity, "build": build, "local": local},
     {"fleet": fleet, "molecule": molecule},
-    {"acme": acme, "bao": bao},
+    {"acme": acme, "bao": bao, "report": report, "eda": eda},
 )
 MAIN_READY: concurrent.futures.Future[None] = concurrent.futures.Future()
 PRINTING = threading.Lock()

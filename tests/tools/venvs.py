@@ -27,6 +27,8 @@ VERSIONS = {
     "sslyze": (13, 12, 11),
     "bao": (14, 13, 12, 11),
     "acme2certifier": (13, 12, 11),
+    "report": (14, 13, 12, 11),
+    "eda": (13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -36,6 +38,8 @@ LAYERS = {
     "sslyze": ("sslyze",),
     "bao": ("bao",),
     "acme2certifier": ("acme2certifier",),
+    "report": ("report",),
+    "eda": ("eda",),
 }
 
 

@@ -46,12 +46,26 @@ class Authority:
         self.root = self._make("root", "/CN=Test root", None, ca=True)
         self.issuing = self._make("issuing", "/CN=Test issuing", self.root, ca=True)
 
-    def issue(self, name: str, san: str = "", *, days: int = 30, signer: Pair | None = None, extra: str = "") -> Pair:
+    def issue(
+        self,
+        name: str,
+        san: str = "",
+        *,
+        days: int = 30,
+        signer: Pair | None = None,
+        extra: str = "",
+        ca: bool = False,
+        rsa: int = 0,
+        digest: str = "sha256",
+    ) -> Pair:
         """A leaf; ``san`` in openssl's form, ``DNS:www.example.com,IP:127.0.0.1``; ``days`` can be negative: expired.
 
         :param extra: another extension, as openssl's configuration has it.
+        :param ca: another issuing CA instead.
+        :param rsa: bits of an RSA key instead of one on P-256.
         """
-        return self._make(name, f"/CN={name}", signer or self.issuing, san=san, days=days, extra=extra)
+        above = signer or self.issuing
+        return self._make(name, f"/CN={name}", above, san=san, days=days, extra=extra, ca=ca, rsa=rsa, digest=digest)
 
     def _make(
         self,
@@ -63,6 +77,8 @@ class Authority:
         san: str = "",
         days: int = 30,
         extra: str = "",
+        rsa: int = 0,
+        digest: str = "sha256",
     ) -> Pair:
         certificate, key, chain = (self.directory / f"{name}{suffix}" for suffix in (".pem", ".key", ".chain.pem"))
         extensions = self.directory / f"{name}.ext"
@@ -73,7 +89,10 @@ class Authority:
         ]
         extensions.write_text("\n".join(lines) + "\n")
         request = self.directory / f"{name}.csr"
-        run_openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(key))
+        if rsa:
+            run_openssl("genrsa", "-out", str(key), str(rsa))
+        else:
+            run_openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(key))
         run_openssl("req", "-new", "-key", str(key), "-subj", subject, "-out", str(request))
         signing = ["-signkey", str(key)]
         if signer is not None:
@@ -86,7 +105,7 @@ class Authority:
                 str(next(self._serials)),
             ]
         run_openssl(
-            "x509", "-req", "-sha256", "-in", str(request), *signing, "-days", str(days), "-extfile", str(extensions),
+            "x509", "-req", f"-{digest}", "-in", str(request), *signing, "-days", str(days), "-extfile", str(extensions),
             "-out", str(certificate),
         )  # fmt: skip
         above = signer.chain.read_text() if signer is not None and signer.certificate.stem != "root" else ""

@@ -17,13 +17,14 @@ from typing import Callable
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import handshake as module
+from ansible_collections.fleet.tls.plugins.module_utils import tls_messages, wire
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import (
     Endpoint,
     HandshakeError,
     handshake,
-    handshake_step,
     served_leaf,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import (
     Address,
     Authority,
@@ -261,7 +262,7 @@ def test_one_deadline_over_the_wait_for_a_verdict_too(
 
 
 def test_endless_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch, www: Pair) -> None:
-    monkeypatch.setattr(module, "_MOST_BYTES", 100)
+    monkeypatch.setattr(wire, "_MOST_BYTES", 100)
     with tls_server(www) as address:
         assert "more than" in str(handshake(to(address)).error)
 
@@ -323,7 +324,7 @@ def test_home_directories_are_expanded(ca: Authority, www: Pair, client: Pair, m
 
 
 def test_without_the_callback_the_public_interface_serves(www: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.tls_messages.Heard, "note", lambda *args: None)
+    monkeypatch.setattr(tls_messages.Heard, "note", lambda *args: None)
     with tls_server(www) as address:
         result = handshake(to(address))
     assert list(result.chain) == (
@@ -363,16 +364,31 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "endpoint": f"127.0.0.1:{address.port}",
         "server_name": "www.example.com",
         "chain": pems(www.chain),
+        "chain_length": 2,
         "protocol": "TLSv1.3",
+        "group": first["group"],
+        "alpn": None,
+        "ticket_key_name": first["ticket_key_name"],
         "error": None,
         "client_certificate": "accepted",
+        "attempts": 1,
+        "resumption": None,
+        "staple": None,
     }
+    assert "25519" in first["group"] and len(first["ticket_key_name"]) == 32
     assert second == {
         "endpoint": f"127.0.0.1:{closed_port}",
         "server_name": None,
         "chain": [],
+        "chain_length": 0,
         "protocol": None,
         "cipher": None,
+        "group": None,
+        "alpn": None,
+        "ticket_key_name": None,
+        "attempts": 1,
+        "resumption": None,
+        "staple": None,
         "error": "connection refused: nothing listens there",
         "client_certificate": None,
     }

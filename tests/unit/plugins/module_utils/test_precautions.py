@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.precautions import (
     key_files,
     refuse_taken_ports,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.services import Target
+from ansible_collections.fleet.tls.plugins.module_utils.targets import Target
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 
 ENTRY: Mapping[str, Any] = MappingProxyType({"mode": "0600", "outputs": []})

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.module_utils import services
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.services import Target
+from ansible_collections.fleet.tls.plugins.module_utils.targets import Target, prove
 from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
 
@@ -175,7 +175,7 @@ def test_the_proof_waits_for_what_comes_later(pairs: list[Pair]) -> None:
 
     thread = threading.Thread(target=late)
     thread.start()
-    (served,) = services.prove([target(port, pairs[0])], 5)
+    (served,) = prove([target(port, pairs[0])], 5)
     thread.join()
     assert served.ours == "live" and served.error is None
 

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
-from pathlib import Path
 from typing import Callable, Union
 
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils import starttls
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake, handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Read
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, serving
 
 # What a server sends, and (bytes in a tuple) what it wants to hear before it goes on.
@@ -177,30 +179,49 @@ def test_a_server_that_drips(www: Pair) -> None:
 
 def test_what_comes_right_after_the_last_word_is_not_read() -> None:
     """It would belong to TLS, or (CVE-2011-0411 the other way round) to somebody in the middle."""
-    said = [bytes([byte]) for byte in b"+OK hi\r\n+OK go\r\nTLS"]
-    talk = starttls.Talk(
-        lambda _data: None, lambda count: b"".join(said.pop(0) for _each in range(min(count, len(said))))
-    )
-    starttls.pop3(talk)
-    assert b"".join(said) == b"TLS"
+    said = b"+OK hi\r\n+OK go\r\nTLS"
+    assert converse("pop3", said) == (b"STLS\r\n", b"TLS")
 
 
 def test_the_name_in_a_stream_is_only_a_name() -> None:
-    sent: list[bytes] = []
-    answers = [XMPP_STREAM + XMPP_FEATURES + b"<proceed/>"]
-
-    def receive(count: int) -> bytes:
-        taken, answers[0] = answers[0][:count], answers[0][count:]
-        return taken
-
-    starttls.xmpp(starttls.Talk(sent.append, receive, "www'/><evil"))
-    assert b"to='wwwevil'" in sent[0]
+    sent, _rest = converse("xmpp", XMPP_STREAM + XMPP_FEATURES + b"<proceed/>", "www'/><evil")
+    assert b"to='wwwevil'" in sent
 
 
-def test_through_the_step(www: Pair, tmp_path: Path) -> None:
-    with serving(playing(WILLING["postgres"], tls(www))) as address:
-        wanted = {"host": address.host, "port": address.port, "server_name": None, "timeout": 5, "starttls": "postgres"}
-        _changed, answer = handshake_step({"endpoints": [wanted, {**wanted, "starttls": "gopher"}]})
-    good, bad = answer["results"]
-    assert good["chain"] and good["error"] is None
+def converse(protocol: str, said: bytes, name: str = "") -> tuple[bytes, bytes]:
+    """What the client sends to a server that says all it has to say at once, and what the client leaves unread of that."""
+    talk, sent = starttls.PROTOCOLS[protocol](name), b""
+    with contextlib.suppress(StopIteration):
+        wish = next(talk)
+        while True:
+            if isinstance(wish, Read):
+                got, said = said[: wish.count], said[wish.count :]
+                wish = talk.send(got)
+            else:
+                sent += wish
+                wish = talk.send(b"")
+    return sent, said
+
+
+def test_through_the_step(www: Pair) -> None:
+    """All protocols on one event loop, and servers that say nothing among them."""
+    with contextlib.ExitStack() as stack:
+        wanted = []
+        for protocol, script in WILLING.items():
+            for answer, timeout in ((playing(script, tls(www)), 20), (silent, 0.5)):
+                address = stack.enter_context(serving(answer))
+                wanted.append(
+                    {
+                        "host": address.host,
+                        "port": address.port,
+                        "server_name": "www.example.com",
+                        "timeout": timeout,
+                        "starttls": protocol,
+                    }
+                )
+        _changed, answer = handshake_step({"endpoints": [*wanted, {**wanted[0], "starttls": "gopher"}]})
+    *results, bad = answer["results"]
+    for asked, good, mute in zip(wanted[::2], results[::2], results[1::2]):
+        assert good["error"] is None and ssl.PEM_cert_to_DER_cert(good["chain"][0]) == www.der
+        assert mute["error"] == "{0}: timed out after 0.5 s before TLS began".format(asked["starttls"])
     assert bad["error"] == "STARTTLS in the protocol 'gopher' is unknown"

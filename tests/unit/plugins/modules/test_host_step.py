@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The internal module as Ansible runs it: a process with its arguments on standard input and JSON on standard output."""
+"""The internal modules as Ansible runs it: a process with its arguments on standard input and JSON on standard output."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.action import MODULE_OF
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost, fingerprint_of, service
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
 
-MODULE = "ansible_collections.fleet.tls.plugins.modules.host_step"
+MODULES = "ansible_collections.fleet.tls.plugins.modules."
 # What Ansible's own wrapper does: newer versions ask how the arguments are packed.
 START = """
 import runpy, sys
@@ -26,7 +27,7 @@ try:
     basic._ANSIBLE_PROFILE = "legacy"
 except ImportError:
     pass
-sys.argv = ["host_step"]
+sys.argv = ["module"]
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
@@ -34,8 +35,9 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 def run(step: Any, request: Any, **changes: Any) -> tuple[int, dict[str, Any], str]:
     """Exit status, result, and everything that was printed."""
     arguments = {"step": step, "request": request, **changes}
+    module = MODULE_OF.get(step, "fleet.tls.host_look").replace("fleet.tls.", MODULES)
     done = subprocess.run(
-        [sys.executable, "-c", START.format(path=[each for each in sys.path if each], module=MODULE)],
+        [sys.executable, "-c", START.format(path=[each for each in sys.path if each], module=module)],
         input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stdout.strip(), done.stderr

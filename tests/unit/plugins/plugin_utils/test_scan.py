@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
     Defaults,
@@ -108,6 +109,12 @@ def test_endpoints(raw: Any, defaults: Defaults, expected: Endpoint) -> None:
         ({"host": "a", "port": 443, "timeout": "nan"}, Defaults(), "timeout: 'nan' is not a time"),
         ({"host": "a", "port": 443, "timeout": "5s"}, Defaults(), "timeout: '5s' is not a time"),
         ({"host": "a", "port": 443, "timeout": True}, Defaults(), "timeout: 'True' is not a time"),
+        ({"host": "a", "port": 443, "minimum_version": "TLSv1.1"}, Defaults(), "minimum_version: 'TLSv1.1' is unknown"),
+        (
+            {"host": "a", "port": 443, "maximum_version": "TLSv1.2"},
+            Defaults(minimum_version="TLSv1.3"),
+            "a:443 is to be spoken to in TLSv1.3 at least and TLSv1.2 at most",
+        ),
     ],
 )
 def test_refused_endpoints(raw: Any, defaults: Defaults, complaint: str) -> None:
@@ -129,6 +136,8 @@ def test_request() -> None:
                 "client": None,
                 "alpn": [],
                 "starttls": None,
+                "minimum_version": None,
+                "maximum_version": None,
             },
             {
                 "host": "::1",
@@ -138,6 +147,8 @@ def test_request() -> None:
                 "client": {"certificate": "/c.pem", "key": None},
                 "alpn": [],
                 "starttls": None,
+                "minimum_version": None,
+                "maximum_version": None,
             },
         ]
     }
