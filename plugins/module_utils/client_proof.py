@@ -12,16 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.connections import DEFAULT_TIMEOUT, Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.generations import FULLCHAIN, PRIVKEY
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import (
-    DEFAULT_TIMEOUT,
-    Endpoint,
-    HandshakeResult,
-    Wire,
-    handshake,
-)
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeResult, handshake
 from ansible_collections.fleet.tls.plugins.module_utils.http_check import check_http
+from ansible_collections.fleet.tls.plugins.module_utils.wire import Wire
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 MOST_THREADS = 16

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Union
 
 
 class Read(NamedTuple):
-    """A wish for bytes: up to ``count``; ``b""`` is the answer when the other side hung up.
+    """A wish for bytes: ``most`` at most; ``b""`` is the answer when the other side hung up.
 
     :param until: give up waiting then (``time.monotonic()``), or at the conversation's own deadline where that is earlier.
     """
 
-    count: int
+    most: int
     until: float = math.inf
 
 
@@ -41,7 +41,7 @@ def drive(flow: Flow, sock: socket.socket, deadline: float) -> Any:
                 got = b""
                 if isinstance(wish, Read):
                     sock.settimeout(remaining(min(deadline, wish.until)))
-                    got = sock.recv(wish.count)
+                    got = sock.recv(wish.most)
                 else:
                     sock.settimeout(remaining(deadline))
                     sock.sendall(wish)

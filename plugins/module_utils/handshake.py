@@ -17,9 +17,6 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.connections import (
-    DEFAULT_TIMEOUT as DEFAULT_TIMEOUT,
-)
-from ansible_collections.fleet.tls.plugins.module_utils.connections import (
     Endpoint,
     HandshakeError,
     ask_for_tls,

@@ -32,7 +32,6 @@ class Line:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.since = time.monotonic()
         self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
 
     async def connect(self, endpoint: Endpoint, found: Sequence[Any], deadline: float) -> socket.socket:
         """A TCP connection to the first address that takes one; each has its share of the time.
@@ -72,7 +71,7 @@ class Line:
                 try:
                     got = b""
                     if isinstance(wish, Read):
-                        got = await self._receive(sock, wish.count, min(deadline, wish.until))
+                        got = await self._receive(sock, wish.most, min(deadline, wish.until))
                     else:
                         await self._send(sock, wish, deadline)
                 except OSError as error:
@@ -114,7 +113,7 @@ class Line:
 
         :raises socket.timeout: it was not, until then.
         """
-        waiter = self._waiter = self._loop.create_future()
+        waiter = self._loop.create_future()
         timer = None if deadline == math.inf else self._loop.call_at(deadline, _expire, waiter)
         add(descriptor, _wake, waiter)
         try:

@@ -19,8 +19,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpo
 from ansible_collections.fleet.tls.plugins.module_utils.exchange import drive
 from ansible_collections.fleet.tls.plugins.module_utils.handshake import Handshake, HandshakeResult
 from ansible_collections.fleet.tls.plugins.module_utils.handshake_words import HUNG_UP
+from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Job, Resumed, Seen
 from ansible_collections.fleet.tls.plugins.module_utils.scan_step import jobs_of, seen_as_answer
-from ansible_collections.fleet.tls.plugins.module_utils.scanner import Job, Resumed, Seen
 from ansible_collections.fleet.tls.plugins.module_utils.staple import staple_of
 from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls_decode import TLS13

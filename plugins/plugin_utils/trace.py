@@ -147,7 +147,8 @@ def read_details(raw: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, 
     found: dict[str, Any] = {}
     for field, value in raw.items():
         texts = isinstance(value, list) and len(value) <= MOST_ENTRIES and all(isinstance(each, str) for each in value)
-        if (field in FLAGS and isinstance(value, bool)) or (field in NUMBERS and type(value) is int):
+        flag = isinstance(value, bool)
+        if (field in FLAGS and flag) or (field in NUMBERS and isinstance(value, int) and not flag):
             found[field] = value
         elif field in TEXTS and isinstance(value, str):
             found[field] = text_or_none(value)

@@ -145,3 +145,25 @@ def test_a_reload_forgotten(fleet: Fleet) -> None:
     assert disk != served
     assert verdict.startswith("not served: ")
     assert result.changed == 0
+
+
+def test_reports_say_the_same_and_a_second_run_changes_nothing(fleet: Fleet, tmp_path: Path) -> None:
+    hosts = {
+        "web1": fleet.host("web1"),
+        "web2": fleet.host("web2"),
+        # The first host that cannot be reached costs nobody the report.
+        "dead": {**fleet.host("dead"), "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
+    }
+    hosts = dict(sorted(hosts.items()))
+    forms = ["terminal", "json", "csv", "junit", "prometheus", "html", "ics"]
+    wanted = {"tls_report_formats": forms, "tls_report_directory": str(tmp_path / "reports")}
+    first = fleet.run("fleet.tls.check", hosts, **wanted)
+    assert (first.rc, first.changed) == (2, 1)
+    document = json.loads((tmp_path / "reports" / "health.json").read_text())
+    assert {each["code"] for each in document["findings"]} == {"unreachable", "missing"}
+    assert sorted(each.name for each in (tmp_path / "reports").iterdir()) == [
+        "fleet_tls.prom", "health.csv", "health.html", "health.ics", "health.json", "health.txt", "health.xml",
+    ]  # fmt: skip
+    metrics = (tmp_path / "reports" / "fleet_tls.prom").read_text()
+    assert 'fleet_tls_host_reachable{host="dead"} 0' in metrics
+    assert fleet.run("fleet.tls.check", hosts, **wanted).changed == 0

@@ -253,3 +253,21 @@ def test_openssl_with_a_cache(site: Site, tmp_path: Path) -> None:
         (entry,) = traced(site, tmp_path, [{**site.at("tickets"), "port": port}], resumption=True)
     first, second = summaries(entry)
     assert (first["resumed_by"], second["resumed_by"], second["protocol"]) == (None, "cache", "TLSv1.3")
+
+
+def test_the_session_at_another_place(site: Site, tmp_path: Path) -> None:
+    """What the probe tells without a trace is told with it, too, and the other place's connection is traced."""
+    place = {"host": "127.0.0.1", "port": site.ports["cache"]}
+    nobody = {"host": "127.0.0.1", "port": free_port()}
+    entry, lost = traced(site, tmp_path, [site.at("tickets"), nobody], resume_at=[place], retries=2)
+    elsewhere = f"127.0.0.1:{site.ports['cache']}"
+    at = [{"endpoint": elsewhere, "resumed": False, "error": None}]
+    assert entry["resumption"] == {"offered": True, "resumed": True, "error": None, "at": at}
+    first, again, other = entry["trace"]["connections"]
+    assert [each["endpoint"] for each in (first, again, other)] == [entry["endpoint"], entry["endpoint"], elsewhere]
+    assert (again["summary"]["resumed_by"], other["summary"]["resumed_by"]) == ("ticket", None)
+    assert "a session was offered for resumption, and the server did not take it" in other["summary"]["notes"]
+    assert entry["ticket_key_name"] == next(
+        each["details"]["ticket_key_name"] for each in first["messages"] if each["name"] == "NewSessionTicket"
+    )
+    assert (lost["attempts"], lost["trace"]["connections"][0]["summary"]["code"]) == (3, "no_connection")

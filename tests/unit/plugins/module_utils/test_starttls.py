@@ -195,7 +195,7 @@ def converse(protocol: str, said: bytes, name: str = "") -> tuple[bytes, bytes]:
         wish = next(talk)
         while True:
             if isinstance(wish, Read):
-                got, said = said[: wish.count], said[wish.count :]
+                got, said = said[: wish.most], said[wish.most :]
                 wish = talk.send(got)
             else:
                 sent += wish

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import ssl
+import time
 import weakref
 from typing import Any
 
@@ -222,3 +223,31 @@ def test_nothing_that_is_said_raises(data: bytes) -> None:
         for direction in ("read", "write"):
             recorder.note(direction, content, data)
     assert all(each["sender"] in ("client", "server") for each in recorder.messages)
+
+
+def test_a_ticket_from_far_away_is_waited_for(www: Pair) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = TLS13
+    context.load_cert_chain(www.chain, www.key)
+
+    def slow(connection: Any) -> None:
+        """Everything takes its time, the tickets after the handshake too."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+        done = False
+        while not done:
+            try:
+                tls.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                pass
+            time.sleep(0.2)
+            connection.sendall(outgoing.read())
+            if not done:
+                incoming.write(connection.recv(65536))
+        connection.recv(65536)
+
+    with serving(slow) as address:
+        entry = traced(address, resume=True)
+    assert "s {NewSessionTicket}" in names(entry)
+    assert len(entry["trace"]["connections"]) == 2
