@@ -76,7 +76,7 @@ EXAMPLES = r"""
     that: exposed | length == 0
     fail_msg: "{{ exposed | map(attribute='path') | join(', ') }}"
   vars:
-    exposed: "{{ found.files | selectattr('keys') | selectattr('readable_by_others') }}"
+    exposed: "{{ found.files | selectattr('private_keys') | selectattr('readable_by_others') }}"
 
 - name: A keystore of the application's
   fleet.tls.certificate_info:
@@ -191,7 +191,7 @@ files:
         error:
           description: Why it cannot be read, or null.
           type: str
-    keys:
+    private_keys:
       description: Its private keys.
       type: list
       elements: dict

@@ -156,7 +156,7 @@ def read_file(raw: Mapping[str, Any], certificates: Mapping[str, dict[str, Any]]
             else certificates[name]
             for name in raw["certificates"]
         ],
-        "keys": [
+        "private_keys": [
             {
                 "algorithm": None if each["algorithm"] is None else printable(each["algorithm"]),
                 "encrypted": bool(each["encrypted"]),
@@ -171,10 +171,10 @@ def read_file(raw: Mapping[str, Any], certificates: Mapping[str, dict[str, Any]]
 
 def tie_keys(files: Sequence[dict[str, Any]]) -> None:
     """Say of each file where the other half of its pair is, and whether it holds a key that is nobody's in it."""
-    holders = paths_by(files, lambda each: [key["public_key_sha256"] for key in each["keys"]])
+    holders = paths_by(files, lambda each: [key["public_key_sha256"] for key in each["private_keys"]])
     leaves = paths_by(files, lambda each: [leaf["public_key_sha256"] for leaf in readable(each)[:1]])
     for each in files:
-        own = [key["public_key_sha256"] for key in each["keys"] if key["public_key_sha256"]]
+        own = [key["public_key_sha256"] for key in each["private_keys"] if key["public_key_sha256"]]
         certified = [certificate["public_key_sha256"] for certificate in readable(each)]
         if certified:
             each["pairs"] = holders.get(certified[0], [])

@@ -96,7 +96,7 @@ def file_findings(host: str, file: Mapping[str, Any], owner: Entry | None) -> li
     """What is wrong with a file itself. What is wrong with a managed pair is said with its certificate."""
     path = str(file.get("path"))
     found = []
-    keys = [key for key in mappings(file.get("keys")) if not key.get("encrypted")]
+    keys = [key for key in mappings(file.get("private_keys")) if not key.get("encrypted")]
     if keys and file.get("readable_by_others"):
         message = f"the private key in {path} can be read by everybody on the host (mode {file.get('mode')})"
         if owner:

@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health_parts import (
     mappings,
     span_text,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.scan import speaks_for
+from ansible_collections.fleet.tls.plugins.plugin_utils.served_problems import speaks_for
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, is_issued_by, names_of
 
 # So many runs have to fall between the moment a certificate is due and its end: the first may fail, and somebody has to notice.

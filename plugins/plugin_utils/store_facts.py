@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.crl import is_crl_of
@@ -39,19 +40,15 @@ def store_facts(store: Store, issuers: Mapping[str, Issuer], pools: Iterable[str
             errors.append({"about": about, "message": error.message, "remedy": error.remedy})
             return otherwise
 
-    known = {
-        name: tried(
-            name, lambda issuer=issuer: issuer_facts(issuer, now), {"anchors": "", "authorities": [], "crls": []}
-        )
-        for name, issuer in issuers.items()
-    }
+    nothing = {"anchors": "", "authorities": [], "crls": []}
+    known = {name: tried(name, partial(issuer_facts, issuer, now), nothing) for name, issuer in issuers.items()}
     names = sorted({parse_pool_name(pool) for pool in pools})
-    rings = [tried(f"pool {pool}", lambda pool=pool: ring_facts(store, pool), None) for pool in names]
+    rings = [tried(f"pool {pool}", partial(ring_facts, store, pool), None) for pool in names]
     return {
         "issuers": known,
         "rings": [ring for ring in rings if ring],
-        "issued": tried("ledger", lambda: issued(store, now), {}),
-        "revoked": tried("ledger", lambda: revoked(store, issuers, now), {}),
+        "issued": tried("ledger", partial(issued, store, now), {}),
+        "revoked": tried("ledger", partial(revoked, store, issuers, now), {}),
         "errors": errors,
     }
 

@@ -109,7 +109,7 @@ def file(certificate: x509.Certificate | None = None, **changes: Any) -> dict[st
     found = [{**describe(certificate, NOW), "ca": False, "error": None}] if certificate else []
     return {
         "path": "/etc/nginx/a.pem", "links": [], "mode": "0644", "readable_by_others": True, "managed": None, "certificates": found,
-        "keys": [], "pairs": [], "mismatch": False, "error": None, **changes,
+        "private_keys": [], "pairs": [], "mismatch": False, "error": None, **changes,
     }  # fmt: skip
 
 
@@ -183,12 +183,12 @@ FAULTS: dict[str, tuple[Seen, list[tuple[str, str]]]] = {
     "old protocol": (web1(managed(), probes=[probe(*FULL, protocol="TLSv1.1")]), [("weak", "www")]),
     "weak key": (web1(managed(leaf(key="rsa-1024"))), [("weak", "www")]),
     "key for everybody": (
-        web1(managed(repairs=[{"code": "drift", "detail": "mode"}]), files=[file(path="/k", keys=[KEY], managed="www")]),
+        web1(managed(repairs=[{"code": "drift", "detail": "mode"}]), files=[file(path="/k", private_keys=[KEY], managed="www")]),
         [("key_exposed", "www")],
     ),
-    "somebody's key for everybody": (web1(files=[file(path="/k", keys=[KEY])]), [("key_exposed", "/k")]),
-    "encrypted key for everybody": (web1(files=[file(keys=[{**KEY, "encrypted": True}])]), []),
-    "closed key": (web1(files=[file(keys=[KEY], readable_by_others=False)]), []),
+    "somebody's key for everybody": (web1(files=[file(path="/k", private_keys=[KEY])]), [("key_exposed", "/k")]),
+    "encrypted key for everybody": (web1(files=[file(private_keys=[{**KEY, "encrypted": True}])]), []),
+    "closed key": (web1(files=[file(private_keys=[KEY], readable_by_others=False)]), []),
     "forgotten": (web1(managed(), files=[file(leaf("old.org"))]), [("unmanaged", "/etc/nginx/a.pem")]),
     "a copy of a managed one": (web1(managed(), files=[file(leaf())]), []),
     "a file of a managed one": (web1(managed(), files=[file(leaf(), managed="www")]), []),
