@@ -89,23 +89,23 @@ def pytest(suite: Suite, folder: str, venv: str = "main", *options: str) -> None
     suite.run(command, env=environment(venv))
 
 
-def need_nginx() -> None:
-    """Some tests of the host's part have a real nginx take what it made."""
+def need_nginx(*more: str) -> None:
+    """Some tests of the host's part have a real nginx take what it made; ``more``: other uses of packages."""
     try:
-        packages.ensure("nginx")
+        packages.ensure("nginx", *more)
     except packages.SetupError as error:
         raise Skipped(str(error)) from error
 
 
 def unit(suite: Suite) -> None:
     """Unit tests with the newest ansible-core."""
-    need_nginx()
+    need_nginx("keystores")
     pytest(suite, "tests/unit")
 
 
 def unit_oldest(suite: Suite) -> None:
     """Unit tests with the oldest ansible-core that is promised."""
-    need_nginx()
+    need_nginx("keystores")
     venvs.ensure("oldest")
     pytest(suite, "tests/unit", "oldest")
 
