@@ -197,5 +197,6 @@ def test_it_finds_its_collection_without_ansible(tmp_path: Path, packaged: bool)
         capture_output=True,
         text=True,
         timeout=PATIENCE,
+        check=False,
     )
     assert done.stdout == "main\n", done.stderr
