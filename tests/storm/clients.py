@@ -10,6 +10,7 @@ What became of each handshake is counted under the event that goes on. Standard 
 from __future__ import annotations
 
 import itertools
+import math
 import multiprocessing
 import os
 import ssl
@@ -31,6 +32,8 @@ TIME_FOR_IT = 1.0
 # Between two handshakes of a client, in seconds.
 PAUSE = 0.002
 SAMPLES = 12
+# That a client keeps at a time, about.
+SESSIONS = 8
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ class Clients:
         self.note(what)
         with self.lock:
             if len(self.samples) < SAMPLES:
-                self.samples.append(f"{self.plan.kind}, {self.event}: {what}: {where}: {outcome.words}")
+                self.samples.append(
+                    f"{self.plan.kind}, {self.event}: {what}: {where}: {outcome.words.splitlines()[0] if outcome.words else ''}"
+                )
 
     def good(self, outcome: Outcome, where: str) -> bool:
         """One of a client that has to be accepted: whether it was."""
@@ -134,23 +139,33 @@ class Clients:
             self.good(shake(context, node, MUTUAL), f"new certified client, {version.name}, {node}")
 
     def come_back(self, version: ssl.TLSVersion) -> None:
-        """A client that takes its session to the nodes in turn, each time another one than it has it from, until it is too old."""
-        kept: Kept | None = None
+        """A client that takes its sessions to the nodes in turn until they are too old. It gets a new one every few seconds, from the nodes in
+        turn, so that there are always some under each key that servers may have to know."""
+        kept: list[Kept] = []
+        homes = itertools.cycle(self.plan.open_nodes)
+        latest = -math.inf
         for node in itertools.cycle(self.plan.open_nodes):
             if self.over.wait(PAUSE):
                 return
-            if kept is None or self.is_old(kept, TIME_FOR_IT):
-                kept = self.begin(self.context(version), node, OPEN)
-                continue
-            kept.context.keep_up()
-            outcome = shake(kept.context, node, OPEN, kept.session)
-            if not self.good(outcome, f"resuming client, {version.name}, {node}") or self.is_old(kept):
-                kept = None
-            elif outcome.resumed:
-                self.note("tried", "resumed")
-            else:
-                self.not_resumed(kept, outcome, f"{version.name}, {node}, a session of {kept.age():.1f} s")
-                kept = None
+            if not kept or time.monotonic() - latest > self.plan.lifetime / SESSIONS:
+                latest = time.monotonic()
+                begun = self.begin(self.context(version), next(homes), OPEN)
+                kept += [begun] if begun else []
+            kept = [each for each in kept if not self.is_old(each, TIME_FOR_IT) and self.take(each, node, version)]
+
+    def take(self, kept: Kept, node: str, version: ssl.TLSVersion) -> bool:
+        """A session taken to a node: whether it is good for more."""
+        if self.over.wait(PAUSE):
+            return False
+        kept.context.keep_up()
+        outcome = shake(kept.context, node, OPEN, kept.session)
+        if not self.good(outcome, f"resuming client, {version.name}, {node}") or self.is_old(kept):
+            return False
+        if outcome.resumed:
+            self.note("tried", "resumed")
+        else:
+            self.not_resumed(kept, outcome, f"{version.name}, {node}, a session of {kept.age():.1f} s")
+        return outcome.resumed
 
     def begin(self, context: Context, node: str, where: tuple[str, int]) -> Kept | None:
         """A first handshake, and the session that it gives."""
