@@ -115,7 +115,7 @@ class Run:
         return bundle_text(select({name: self.trust(self.issuers[name]) for name in spec.issuers}, self.now).anchors)
 
     def trust(self, issuer: Issuer) -> tuple[x509.Certificate, ...]:
-        """Its anchors, asked for once: they do not change while nothing is issued, and twenty certificates ask twenty times."""
+        """Its anchors, asked for once until something is issued: twenty certificates ask twenty times."""
         if issuer.name not in self.known_trust:
             self.known_trust[issuer.name] = tuple(issuer.trust())
         return self.known_trust[issuer.name]
@@ -257,8 +257,9 @@ class Run:
         ask([each for each in due if not each.pool])
         for each in due:
             if each.pool:
+                # What another run has issued for the pool may be from a CA that did not exist when this one looked.
+                self.known_trust.clear()
                 self.guard(each, lambda each: self.pooling(each).issue(each, ask))
-        # A CA may have come into being with it.
         self.known_trust.clear()
 
     def asking(self) -> Asking:

@@ -103,7 +103,9 @@ if COLLECTIONS and COLLECTIONS[0].name == "ansible_collections":
     if str(COLLECTIONS[0]) not in known:
         known.append(str(COLLECTIONS[0]))
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake, result_as_answer
+from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake
+from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Job, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan_step import seen_as_answer
 from ansible_collections.fleet.tls.plugins.plugin_utils import watch
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
@@ -159,7 +161,7 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
 def look(endpoint: Any, anchors: Any, options: watch.WatchOptions) -> watch.Sight:
     """One handshake, and what it means; nothing that an endpoint does raises."""
     try:
-        answer = result_as_answer(endpoint, handshake(endpoint))
+        answer = seen_as_answer(Job(endpoint), Seen(handshake(endpoint)))
         return watch.sight(read_result(endpoint, answer, anchors=anchors, now=now()), options.threshold, now())
     except Exception as error:
         LOG.warning("%s: %s", endpoint.address, error)
