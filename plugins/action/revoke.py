@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, lo
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.revoking import (
     choose,
+    newest_revocation,
     parse_meant,
     proof_problems,
     proving_canaries,
@@ -78,9 +79,10 @@ class ActionModule(TlsAction):
             "key_ids": sorted({row.key_id for row in rows}),
         }
         if options["state"] == "chosen" or self._task.check_mode:
-            return result
+            return {**result, "revoked_at": newest_revocation(store, issuers, rows)}
         outcome = revoke_rows(issuers, store, due, options["reason"], self.now())
         concerned = dict.fromkeys(row.issuer for row in outcome.revoked)
+        result["revoked_at"] = newest_revocation(store, issuers, rows)
         result["crls"] = [describe_crl(crl) for name in concerned for crl in issuers[name].crls(self.now())]
         if outcome.warnings:
             result["warnings"] = outcome.warnings

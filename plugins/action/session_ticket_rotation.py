@@ -24,6 +24,7 @@ class ActionModule(TlsAction):
         "pools": {"type": "dict", "required": True},
         "leave_behind": {"type": "list", "elements": "str", "default": []},
         "replace": {"type": "bool", "default": False},
+        "replace_older_than": {"type": "int"},
     }
     _requires_connection = False
 
@@ -32,6 +33,7 @@ class ActionModule(TlsAction):
             store=load_store(options["store"]),
             leave_behind=tuple(options["leave_behind"]),
             replace=options["replace"],
+            replace_older_than=options["replace_older_than"],
             check_mode=bool(self._task.check_mode),
             now=int(self.now().timestamp()),
         )

@@ -29,6 +29,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.key_material import as_a
 LONGEST_FILE = 2 * 2**20
 MOST_BYTES = 16 * 2**20
 MOST_FILES = 20000
+# Before each passphrase that comes.
+SALT_BYTES = 16
 MOST_ENTRIES = 5000
 # What cannot be read is worth telling only where the name promises something.
 SUFFIXES = (".pem", ".crt", ".cer", ".cert", ".der", ".key", ".p12", ".pfx", ".jks", ".keystore")
@@ -69,7 +71,7 @@ def files_step(request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[boo
     """The step; see docs/host-protocol.md."""
     directory = request["directory"]
     own = [os.path.join(directory, part) for part in ("generations", "pending")]
-    passphrases = [secrets[each] for each in sorted(secrets)]
+    passphrases = [base64.b64decode(secrets[each])[SALT_BYTES:].decode() for each in sorted(secrets)]
     findings, none = Findings(), set()
     truncated = None
     for path in candidates(request["paths"], [*request["exclude"], *(each + "/*" for each in own)]):

@@ -17,7 +17,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.openssl import call, in_memory
 from ansible_collections.fleet.tls.plugins.module_utils.private_keys import ENCRYPTED, PrivateKey, key_of_der, opened
 
-PEM_BLOCK = re.compile(b"-----BEGIN ([A-Z0-9 ]{4,40})-----\\s(.+?)-----END \\1-----", re.DOTALL)
+# A body has no dashes, so that a file full of beginnings is not searched to its end for each of them.
+PEM_BLOCK = re.compile(b"-----BEGIN ([A-Z0-9 ]{4,40})-----\\s((?:(?!-----).)+)-----END \\1-----", re.DOTALL)
 CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 KEY_LABELS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY", b"ENCRYPTED PRIVATE KEY")
 # A Java keystore's first bytes: JKS, and JCEKS, which only differs in how keys are encrypted.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 import subprocess
 from dataclasses import dataclass
@@ -73,7 +74,9 @@ def arguments(endpoint: Endpoint) -> list[str]:
     if endpoint.starttls:
         said += ["-starttls", endpoint.starttls]
     if endpoint.client_certificate:
-        said += ["-cert", endpoint.client_certificate, "-key", endpoint.client_key or endpoint.client_certificate]
+        files = (endpoint.client_certificate, endpoint.client_key or endpoint.client_certificate)
+        # "~" is the probing machine's, and no shell expands it.
+        said += ["-cert", os.path.expanduser(files[0]), "-key", os.path.expanduser(files[1])]
     return said
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: certificate_info
 short_description: Find the certificates and private keys in the files of a host
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Finds every certificate below some paths, whoever put it there, in one round trip. PEM (bundles too), DER, PKCS#12 and Java
     keystores are known by what is in them, not by their names.

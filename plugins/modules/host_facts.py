@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_facts
 short_description: What the roles for web servers have to know of a host
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Tells the family of a host's distribution, the version of its OpenSSL, and a few things more, in one round trip that starts no
     process there.

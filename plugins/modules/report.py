@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: report
 short_description: Write the health of an inventory's certificates in the forms its readers want
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Writes the health document, C(tls_health) of the playbook C(fleet.tls.check), as files on the controller, each whole or not at all,
     and hands it to a program of yours when something is wrong. It connects to no host; use C(run_once).

@@ -144,6 +144,11 @@ certificates:
     replaced_by:
       description: The fingerprint of the newest certificate of this host and name; empty where it is this one.
       type: str
+revoked_at:
+  description: When the last of them was revoked, in seconds since the epoch. Null while one of them is not.
+  returned: with O(state=revoked) and O(state=chosen)
+  type: int
+  sample: 1795539600
 key_ids:
   description: SHA-256 digests of their public keys, as O(fleet.tls.certificates#module:rekey) takes them.
   returned: with O(state=revoked) and O(state=chosen)

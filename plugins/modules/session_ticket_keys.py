@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: session_ticket_keys
 short_description: A pool's session ticket keys on a host, taken by its servers and proven
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Brings the ring of a pool from the store to the host, lets nginx (reload) and HAProxy (runtime socket, without a reload) take it,
     and shakes hands until their session tickets show the name of the ring's current key.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: session_ticket_rotation
 short_description: Begin the next step of the session ticket keys of whole pools, or say what holds it back
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Makes the next ring, C([cur, next, new]), of each pool in the store, when every host of the pool was seen to have the last one and that
     is long enough ago. M(fleet.tls.session_ticket_keys) on every host then brings it there. The playbook
@@ -45,6 +45,9 @@ options:
         has leaked.
     type: bool
     default: false
+  replace_older_than:
+    description: With O(replace), a ring that was made since this moment, in seconds since the epoch, is not replaced again.
+    type: int
 """
 
 EXAMPLES = r"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: store_info
 short_description: Show what the store knows in public
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Authorities and revocation lists of the issuers, the age of session ticket keys, and what was issued and revoked.
   - Needs no passphrase and changes nothing. Runs on the controller alone and never connects to the host. Use C(run_once).

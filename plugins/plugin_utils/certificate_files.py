@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.certificate_files import SALT_BYTES
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import UnsupportedAlgorithm, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
@@ -60,8 +62,10 @@ class Search:
         return {"paths": list(self.paths), "exclude": list(self.exclude), "directory": self.directory}
 
     def secrets(self) -> dict[str, str]:
-        """What must not stand in the request."""
-        return {f"{place:02}": passphrase for place, passphrase in enumerate(self.passphrases)}
+        """What must not stand in the request; salted, as Ansible masks a secret wherever it stands in an answer, and "1234" stands in many
+        a digest."""
+        salted = (base64.b64encode(os.urandom(SALT_BYTES) + each.encode()) for each in self.passphrases)
+        return {f"{place:02}": each.decode() for place, each in enumerate(salted)}
 
 
 def parse_search(

@@ -45,11 +45,11 @@ def health(
     """
     entries: list[Entry] = []
     others: list[Finding] = []
-    joined = [(each, *join(each, context)) for each in seen]
+    joined = [(each, *joined_host(each, context)) for each in seen]
     context = with_intermediates(context, [entry for _each, mine, _found in joined for entry in mine])
     for each, mine, found in joined:
         for entry in mine:
-            judge(entry, context)
+            judge_entry(entry, context)
         entries += mine
         others += [*host_findings(each, mine), *found]
     authorities, rings, known = judge_store(store, context, ring_age)
@@ -75,6 +75,22 @@ def health(
         "rings": rings,
         "findings": [each.as_document() for each in findings],
     }
+
+
+def joined_host(seen: Seen, context: Context) -> tuple[list[Entry], list[Finding]]:
+    """:func:`join`; a certificate of others that nobody foresaw costs its host's part, not the document."""
+    try:
+        return join(seen, context)
+    except Exception as error:
+        return [], [failure(seen.host, {"msg": f"what was seen there cannot be understood: {error!r}"})]
+
+
+def judge_entry(entry: Entry, context: Context) -> None:
+    """:func:`judge`, with the same care."""
+    try:
+        judge(entry, context)
+    except Exception as error:
+        entry.findings.append(failure(entry.host, {"msg": f"a certificate there cannot be judged: {error!r}"}))
 
 
 def with_intermediates(context: Context, entries: Iterable[Entry]) -> Context:

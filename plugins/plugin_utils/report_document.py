@@ -17,6 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_r
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.expiry import parse_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.health_codes import SCHEMA, SEVERITIES
+from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import iso
 
 WORST_FIRST = tuple(reversed(SEVERITIES))
 LONGEST_TEXT = 4096
@@ -83,7 +84,7 @@ def entry(raw: Any, where: str, known: Iterable[str]) -> dict[str, Any]:
             if value not in WORST_FIRST:
                 raise SpecError(f"health document: {where}: severity '{value}' is unknown")
         elif field in MOMENTS and value is not None:
-            made[field] = moment_text(parse_moment(value))
+            made[field] = iso(parse_moment(value))
         elif (
             field in NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)))
         ):
@@ -100,7 +101,7 @@ def as_of(document: Mapping[str, Any], moment: dt.datetime) -> dict[str, Any]:
         "authorities": [{**each, "days_left": days(each["not_after"], moment)} for each in document["authorities"]],
         "rings": [{**each, "age_days": negated(days(each["created"], moment))} for each in document["rings"]],
     }
-    return {**document, **counted, "generated": moment_text(moment)}
+    return {**document, **counted, "generated": iso(moment)}
 
 
 def days(text: str | None, moment: dt.datetime) -> float | None:
@@ -120,11 +121,6 @@ def threshold_days(document: Mapping[str, Any]) -> float | None:
 def negated(number: float | None) -> float | None:
     """The number with the other sign; 0.0 has none."""
     return None if number is None else 0.0 - number
-
-
-def moment_text(moment: dt.datetime) -> str:
-    """ISO 8601 in UTC, to the second."""
-    return moment.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plain(value: Any) -> Any:

@@ -228,6 +228,13 @@ def proof_problems(proofs: Iterable[Mapping[str, str | None]]) -> list[str]:
     return problems
 
 
+def newest_revocation(store: Store, issuers: Iterable[str], rows: Iterable[Issuance]) -> int | None:
+    """When the last of ``rows`` was revoked, in seconds since the epoch; None where one of them is not."""
+    moments = {each.issuance.fingerprint: each.revoked_at for name in issuers for each in store.revocations(name)}
+    found = [moments.get(row.fingerprint) for row in rows]
+    return None if None in found else max((each for each in found if each is not None), default=None)
+
+
 def replaced(before: Iterable[Issuance], after: Iterable[Issuance]) -> list[dict[str, str]]:
     """What took the place of what, for a report: the newest certificate of the same host and name."""
     newest = {(row.host, row.certificate): row for row in after}

@@ -77,7 +77,7 @@ def signature_hash(certificate: x509.Certificate) -> str | None:
     """The hash that a certificate is signed with, like ``SHA-1``; None where the signature has none of its own, or one unknown."""
     try:
         algorithm: Any = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
+    except (UnsupportedAlgorithm, ValueError):
         return None
     return algorithm.name.upper().replace("SHA", "SHA-") if isinstance(algorithm, hashes.HashAlgorithm) else None
 

@@ -29,10 +29,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Certificat
 
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
-# What ``cryptography`` raises for contents that are no certificate; the last three are no ValueErrors.
+# What ``cryptography`` raises for contents that are no certificate; most of them are no ValueErrors.
 UNREADABLE = (
     ValueError,
     TypeError,
+    LookupError,
+    OverflowError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
@@ -255,7 +257,8 @@ def issuer_text(certificate: x509.Certificate) -> str:
 
 def iso(moment: dt.datetime) -> str:
     """ISO 8601 in UTC with whole seconds, ``2026-11-23T10:00:00Z``."""
-    return moment.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime, whose years before 1000 have fewer digits: certificates may say what they like.
+    return moment.astimezone(dt.timezone.utc).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
 
 
 def seconds(moment: dt.datetime) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -299,6 +300,19 @@ def test_all_keys_at_once(settled: World) -> None:
     assert not old & set(settled.hosts["web1"].keys or ())
     looks = {**settled.looks(), "web2": {"unreachable": True, "msg": "gone"}}
     assert settled.rotation(looks, "replace: true")["step"] == "refuse"
+
+
+def test_a_ring_is_replaced_once_for_one_revocation(settled: World) -> None:
+    an_hour_ago = int(time.time()) - 3600
+    again = f"replace: true\n        replace_older_than: {an_hour_ago}"
+    assert settled.rotation(extra=again)["step"] == "replace"
+    # The next run only sees to it that every host has it.
+    step = settled.rotation(extra=again)
+    assert (step["step"], step["changed"]) == ("resume", False) and step["generation"] == step["before"]
+
+
+def test_who_is_left_behind_need_not_be_of_a_pool_whose_ring_is_replaced(settled: World) -> None:
+    assert settled.rotation(extra="replace: true\n        leave_behind: [db1]")["step"] == "replace"
 
 
 def test_a_jump_is_told(settled: World) -> None:

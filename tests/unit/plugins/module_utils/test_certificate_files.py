@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.certificate_files import files_step
+from ansible_collections.fleet.tls.plugins.module_utils.certificate_files import SALT_BYTES, files_step
 from ansible_collections.fleet.tls.plugins.module_utils.openssl import call
 from ansible_collections.fleet.tls.plugins.module_utils.private_keys import public_id
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost
@@ -36,7 +37,8 @@ def run_openssl(*arguments: str, data: bytes = b"") -> bytes:
 def look(*paths: Path | str, exclude: tuple[str, ...] = (), directory: str = "/nowhere", **secrets: str) -> Any:
     """The answer; it is JSON and has no byte of a private key."""
     request = {"paths": [str(path) for path in paths], "exclude": list(exclude), "directory": directory}
-    changed, answer = files_step(request, secrets)
+    salted = {name: base64.b64encode(bytes(SALT_BYTES) + each.encode()).decode() for name, each in secrets.items()}
+    changed, answer = files_step(request, salted)
     assert not changed
     assert "PRIVATE" not in json.dumps(answer)
     return answer
@@ -279,3 +281,9 @@ def authority_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     else:
         (folder / "x.key").touch(0o000)
     return folder / "x.key"
+
+
+def test_a_file_full_of_beginnings_is_read_once(tmp_path: Path) -> None:
+    # Searching to the end of it for each of them would take hours.
+    (tmp_path / "many.pem").write_text("-----BEGIN CERTIFICATE-----\n" * 70000)
+    assert only(tmp_path)["certificates"] == []
