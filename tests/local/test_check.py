@@ -137,16 +137,6 @@ def test_what_is_wrong_is_in_the_table_and_in_the_exit_status(fleet: Fleet) -> N
     assert failed == {"web2", "web3", "web4"}
 
 
-def test_a_reload_forgotten(fleet: Fleet) -> None:
-    fleet.issue("web1", force=True)
-    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")})
-    assert result.rc == 2
-    ((*_columns, disk, served, verdict),) = shown(result)
-    assert disk != served
-    assert verdict.startswith("not served: ")
-    assert result.changed == 0
-
-
 def test_reports_say_the_same_and_a_second_run_changes_nothing(fleet: Fleet, tmp_path: Path) -> None:
     hosts = {
         "web1": fleet.host("web1"),
@@ -167,3 +157,13 @@ def test_reports_say_the_same_and_a_second_run_changes_nothing(fleet: Fleet, tmp
     metrics = (tmp_path / "reports" / "fleet_tls.prom").read_text()
     assert 'fleet_tls_host_reachable{host="dead"} 0' in metrics
     assert fleet.run("fleet.tls.check", hosts, **wanted).changed == 0
+
+
+def test_a_reload_forgotten(fleet: Fleet) -> None:
+    fleet.issue("web1", force=True)
+    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")})
+    assert result.rc == 2
+    ((*_columns, disk, served, verdict),) = shown(result)
+    assert disk != served
+    assert verdict.startswith("not served: ")
+    assert result.changed == 0
