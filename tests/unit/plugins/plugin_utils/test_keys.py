@@ -148,9 +148,7 @@ def two_extensions() -> str:
 
 def broken_signature() -> str:
     lines = pem(make_csr(KEY, SPEC)).splitlines(keepends=True)
-    middle = lines[1]
-    position = len(middle) // 2
-    other = "A" if middle[position] != "A" else "B"
+    other = "A" if lines[2][10] != "A" else "B"
     return "".join([lines[0], lines[1], lines[2][:10], other, lines[2][11:], *lines[3:]])
 
 
