@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import sys
@@ -193,3 +194,14 @@ def test_a_revocation_that_was_killed_is_made_good(hosts: Hosts) -> None:
     run_playbook("fleet.tls.replace_compromised", compromised, timeout=600).check()
     assert issued_by(hosts)["web3"] != old
     assert_whole(hosts)
+
+
+@pytest.mark.parametrize("name", ["rotate_ca", "rotate_keys", "revoke", "replace_compromised"])
+def test_hosts_that_are_chosen_with_e_leave_a_rotation_its_own_batches(tmp_path: Path, name: str) -> None:
+    # What is given with -e beats the variables of an import.
+    inventory = tmp_path / "inventory.json"
+    inventory.write_text(json.dumps({"all": {"children": {"web": {"hosts": {"web1": {}}}}}}))
+    told = run_playbook(f"fleet.tls.{name}", inventory, {"tls_hosts": "web"}, ["--list-hosts"]).check().stdout
+    plays = [line.split("(", 1)[1] for line in told.splitlines() if "play #" in line]
+    assert [play for play in plays if play.startswith("web)") and "Choose the hosts" not in play] == [], told
+    assert len(plays) > 3

@@ -58,3 +58,9 @@ def test_a_real_server_without(pairs: list[Pair]) -> None:
     with tls_server(pairs[0]) as server:
         assert staple_of(Endpoint(server.host, server.port, "www.example.com", timeout=30)) == Staple(False)
         assert staple_of(Endpoint("127.0.0.1", 1, timeout=30)).present is None
+
+
+def test_a_client_s_files_are_those_of_the_probing_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ops")
+    said = arguments(Endpoint("web", 443, client_certificate="~/client.pem"))
+    assert said[-4:] == ["-cert", "/home/ops/client.pem", "-key", "/home/ops/client.pem"]
