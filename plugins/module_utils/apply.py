@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.daemons import Service, resolve
@@ -151,7 +151,7 @@ def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
         # same goes for all of them while a later task is still to configure the service.
         required = served.fingerprint in known_fingerprints(each) or (target.explicit and not request["defer_proof"])
         targets.append(
-            replace(target, expected=str(each.manifest["fingerprint"]), required=required, before=served.fingerprint)
+            target._replace(expected=str(each.manifest["fingerprint"]), required=required, before=served.fingerprint)
         )
     return targets
 
@@ -237,4 +237,4 @@ def tidy(each: Staged, keep: int) -> None:
 
 def as_proof(served: Served, target: Target) -> dict[str, Any]:
     """A proof as it stands in the answer."""
-    return replace(served, ours="live" if served.fingerprint == target.expected else None).as_answer()
+    return served._replace(ours="live" if served.fingerprint == target.expected else None).as_answer()

@@ -149,7 +149,7 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
         expected = live_fingerprint(directory, each["certificate"])
         if expected is not None:
             target = Target(each["host"], each["port"], each["server_name"], each["certificate"], expected)
-            targets.append(replace(target, starttls=each.get("starttls")))
+            targets.append(target._replace(starttls=each.get("starttls")))
         elif not skip_missing:
             raise StepError(
                 "no_certificate",
@@ -171,7 +171,7 @@ def look(wanted: Sequence[WantedFile], targets: Sequence[Target], record: TakenF
     # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that
     # answers late is no reason to reload.
     served = look_at(targets) if changes or not taken else prove(targets, PATIENCE)
-    asked = [replace(target, before=seen.fingerprint) for target, seen in zip(targets, served)]
+    asked = [target._replace(before=seen.fingerprint) for target, seen in zip(targets, served)]
     return Found(changes, asked, served, taken)
 
 

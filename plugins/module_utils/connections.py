@@ -9,7 +9,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, remaining
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow
+from ansible_collections.fleet.tls.plugins.module_utils.tcp import CONNECT_TIMEOUT, connected
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -57,25 +58,14 @@ class Endpoint:
 
 
 def connect(endpoint: Endpoint, deadline: float) -> socket.socket:
-    """A TCP connection to the first address that takes one; each has its share of the time: a dead family must not use it up.
+    """A TCP connection to the endpoint.
 
     :raises HandshakeError: none did.
     """
-    found = resolve(endpoint)
-    problem = "no address"
-    for count, (family, kind, protocol, _name, address) in enumerate(found):
-        sock = None
-        try:
-            share = remaining(deadline) / (len(found) - count)
-            sock = socket.socket(family, kind, protocol)
-            sock.settimeout(share)
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            problem = connect_problem(error, endpoint)
-            if sock is not None:
-                sock.close()
-    raise HandshakeError(problem)
+    try:
+        return connected(resolve(endpoint), deadline)
+    except OSError as error:
+        raise HandshakeError(connect_problem(error, endpoint)) from None
 
 
 def resolve(endpoint: Endpoint) -> list[Any]:
@@ -92,7 +82,7 @@ def resolve(endpoint: Endpoint) -> list[Any]:
 
 def connect_problem(error: OSError, endpoint: Endpoint) -> str:
     if isinstance(error, socket.timeout):
-        return "timed out after {0:g} s while connecting".format(endpoint.timeout)
+        return CONNECT_TIMEOUT.format(endpoint.timeout)
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there"
     return "cannot connect: {0}".format(error.strerror or error)

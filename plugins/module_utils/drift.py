@@ -23,7 +23,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     read_if_there,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.pair import is_plain
-from ansible_collections.fleet.tls.plugins.module_utils.pending import is_leftover, pending_request
 
 
 def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
@@ -41,8 +40,11 @@ def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str
     wanted = {output["path"] for output in entry["outputs"]}
     found += ["{0}: no longer wanted".format(path) for path in recorded if path not in wanted]
     left = left_behind(layout, number, entry, manifest)
-    if os.path.lexists(layout.pending) and is_leftover(pending_request(layout), manifest):
-        left.append(layout.pending)
+    if os.path.lexists(layout.pending):
+        from ansible_collections.fleet.tls.plugins.module_utils.pending import is_leftover, pending_request
+
+        if is_leftover(pending_request(layout), manifest):
+            left.append(layout.pending)
     return found + ["{0}: left over from an interrupted run".format(name) for name in left]
 
 

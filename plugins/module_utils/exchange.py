@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import socket
-import time
 from collections.abc import Generator
 from typing import Any, NamedTuple, Union
+
+from ansible_collections.fleet.tls.plugins.module_utils.tcp import remaining
 
 
 class Read(NamedTuple):
@@ -51,15 +52,3 @@ def drive(flow: Flow, sock: socket.socket, deadline: float) -> Any:
                 wish = flow.send(got)
     except StopIteration as end:
         return end.value
-
-
-def remaining(deadline: float) -> float:
-    """Seconds until then.
-
-    :raises socket.timeout: none are left.
-    """
-    left = deadline - time.monotonic()
-    if left <= 0:
-        # 0 would make the socket non-blocking, which is another thing.
-        raise socket.timeout("timed out")
-    return left

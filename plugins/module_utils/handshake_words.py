@@ -10,6 +10,7 @@ import ssl
 
 from ansible_collections.fleet.tls.plugins.module_utils import tls_messages
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint, HandshakeError
+from ansible_collections.fleet.tls.plugins.module_utils.glance import HANDSHAKE_TIMEOUT
 from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import reason
 
 # How it looks when the other side ends the connection without a word.
@@ -32,7 +33,7 @@ def in_words(problem: Exception, endpoint: Endpoint, heard: tls_messages.Heard, 
     if isinstance(problem, HandshakeError):
         return str(problem)
     if isinstance(problem, socket.timeout):
-        return "timed out after {0:g} s, connected but without a complete handshake".format(endpoint.timeout)
+        return HANDSHAKE_TIMEOUT.format(endpoint.timeout)
     if heard.alert is not None:
         return "the server refused with the TLS alert {0}".format(tls_messages.alert_name(heard.alert))
     # Every TLS record starts with its content type, 20 to 24 (RFC 8446 section 5.1).

@@ -11,11 +11,10 @@ import sys
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.generations import CERT, Layout, leaf_der, read
+from ansible_collections.fleet.tls.plugins.module_utils.ocsp import names_responder
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 RESOLVERS = "/etc/resolv.conf"
-# OBJECT IDENTIFIER 1.3.6.1.5.5.7.48.1, then the tag of a uniformResourceIdentifier.
-OCSP_ACCESS = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x01\x86"
 # ID and ID_LIKE of os-release(5) → how the family keeps its servers' files; the first word that is known decides.
 FAMILIES = {
     "debian": "debian", "ubuntu": "debian",
@@ -92,8 +91,3 @@ def certificates_with_ocsp(directory: str) -> list[str]:
                 if names_responder(leaf_der(read(os.path.join(Layout(directory, name).live, CERT))) or b""):
                     found.append(name)
     return found
-
-
-def names_responder(der: bytes) -> bool:
-    """Whether a certificate (DER) has the address of an OCSP responder: id-ad-ocsp (RFC 5280, 4.2.2.1) with a URI."""
-    return OCSP_ACCESS in der

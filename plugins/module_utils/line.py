@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint, HandshakeError, connect_problem
-from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, Read, remaining
+from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, Read
+from ansible_collections.fleet.tls.plugins.module_utils.tcp import remaining
 
 # How long to wait for a descriptor where all are taken, by others than us.
 _PAUSE = 0.05

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.drift import drift
@@ -27,7 +26,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
 )
 from ansible_collections.fleet.tls.plugins.module_utils.host_facts import host_facts
 from ansible_collections.fleet.tls.plugins.module_utils.pair import pair_problems, problem
-from ansible_collections.fleet.tls.plugins.module_utils.pending import ensure_pending, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.module_utils.targets import BRIEFLY, Target, look_at, wait_for
 
@@ -81,14 +79,14 @@ def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> Non
     for target in targets_of(request["services"], found):
         manifest = found[target.certificate]["manifest"]
         if manifest and not found[target.certificate]["error"]:
-            targets.append(replace(target, expected=str(manifest.get("fingerprint"))))
+            targets.append(target._replace(expected=str(manifest.get("fingerprint"))))
     for target, served in zip(targets, look_at(targets)):
         before = older(Layout(request["directory"], served.certificate)) if served.ours is None else set()
         if served.fingerprint in before:
             # Right after a reload the old workers still answer for a moment: only what stays is worth telling.
             served = wait_for(target, BRIEFLY)
         if served.fingerprint in before:
-            served = replace(served, ours="older")
+            served = served._replace(ours="older")
         found[served.certificate]["served"].append(served.as_answer())
 
 
@@ -121,7 +119,12 @@ def older(layout: Layout) -> set[str]:
 def prepare(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
     """Make keys and CSRs for what the host can tell to be due, or was told is; in check mode only say what is pending."""
     chosen = [entry for entry in request["certificates"] if is_chosen(request, entry, found[entry["name"]])]
-    writes = bool(chosen) and request["prepare"] != "never"
+    if not chosen:
+        return
+    # Late, as is whatever a host with nothing to do can go without: it would be compiled at every look.
+    from ansible_collections.fleet.tls.plugins.module_utils.pending import pending_request
+
+    writes = request["prepare"] != "never"
     if not writes:
         for entry in chosen:
             found[entry["name"]]["pending"] = public_part(pending_request(Layout(request["directory"], entry["name"])))
@@ -142,6 +145,8 @@ def prepare(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
 
 def prepare_certificate(layout: Layout, entry: dict[str, Any], answer: dict[str, Any]) -> None:
     """A key and a CSR for one certificate, or its ``error``."""
+    from ansible_collections.fleet.tls.plugins.module_utils.pending import ensure_pending
+
     manifest = answer["manifest"] or {}
     sound = answer["generation"] is not None and not any(
         each["code"] in ("key_missing", "key_mismatch") for each in answer["problems"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.generations import (
     CERT,
@@ -58,6 +57,8 @@ def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
     if digest(key) == manifest["files"].get(PRIVKEY):
         return []
     # Another form of the same key is no damage; only openssl can tell.
+    from ansible_collections.fleet.tls.plugins.module_utils import openssl
+
     try:
         same = openssl.public_key_of_key(key) == openssl.public_key_of_certificate(read(os.path.join(folder, CERT)))
     except (StepError, FileNotFoundError) as error:

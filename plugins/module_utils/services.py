@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils import daemons
@@ -170,7 +170,7 @@ def go_back(
     for service in tried:
         notes += bring_back(result, service, reloaded=service in services)
     old = [
-        replace(each, expected=each.before, required=True, before=None) for each in targets if each.before is not None
+        each._replace(expected=each.before, required=True, before=None) for each in targets if each.before is not None
     ]
     for target, served in zip(old, prove(old, timeout)):
         if served.fingerprint != target.expected:

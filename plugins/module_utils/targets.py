@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 # An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
 BRIEFLY = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
+# Servers of the host itself answer in a few milliseconds, most of which is our own work: threads make that dearer, and it is no sooner done.
+AT_ONCE = 0.1
+# Seconds that a handshake is given at least.
+SHORTEST = 0.2
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """An endpoint and what it is to serve.
 
     :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
@@ -45,8 +47,7 @@ class Target:
         return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(NamedTuple):
     """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell."""
 
     endpoint: str
@@ -59,15 +60,21 @@ class Served:
 
     def as_answer(self) -> dict[str, Any]:
         """JSON-ready, see docs/host-protocol.md."""
-        return asdict(self)
+        return self._asdict()
 
 
 def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
-    """One handshake with each target, several at once.
+    """One handshake with each target, several at once where they keep us waiting.
 
     :param timeout: seconds for one.
     """
-    return in_parallel(lambda target: handshake_with(target, timeout), targets)
+    found: list[Served] = []
+    for target in targets:
+        begin = time.monotonic()
+        found.append(handshake_with(target, timeout))
+        if time.monotonic() - begin > AT_ONCE:
+            break
+    return found + in_parallel(lambda target: handshake_with(target, timeout), targets[len(found) :])
 
 
 def prove(targets: Sequence[Target], timeout: float) -> list[Served]:
@@ -82,7 +89,10 @@ def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> 
     """The results in the order of the targets."""
     if len(targets) < 2:
         return [work(target) for target in targets]
-    # Before there are threads: under Python 3.9 one of them can meet the module half imported by another.
+    # Late: seldom needed, see look_at.
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Before there are threads: under Python 3.9 one of them can meet a module half imported by another.
     from ansible_collections.fleet.tls.plugins.module_utils import handshake  # noqa: F401
 
     with ThreadPoolExecutor(max_workers=min(8, len(targets))) as pool:
@@ -94,7 +104,7 @@ def wait_for(target: Target, timeout: float) -> Served:
     end = time.monotonic() + timeout
     pause = FIRST_PAUSE
     while True:
-        served = handshake_with(target, max(0.2, end - time.monotonic()))
+        served = handshake_with(target, max(SHORTEST, end - time.monotonic()))
         if served.fingerprint == target.expected or time.monotonic() + pause > end:
             return served
         time.sleep(pause)
@@ -104,16 +114,29 @@ def wait_for(target: Target, timeout: float) -> Served:
 def handshake_with(target: Target, timeout: float) -> Served:
     """What a target presents now."""
     # Late, because a run with no endpoints should not pay for ssl.
-    from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, served_leaf
+    from ansible_collections.fleet.tls.plugins.module_utils.glance import glance
 
-    fingerprint, problem = None, None
+    end = time.monotonic() + timeout
+    leaf, problem = None, None
     try:
-        leaf = served_leaf(target.host, target.port, target.server_name, timeout, target.starttls)
-        fingerprint = hashlib.sha256(leaf).hexdigest()
-    except HandshakeError as error:
+        leaf = None if target.starttls else glance(target.host, target.port, target.server_name, timeout)
+    except socket.timeout as error:
         problem = str(error)
+    if leaf is None and problem is None:
+        leaf, problem = look_closer(target, max(SHORTEST, end - time.monotonic()))
+    fingerprint = hashlib.sha256(leaf).hexdigest() if leaf else None
     ours = "live" if fingerprint == target.expected else None
     return Served(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
+
+
+def look_closer(target: Target, timeout: float) -> tuple[bytes | None, str | None]:
+    """The leaf (DER) of a target that a glance does not tell it of, or why there is none."""
+    from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, served_leaf
+
+    try:
+        return served_leaf(target.host, target.port, target.server_name, timeout, target.starttls), None
+    except HandshakeError as error:
+        return None, str(error)
 
 
 def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:

@@ -10,6 +10,7 @@ import ssl
 
 from ansible_collections.fleet.tls.plugins.module_utils import tls_messages
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint, HandshakeError
+from ansible_collections.fleet.tls.plugins.module_utils.glance import looking_context
 
 # Those that a client may be limited to.
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
@@ -20,7 +21,7 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
 
     :raises HandshakeError: our own client certificate, or the bundle, cannot be used.
     """
-    context = _verifying(endpoint.trust) if endpoint.verify else _looking()
+    context = _verifying(endpoint.trust) if endpoint.verify else looking_context()
     if endpoint.minimum_version:
         context.minimum_version = VERSIONS[endpoint.minimum_version]
     if endpoint.maximum_version:
@@ -38,20 +39,6 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
 def reason(error: ssl.SSLError) -> str:
     """OpenSSL's reason, for people."""
     return (error.reason or str(error)).replace("_", " ").lower()
-
-
-def _looking() -> ssl.SSLContext:
-    """A context for looking, never for talking: it takes what old servers have, down to TLS 1.0, SHA-1 signatures, small keys
-    and no secure renegotiation, as far as the local OpenSSL can, because those servers' certificates expire too.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    # Anonymous suites would be handshakes without a certificate, which some mail servers prefer.
-    context.set_ciphers("ALL:!aNULL:!eNULL:@SECLEVEL=0")
-    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # the constant came with Python 3.12
-    return context
 
 
 def _verifying(trust: str | None) -> ssl.SSLContext:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 import socket
 import ssl
@@ -14,6 +13,7 @@ from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint, HandshakeError
 from ansible_collections.fleet.tls.plugins.module_utils.exchange import Flow, Read, drive
+from ansible_collections.fleet.tls.plugins.module_utils.glance import sent_name
 from ansible_collections.fleet.tls.plugins.module_utils.tls_messages import Heard, HeardObject
 
 # A handshake is a few kilobytes; ML-DSA chains and long lists of client CAs stay far below this. More is not a handshake.
@@ -116,12 +116,7 @@ class Wire:
 
 
 def _server_name(endpoint: Endpoint) -> str | None:
-    name = (endpoint.server_name or "").rstrip(".")
     if endpoint.verify:
         # The name to verify as well; OpenSSL itself sends no address.
-        return name or endpoint.host
-    try:
-        ipaddress.ip_address(name)
-        return None
-    except ValueError:
-        return name or None
+        return (endpoint.server_name or "").rstrip(".") or endpoint.host
+    return sent_name(endpoint.server_name)

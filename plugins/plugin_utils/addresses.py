@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
 from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
 
@@ -30,7 +30,7 @@ def parse_place(raw: Any, known: tuple[str, ...], what: str = "endpoints") -> tu
     """
     if isinstance(raw, str):
         protocol, separator, rest = raw.strip().partition("://")
-        starttls = protocol if separator and protocol in PROTOCOLS else None
+        starttls = protocol if separator and protocol in protocols() else None
         host, port = split_address(rest if starttls else raw, what)
         return Fields({}, known, what), host, port, starttls
     fields = Fields(raw, (*PLACE_FIELDS, *known), what)
@@ -43,7 +43,14 @@ def parse_starttls(value: Any, what: str = "endpoints") -> str | None:
 
     :raises SpecError: an unknown protocol.
     """
-    return one_of(value, PROTOCOLS, f"{what}: starttls") if value else None
+    return one_of(value, protocols(), f"{what}: starttls") if value else None
+
+
+def protocols() -> Collection[str]:
+    """Those in which TLS can be asked for. Late: most runs have none, and every run would wait for it."""
+    from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
+
+    return PROTOCOLS
 
 
 def split_address(text: str, what: str = "endpoints") -> tuple[str, int]:

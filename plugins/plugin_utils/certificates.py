@@ -12,7 +12,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import bundle_text, select
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
@@ -32,11 +32,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import (
     repair_entry,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuing import Asking
 from ansible_collections.fleet.tls.plugins.plugin_utils.judge import Reason, Verdict, judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys import controller_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.pooling import Pooling
-from ansible_collections.fleet.tls.plugins.plugin_utils.pools import Pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Progress, Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import superseded
@@ -44,6 +40,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, iso, names_of
+
+# Imported where they are used: with nothing due most of it is not, and every run would wait for it to be compiled.
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.issuing import Asking
+    from ansible_collections.fleet.tls.plugins.plugin_utils.pooling import Pooling
 
 Step = Callable[..., Mapping[str, Any]]
 
@@ -249,6 +250,8 @@ class Run:
 
     def make_controller_key(self, each: Progress) -> None:
         """A key out of the store, where hosts may not make their own."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.keys import controller_key
+
         each.key = controller_key(self.store_of(each.spec), self.host, each.spec, each.found.leaf)
 
     def issue(self, due: Sequence[Progress]) -> None:
@@ -264,10 +267,15 @@ class Run:
 
     def asking(self) -> Asking:
         """The issuers, for requests of this host."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.issuing import Asking
+
         return Asking(self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof)
 
     def pooling(self, each: Progress) -> Pooling:
         """The certificate's pool."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.pooling import Pooling
+        from ansible_collections.fleet.tls.plugins.plugin_utils.pools import Pool
+
         return Pooling(Pool(self.store_of(each.spec), str(each.pool)), self.settings, self.now, self.judge, self.clock)
 
     def store_of(self, spec: CertificateSpec) -> Store:

@@ -95,13 +95,29 @@ class Lease:
         """Have it for another lease.
 
         :raises StoreConflict: another has it, or had it.
+        :raises StoreError: the store cannot be asked.
         """
         with self.renewing:
-            try:
-                self.write(self.version, self.token, before)
-            except StoreConflict:
-                self.lost = True
-                raise
+            for _try in range(TRIES):
+                try:
+                    self.write(self.version, self.token, before)
+                    return
+                except StoreConflict:
+                    if not self.is_still_ours():
+                        self.lost = True
+                        raise
+            raise StoreError(f"the lock '{self.name}' is ours, and its entry is not written")
+
+    def is_still_ours(self) -> bool:
+        """Whether the entry became another by a renewal of our own, carried out after its sender had given it up.
+
+        Nobody else writes our token, and we had it ourselves only on top of our own versions: so nobody had the lock in between.
+        """
+        present = self.entries.read(self.path)
+        if token_of(present) != self.token:
+            return False
+        self.version = present.version
+        return True
 
     def keep(self) -> None:
         """Renew it, in a thread of its own, until it is released or lost."""
@@ -142,7 +158,11 @@ class Lease:
         self.renewer.join()
         if not self.lost:
             with contextlib.suppress(TlsError):
-                self.write(self.version, "")
+                try:
+                    self.write(self.version, "")
+                except StoreConflict:
+                    if self.is_still_ours():
+                        self.write(self.version, "")
         self.lost = True
 
 

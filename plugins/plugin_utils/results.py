@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.host_facts import names_responder
+from ansible_collections.fleet.tls.plugins.module_utils.ocsp import names_responder
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text

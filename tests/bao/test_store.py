@@ -225,6 +225,23 @@ def test_a_holder_that_was_cut_off_and_finds_nobody_else_goes_on(
         pass
 
 
+def test_renewals_whose_answers_are_lost_are_still_the_holders_own(
+    short_leases: None, short_patience: None, cluster: Cluster, open_store: OpenStore
+) -> None:
+    """They came to be, so that the entry is another than the holder knows; nobody else had the lock."""
+    with proxied(cluster) as proxy:
+        store = open_store(url=proxy.url)
+        with store.lock("x"):
+            proxy.rule = lambda method, path: LOSE
+            (lease,) = store.leases
+            until(lambda: lease.ends < time.monotonic(), "the lease goes on")
+            proxy.rule = lambda method, path: PASS
+            store.put("a", b"x", expect=None)
+    # Given back as well.
+    with open_store().lock("x", wait=0):
+        pass
+
+
 @pytest.mark.parametrize("skew", [-86400.0, 86400.0])
 def test_clocks_do_not_count(
     skew: float, short_leases: None, open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca_files import CaFiles
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState, number_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
@@ -38,6 +37,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
     is_issued_by,
     iso,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
+    from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
 
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
@@ -67,8 +70,7 @@ class CaIssuer(CaFiles, Issuer):
                 f" ({duration_text(self.root_duration)})",
                 remedy="set duration < issuing_duration < root_duration",
             )
-        crl_duration = parse_duration(self.fields.get("crl_duration", "7d"), f"issuer '{name}': crl_duration")
-        self.crl_keeper = CaCrls(name, store, dt.timedelta(seconds=crl_duration), self.authority)
+        self.crl_duration = parse_duration(self.fields.get("crl_duration", "7d"), f"issuer '{name}': crl_duration")
         self.key_algorithm = one_of(
             self.fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"issuer '{name}': key_algorithm"
         )
@@ -99,7 +101,16 @@ class CaIssuer(CaFiles, Issuer):
     def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
         return self.rollover().superseded(chain)
 
+    @functools.cached_property
+    def crl_keeper(self) -> CaCrls:
+        """Its revocation lists; late, as is the rollover: runs with nothing to do need neither."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
+
+        return CaCrls(self.name, self.store, dt.timedelta(seconds=self.crl_duration), self.authority)
+
     def rollover(self) -> CaRollover:
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
+
         return CaRollover(self)
 
     def unprepared(self, now: dt.datetime) -> str | None:
