@@ -99,8 +99,12 @@ def public_key_of_key(key: bytes) -> bytes:
     return call(["pkey", "-pubout", "-passin", "pass:"], key)
 
 
+@functools.lru_cache(maxsize=256)
 def public_key_of_certificate(certificate: bytes) -> bytes:
-    """The public key (SubjectPublicKeyInfo, PEM) in a certificate (PEM)."""
+    """The public key (SubjectPublicKeyInfo, PEM) in a certificate (PEM).
+
+    Asked once for each: all certificates of a run have the same ones above them, and a process is what issuing costs most.
+    """
     return call(["x509", "-noout", "-pubkey"], certificate)
 
 
