@@ -98,15 +98,24 @@ class Lease:
         :raises StoreError: the store cannot be asked.
         """
         with self.renewing:
-            for _try in range(TRIES):
-                try:
-                    self.write(self.version, self.token, before)
-                    return
-                except StoreConflict:
-                    if not self.is_still_ours():
-                        self.lost = True
-                        raise
-            raise StoreError(f"the lock '{self.name}' is ours, and its entry is not written")
+            try:
+                self.write_ours(self.token, before)
+            except StoreConflict:
+                self.lost = True
+                raise
+
+    def write_ours(self, token: str, before: Callable[[], None] = lambda: None) -> None:
+        """As :meth:`write`, on top of whatever version of ours is there.
+
+        :raises StoreConflict: another has the lock, or had it.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                self.write(self.version, token, before)
+                return
+            except StoreConflict:
+                if not self.is_still_ours() or not left:
+                    raise
 
     def is_still_ours(self) -> bool:
         """Whether the entry became another by a renewal of our own, carried out after its sender had given it up.
@@ -158,11 +167,7 @@ class Lease:
         self.renewer.join()
         if not self.lost:
             with contextlib.suppress(TlsError):
-                try:
-                    self.write(self.version, "")
-                except StoreConflict:
-                    if self.is_still_ours():
-                        self.write(self.version, "")
+                self.write_ours("")
         self.lost = True
 
 

@@ -23,19 +23,9 @@ from tools.ports import free_port
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def www(ca: Authority) -> Pair:
-    return ca.issue("www", "DNS:www.example.com")
-
-
-@pytest.fixture(scope="module")
-def api(ca: Authority) -> Pair:
-    return ca.issue("api", "DNS:api.example.com")
+@pytest.fixture
+def www(pairs: list[Pair]) -> Pair:
+    return pairs[0]
 
 
 def to(address: Address, name: str | None = "www.example.com", expected: str = "") -> Target:
@@ -54,7 +44,8 @@ def test_a_glance_sees_the_leaf(www: Pair, version: ssl.TLSVersion) -> None:
             assert glance(address.host, address.port, None, 5) == www.der
 
 
-def test_by_name(www: Pair, api: Pair) -> None:
+def test_by_name(pairs: list[Pair]) -> None:
+    www, api, _other = pairs
     with tls_server(www, by_name={"api.example.com": api}) as address:
         names = ["www.example.com", "api.example.com.", "127.0.0.1", None, "ü" * 70, "x" * 300]
         seen = look_at([to(address, name) for name in names])
@@ -73,8 +64,10 @@ def test_one_handshake_where_all_is_well(www: Pair, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("version", [TLS12, TLS13], ids=lambda version: version.name)
-def test_a_server_that_refuses_us_has_shown_its_leaf(www: Pair, ca: Authority, version: ssl.TLSVersion) -> None:
-    with tls_server(www, version=version, client_ca=ca.root.certificate) as address:
+def test_a_server_that_refuses_us_has_shown_its_leaf(
+    www: Pair, shared_authority: Authority, version: ssl.TLSVersion
+) -> None:
+    with tls_server(www, version=version, client_ca=shared_authority.root.certificate) as address:
         (seen,) = look_at([to(address)])
     assert (seen.fingerprint, seen.error) == (digest(www), None)
 
