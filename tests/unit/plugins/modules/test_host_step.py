@@ -1,22 +1,25 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The internal modules as Ansible runs it: a process with its arguments on standard input and JSON on standard output."""
+"""The internal modules as they run on hosts: packed by Ansible, and through a pipe. Either is a process with input, and JSON on its output."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.action import MODULE_OF
+from ansible_collections.fleet.tls.plugins.plugin_utils.parcel import parcel, parse_answer
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost, fingerprint_of, service
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
 
+Run = Callable[..., tuple[int, dict[str, Any], str]]
 MODULES = "ansible_collections.fleet.tls.plugins.modules."
 # What Ansible's own wrapper does: newer versions ask how the arguments are packed.
 START = """
@@ -32,7 +35,25 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def run(step: Any, request: Any, **changes: Any) -> tuple[int, dict[str, Any], str]:
+@pytest.fixture(params=["module", "pipe"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """One step, in either way."""
+    return run_module if request.param == "module" else run_pipe
+
+
+def run_pipe(step: str, request: Any, **changes: Any) -> tuple[int, dict[str, Any], str]:
+    """Exit status, result, and everything that was printed, by a bare Python."""
+    sent = parcel(MODULE_OF[step].rpartition(".")[2], step, request, changes.get("secrets", {}))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", sent.program], input=sent.input, capture_output=True, timeout=60, check=False
+    )
+    output, errors = done.stdout.decode(), done.stderr.decode()
+    result = parse_answer(output)
+    assert result, errors
+    return done.returncode, dict(result), output + errors
+
+
+def run_module(step: Any, request: Any, **changes: Any) -> tuple[int, dict[str, Any], str]:
     """Exit status, result, and everything that was printed."""
     arguments = {"step": step, "request": request, **changes}
     module = MODULE_OF.get(step, "fleet.tls.host_look").replace("fleet.tls.", MODULES)
@@ -61,7 +82,7 @@ def apply_request(host: OneHost, pair: Pair, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_look_and_apply_with_a_secret(host: OneHost, pair: Pair) -> None:
+def test_look_and_apply_with_a_secret(run: Run, host: OneHost, pair: Pair) -> None:
     wish = host.wish(key={"location": "controller"})
     status, result, _said = run("look", host.look_request(wish))
     assert (status, result["changed"]) == (0, False)
@@ -78,7 +99,7 @@ def test_look_and_apply_with_a_secret(host: OneHost, pair: Pair) -> None:
     assert host.live("privkey.pem").read_text() == key
 
 
-def test_handshake(pair: Pair) -> None:
+def test_handshake(run: Run, pair: Pair) -> None:
     with tls_server(pair) as address:
         endpoint = {"host": address.host, "port": address.port, "server_name": "www.example.com", "timeout": 5}
         status, result, _said = run("handshake", {"endpoints": [{**endpoint, "client": None, "alpn": []}]})
@@ -87,7 +108,7 @@ def test_handshake(pair: Pair) -> None:
     assert found["chain"][0].strip() == pair.pem.strip()
 
 
-def test_configure(host: OneHost) -> None:
+def test_configure(run: Run, host: OneHost) -> None:
     path = host.out / "site.conf"
     request = {
         "directory": str(host.tls), "files": [{"path": str(path), "content": "hello\n"}], "services": [service()],
@@ -99,7 +120,7 @@ def test_configure(host: OneHost) -> None:
     assert run("configure", request)[1]["changed"] is False
 
 
-def test_trust(host: OneHost, pair: Pair) -> None:
+def test_trust(run: Run, host: OneHost, pair: Pair) -> None:
     path = host.out / "bundle.pem"
     request = {
         "directory": str(host.tls), "anchors": [{"name": "ca", "comment": "a CA", "pem": pair.pem}], "system": False,
@@ -109,7 +130,7 @@ def test_trust(host: OneHost, pair: Pair) -> None:
     assert (status, result["changed"]) == (0, True) and pair.pem.strip() in path.read_text()
 
 
-def test_check_mode_is_no_reason_to_refuse(host: OneHost) -> None:
+def test_check_mode_is_no_reason_to_refuse(run: Run, host: OneHost) -> None:
     request = host.look_request(host.wish(), prepare="never")
     status, result, _said = run("look", request, _ansible_check_mode=True)
     assert status == 0 and "skipped" not in result and not host.tls.exists()
@@ -127,7 +148,7 @@ def name_too_long(host: OneHost) -> str:
 
 @pytest.mark.parametrize("trouble", [not_permitted, name_too_long])
 @pytest.mark.parametrize("step", ["look", "apply"])
-def test_trouble_of_the_whole_host_is_an_answer(host: OneHost, pair: Pair, trouble: Any, step: str) -> None:
+def test_trouble_of_the_whole_host_is_an_answer(run: Run, host: OneHost, pair: Pair, trouble: Any, step: str) -> None:
     code = trouble(host)
     request = host.look_request(host.wish()) if step == "look" else apply_request(host, pair)
     status, result, said = run(step, request, secrets={"www": pair.key.read_text()})
@@ -145,11 +166,11 @@ def test_trouble_of_the_whole_host_is_an_answer(host: OneHost, pair: Pair, troub
     ],
 )
 def test_arguments_of_another_form(arguments: Any, words: str) -> None:
-    status, result, _said = run(**arguments)
+    status, result, _said = run_module(**arguments)
     assert status == 1 and result["failed"] and words in result["msg"]
 
 
-def test_the_answer_says_what_was_installed(host: OneHost, pair: Pair) -> None:
+def test_the_answer_says_what_was_installed(run: Run, host: OneHost, pair: Pair) -> None:
     _status, result, _said = run("apply", apply_request(host, pair), secrets={"www": pair.key.read_text()})
     assert result["answer"]["services"] == {"any": {"state": "reloaded", "error": None}}
     _status, result, _said = run("look", host.look_request(host.wish(services=["any"])))

@@ -1,0 +1,81 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program that runs one step on a host, when it comes through a pipe: Python is started with this text, and the rest is read from the input.
+
+Ansible's own way of packing a module brings AnsibleModule and unpacks an archive to disk, which together cost a host several times what a
+look does. ``plugin_utils/parcel.py`` is the other end, and writes what :func:`run` reads. This text has no module around it when it runs:
+it must import nothing of the collection at its top.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Before any further import, so that no file of the working directory is taken for a module of the standard library.
+sys.path[:] = [place for place in sys.path if place not in ("", ".")]
+
+import json  # noqa: E402
+import traceback  # noqa: E402
+import zlib  # noqa: E402
+from importlib.machinery import ModuleSpec  # noqa: E402
+
+if False:  # For type checkers alone: importing typing takes a host longer than all of this file.
+    from types import ModuleType
+    from typing import Any, BinaryIO
+
+
+class Parcel:
+    """Finds and loads the modules that came along.
+
+    :param sources: full name of a module → its source; of a package → null.
+    """
+
+    def __init__(self, sources: dict[str, str | None]) -> None:
+        self.sources = sources
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
+        """As ``importlib.abc.MetaPathFinder`` has it."""
+        if name not in self.sources:
+            return None
+        return ModuleSpec(name, self, origin=name, is_package=self.sources[name] is None)  # type: ignore[arg-type]
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """As ``importlib.abc.Loader`` has it: an ordinary module will do."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As ``importlib.abc.Loader`` has it."""
+        source = self.sources[module.__name__]
+        if source is not None:
+            exec(compile(source, module.__name__, "exec"), module.__dict__)  # pylint: disable=exec-used
+
+    def get_source(self, name: str) -> str | None:
+        """As ``importlib.abc.InspectLoader`` has it; tracebacks show lines with it."""
+        return self.sources.get(name)
+
+
+def run(stream: BinaryIO) -> int:
+    """Run one step and write its answer, one line of JSON; the exit status, 0 or 1.
+
+    :param stream: the size in bytes of the sources, a line feed; the sources, JSON, compressed by zlib; then, to its end, JSON:
+        ``{"module", "step", "request", "secrets"}``.
+    """
+    try:
+        try:
+            os.getcwd()
+        except OSError:  # another user's home, after a change of users
+            os.chdir("/")
+        size = int(stream.readline())
+        sources = json.loads(zlib.decompress(stream.read(size)))
+        arguments = json.loads(stream.read())
+        sys.meta_path.insert(0, Parcel(sources))  # type: ignore[arg-type]
+        from ansible_collections.fleet.tls.plugins.module_utils.host_module import answer_of
+
+        steps = __import__(arguments["module"], fromlist=["STEPS"]).STEPS
+        result = answer_of(steps, arguments["step"], arguments["request"], arguments["secrets"])
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
+        return 1
+    sys.stdout.write(json.dumps(result) + "\n")
+    return 0
