@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.look import older, targe
 from ansible_collections.fleet.tls.plugins.module_utils.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.precautions import check_readers, refuse_taken_ports
 from ansible_collections.fleet.tls.plugins.module_utils.services import Settled, settle, validate_early
+from ansible_collections.fleet.tls.plugins.module_utils.soundness import sound_links
 from ansible_collections.fleet.tls.plugins.module_utils.stage import Staged, stage
 from ansible_collections.fleet.tls.plugins.module_utils.targets import Served, Target, look_at
 
@@ -39,9 +40,11 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
         claimed = frozenset(output["path"] for entry in request["certificates"] for output in entry["outputs"])
         awaited = frozenset(request["claimed"]) - claimed
         services = {service["name"]: resolve(service) for service in request["services"]}
+        installs = [entry for entry in request["certificates"] if entry["action"] == "install"]
+        sound = sound_links([pem.encode() for pem in entry["chain"]] for entry in installs)
         for entry in request["certificates"]:
             try:
-                each = stage(request["directory"], entry, secrets.get(entry["name"]), claimed, awaited)
+                each = stage(request["directory"], entry, secrets.get(entry["name"]), claimed, awaited, sound)
                 staged.append(checked(each, services))
             except StepError as error:
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=error)

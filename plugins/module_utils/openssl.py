@@ -99,31 +99,28 @@ def public_key_of_key(key: bytes) -> bytes:
     return call(["pkey", "-pubout", "-passin", "pass:"], key)
 
 
-@functools.lru_cache(maxsize=256)
 def public_key_of_certificate(certificate: bytes) -> bytes:
     """The public key (SubjectPublicKeyInfo, PEM) in a certificate (PEM).
 
-    Asked once for each: all certificates of a run have the same ones above them, and a process is what issuing costs most.
+    :raises StepError: openssl_failed: it is none.
     """
     return call(["x509", "-noout", "-pubkey"], certificate)
 
 
-def issued(lower: bytes, upper: bytes) -> bool:
-    """Whether one certificate (PEM) was issued by another, by name and signature, whatever the dates.
+def issued(lowers: Sequence[bytes], upper: bytes) -> bool:
+    """Whether certificates (PEM) were all issued by another, by name and signature, whatever the dates. One process for all of them.
 
     :raises StepError: openssl_missing.
     """
-    descriptor = os.memfd_create("issuer")
-    try:
-        os.write(descriptor, upper)
-        trusted = "/proc/{0}/fd/{1}".format(os.getpid(), descriptor)
-        call(["verify", "-partial_chain", "-no_check_time", "-auth_level", "0", "-trusted", trusted], lower)
-    except StepError as error:
-        if error.code != "openssl_failed":
-            raise
-        return False
-    finally:
-        os.close(descriptor)
+    with contextlib.ExitStack() as stack:
+        trusted, *files = [stack.enter_context(in_memory(content)) for content in (upper, *lowers)]
+        arguments = ["-partial_chain", "-no_check_time", "-auth_level", "0", "-trusted"]
+        try:
+            call(["verify", *arguments, *map("/dev/fd/{0}".format, (trusted, *files))], descriptors=(trusted, *files))
+        except StepError as error:
+            if error.code != "openssl_failed":
+                raise
+            return False
     return True
 
 

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is the live pair what was installed? By digests; only a key that differs is looked into with ``openssl``."""
+"""Is the live pair what was installed? By digests; only a key that differs is looked into."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
     key = read(path)
     if digest(key) == manifest["files"].get(PRIVKEY):
         return []
-    # Another form of the same key is no damage; only openssl can tell.
-    from ansible_collections.fleet.tls.plugins.module_utils import openssl
+    # Another form of the same key is no damage.
+    from ansible_collections.fleet.tls.plugins.module_utils.soundness import belongs
 
     try:
-        same = openssl.public_key_of_key(key) == openssl.public_key_of_certificate(read(os.path.join(folder, CERT)))
+        same = belongs(key, read(os.path.join(folder, CERT)))
     except (StepError, FileNotFoundError) as error:
         if getattr(error, "code", "") == "openssl_missing":
             raise

@@ -10,7 +10,7 @@ import pwd
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils import openssl
@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files import beside, group_name, user_name
 from ansible_collections.fleet.tls.plugins.module_utils.generations import PRIVKEY, output_file
 from ansible_collections.fleet.tls.plugins.module_utils.sockets import intruder, local_addresses
+from ansible_collections.fleet.tls.plugins.module_utils.soundness import Link, check_certificate, links
 from ansible_collections.fleet.tls.plugins.module_utils.targets import Target
 
 FORMATS_WITH_KEY = ("privkey", "combined", "pkcs12")
@@ -27,9 +28,10 @@ MARKS = re.compile("-----(BEGIN|END) CERTIFICATE-----")
 READABLE = 'for file; do test -r "$file" && exit 0; done; exit 1'
 
 
-def check_material(chain: Sequence[bytes], entry: Mapping[str, Any]) -> None:
+def check_material(chain: Sequence[bytes], entry: Mapping[str, Any], sound: Set[Link] = frozenset()) -> None:
     """Whether a chain is one: each part a whole certificate, leaf first, each issued by the next; and no mode that lets others at the key.
 
+    :param sound: what is known of its links already.
     :raises StepError: bad_certificate, chain_broken, bad_mode.
     """
     for number, pem in enumerate(chain, 1):
@@ -38,7 +40,7 @@ def check_material(chain: Sequence[bytes], entry: Mapping[str, Any]) -> None:
                 "bad_certificate", "part {0} of the chain is not one whole certificate".format(number), "run again"
             )
         try:
-            openssl.public_key_of_certificate(pem)
+            check_certificate(pem)
         except StepError as error:
             if error.code == "openssl_failed":
                 error.code, error.message = (
@@ -46,8 +48,8 @@ def check_material(chain: Sequence[bytes], entry: Mapping[str, Any]) -> None:
                     "certificate {0} of the chain: {1}".format(number, error.message),
                 )
             raise
-    for number, (lower, upper) in enumerate(zip(chain, chain[1:]), 1):
-        if not openssl.issued(lower, upper):
+    for number, link in enumerate(links(chain), 1):
+        if link not in sound and not openssl.issued(link[:1], link[1]):
             raise StepError(
                 "chain_broken",
                 "the chain is not in order: certificate {0} was not issued by the one after it".format(number),

@@ -46,6 +46,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.generations import (
 from ansible_collections.fleet.tls.plugins.module_utils.pair import is_plain, pair_problems
 from ansible_collections.fleet.tls.plugins.module_utils.pending import pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.precautions import check_material
+from ansible_collections.fleet.tls.plugins.module_utils.soundness import Link, belongs
 
 
 @dataclass
@@ -122,12 +123,14 @@ def stage(
     secret: str | None,
     claimed: frozenset[str] = frozenset(),
     awaited: frozenset[str] = frozenset(),
+    sound: frozenset[Link] = frozenset(),
 ) -> Staged:
     """Stage what an apply's entry asks for.
 
     :param secret: the private key (PEM) where the controller made it.
     :param claimed: the paths of all outputs that any certificate of the request wants.
     :param awaited: those that others of the host want, which cannot have them yet.
+    :param sound: links of chains that need not be looked at again.
     :raises StepError: nothing was changed then.
     """
     layout = Layout(directory, entry["name"])
@@ -135,7 +138,7 @@ def stage(
     manifest = layout.manifest(live) if live is not None else None
     problems = pair_problems(layout.generation(live), manifest) if live is not None and manifest is not None else []
     if entry["action"] == "install" and not (is_live(entry, manifest) and not problems):
-        return stage_generation(layout, entry, live, secret, claimed, awaited)
+        return stage_generation(layout, entry, live, secret, claimed, awaited, sound)
     if live is None or manifest is None or problems:
         detail = "; ".join(each["detail"] for each in problems) or "there is none"
         raise StepError("damaged", "there is no sound certificate to repair: {0}".format(detail), "run again")
@@ -154,13 +157,14 @@ def stage_generation(
     secret: str | None,
     claimed: frozenset[str],
     awaited: frozenset[str],
+    sound: frozenset[Link],
 ) -> Staged:
     """A new generation beside the live one, checked, and the links that will lead to it."""
     chain = [pem.encode() for pem in entry["chain"]]
-    check_material(chain, entry)
+    check_material(chain, entry, sound)
     leaf, above = chain[0], b"".join(chain[1:])
     key = new_key(layout, entry, secret)
-    if openssl.public_key_of_key(key) != openssl.public_key_of_certificate(leaf):
+    if not belongs(key, leaf):
         raise StepError("pair_mismatch", "the certificate is not for the key that was made for it", "run again")
     # A link that leads nowhere must not lead into a generation that is half made.
     number = max([0, live or 0, *layout.numbers()]) + 1
