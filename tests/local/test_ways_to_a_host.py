@@ -1,0 +1,111 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A step goes through a pipe or as a module, with the interpreter that Ansible is told of or finds: all come to the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.hosts import OPTIONS, Hosts, message, serving
+from tools.playbook import PlaybookResult, run_playbook
+
+# What Ansible says at -vvv.
+AS_A_MODULE = "Using module file"
+DISCOVERY = "interpreter discovery."
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    hosts = Hosts(tmp_path_factory.mktemp("ways"), {"web": ["www"]})
+    hosts.issue()
+    with serving(*hosts):
+        hosts.play().check()
+        yield hosts
+
+
+def play(hosts: Hosts, pipelining: bool, *tasks: dict[str, Any], **variables: Any) -> PlaybookResult:
+    """The task, or these tasks, at -vvv, with or without pipelining."""
+    path = hosts.folder / "ways.yml"
+    mine = tasks or ({"name": "Certificates", "fleet.tls.certificates": OPTIONS},)
+    path.write_text(json.dumps([{"name": "Play", "hosts": "all", "gather_facts": False, "tasks": list(mine)}]))
+    environment = {"ANSIBLE_PIPELINING": str(pipelining)}
+    return run_playbook(path, hosts.inventory({"web": variables}), args=["-vvv"], env=environment)
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_both_ways_install_prove_and_find_nothing_to_do(hosts: Hosts, pipelining: bool) -> None:
+    before = hosts["www"].on_disk()
+    forced = {"name": "Certificates", "fleet.tls.certificates": {**OPTIONS, "force": True}}
+    changed = play(hosts, pipelining, forced).check()
+    assert changed.changed == 1 and hosts["www"].served(hosts.root) == hosts["www"].on_disk() != before
+    again = play(hosts, pipelining).check()
+    assert again.changed == 0
+    for result in (changed, again):
+        assert (AS_A_MODULE in result.stdout) is not pipelining
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_an_interpreter_is_discovered_once(hosts: Hosts, pipelining: bool) -> None:
+    task = {"name": "Certificates", "fleet.tls.certificates": OPTIONS}
+    result = play(hosts, pipelining, task, task, ansible_python_interpreter="auto_silent").check()
+    assert result.changed == 0
+    assert result.stdout.count(DISCOVERY) == 1
+    first, second = result.results()
+    assert first["ansible_facts"]["discovered_interpreter_python"].startswith("/")
+    assert "discovered_interpreter_python" not in second.get("ansible_facts", {})
+
+
+def test_an_interpreter_that_is_a_template(hosts: Hosts) -> None:
+    result = play(hosts, True, ansible_python_interpreter="{{ mine }}", mine=sys.executable).check()
+    assert result.changed == 0 and AS_A_MODULE not in result.stdout
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_an_interpreter_that_is_not_there(hosts: Hosts, pipelining: bool) -> None:
+    result = play(hosts, pipelining, ansible_python_interpreter="/nonexistent/python3")
+    assert result.rc == 2
+    assert "step 'look' failed" in message(result, "web") and "/nonexistent/python3" in message(result, "web")
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_the_environment_of_a_task_reaches_commands_of_services(hosts: Hosts, pipelining: bool, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    service = hosts["www"].service(validate=["sh", "-c", f'printf "%s" "$GREETING" > {told}'])
+    result = play(
+        hosts,
+        pipelining,
+        {
+            "name": "Certificates",
+            "fleet.tls.certificates": {**OPTIONS, "force": True},
+            "environment": {"GREETING": "good day; to you"},
+        },
+        tls_certificates=[hosts["www"].certificate(services=[service])],
+    ).check()
+    assert result.changed == 1 and told.read_text() == "good day; to you"
+
+
+def test_a_delegated_task_goes_to_the_other_host(hosts: Hosts) -> None:
+    """With the interpreter of that host, whatever is wrong with this one's."""
+    task = {
+        "name": "Facts",
+        "fleet.tls.host_facts": {},
+        "delegate_to": "other",
+        "delegate_facts": False,
+    }
+    add = {
+        "name": "Another",
+        "ansible.builtin.add_host": {
+            "name": "other",
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+        },
+    }
+    result = play(hosts, True, add, task, ansible_python_interpreter="/nonexistent/python3").check()
+    assert result.rc == 0 and AS_A_MODULE not in result.stdout
