@@ -220,9 +220,14 @@ def misshapen(error: Exception, certificate: str) -> HostError:
     )
 
 
+def printable(value: Any) -> str:
+    """A host's text as one line that plays no tricks on a terminal."""
+    return "".join(character if character.isprintable() else " " for character in str(value))
+
+
 def shortened(value: Any) -> str:
-    """A host's text as one line that plays no tricks on a terminal, cut where it is longer than anybody reads."""
-    text = "".join(character if character.isprintable() else " " for character in str(value))
+    """The same, cut where it is longer than anybody reads."""
+    text = printable(value)
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 

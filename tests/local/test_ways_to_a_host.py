@@ -109,3 +109,15 @@ def test_a_delegated_task_goes_to_the_other_host(hosts: Hosts) -> None:
     }
     result = play(hosts, True, add, task, ansible_python_interpreter="/nonexistent/python3").check()
     assert result.rc == 0 and AS_A_MODULE not in result.stdout
+
+
+def test_a_crash_on_the_host_is_told_and_shown_in_full(hosts: Hosts, tmp_path: Path) -> None:
+    """An interpreter that starts no Python; its words reach the terminal as text, whatever a terminal would make of them."""
+    broken = tmp_path / "python3"
+    broken.write_text("#!/bin/sh\necho 'first line' >&2\nprintf '\\033]0;owned\\007last line' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    result = play(hosts, True, ansible_python_interpreter=str(broken))
+    assert result.rc == 2 and result.changed == 0
+    assert "the host gave no answer" in message(result, "web") and "last line" in message(result, "web")
+    assert "first line" in result.stdout
+    assert "\033" not in result.stdout + result.stderr + message(result, "web")

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils import parcel as parcels
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import MODULES
+from ansible_collections.fleet.tls.plugins.plugin_utils.host_steps import MODULES
 from ansible_collections.fleet.tls.plugins.plugin_utils.parcel import PACKAGE, Parcel, parcel, parse_answer, sources_of
 
 LEAVES = sorted(module.rpartition(".")[2] for module in MODULES)
