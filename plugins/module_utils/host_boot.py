@@ -20,10 +20,8 @@ import json  # noqa: E402
 import traceback  # noqa: E402
 import zlib  # noqa: E402
 from importlib.machinery import ModuleSpec  # noqa: E402
-
-if False:  # For type checkers alone: importing typing takes a host longer than all of this file.
-    from types import ModuleType
-    from typing import Any, BinaryIO
+from types import ModuleType  # noqa: E402
+from typing import Any, BinaryIO  # noqa: E402
 
 
 class Parcel:
