@@ -10,18 +10,14 @@ it must import nothing of the collection at its top.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-
-# Before any further import, so that no file of the working directory is taken for a module of the standard library.
-sys.path[:] = [place for place in sys.path if place not in ("", ".")]
-
-import json  # noqa: E402
-import traceback  # noqa: E402
-import zlib  # noqa: E402
-from importlib.machinery import ModuleSpec  # noqa: E402
-from types import ModuleType  # noqa: E402
-from typing import Any, BinaryIO  # noqa: E402
+import traceback
+import zlib
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, BinaryIO
 
 
 class Parcel:
@@ -54,16 +50,16 @@ class Parcel:
 
 
 def run(stream: BinaryIO) -> int:
-    """Run one step and write its answer, one line of JSON; the exit status, 0 or 1.
+    """Run one step and write its answer, or its traceback, as one line of JSON; the exit status, 0 or 1.
 
     :param stream: the size in bytes of the sources, a line feed; the sources, JSON, compressed by zlib; then, to its end, JSON:
         ``{"module", "step", "request", "secrets"}``.
     """
     try:
-        try:
-            os.getcwd()
-        except OSError:  # another user's home, after a change of users
-            os.chdir("/")
+        os.getcwd()
+    except OSError:  # another user's home, after a change of users
+        os.chdir("/")
+    try:
         size = int(stream.readline())
         sources = json.loads(zlib.decompress(stream.read(size)))
         arguments = json.loads(stream.read())
@@ -73,7 +69,6 @@ def run(stream: BinaryIO) -> int:
         steps = __import__(arguments["module"], fromlist=["STEPS"]).STEPS
         result = answer_of(steps, arguments["step"], arguments["request"], arguments["secrets"])
     except Exception:  # pylint: disable=broad-except
-        traceback.print_exc()
-        return 1
+        result = {"failed": True, "exception": traceback.format_exc()}
     sys.stdout.write(json.dumps(result) + "\n")
-    return 0
+    return 1 if "failed" in result else 0

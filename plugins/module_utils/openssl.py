@@ -66,6 +66,8 @@ def call(arguments: Sequence[str], data: bytes = b"", descriptors: Sequence[int]
             env=environment,
             timeout=SECONDS,
             check=False,
+            # No terminal to ask for a password on, as 1.1.1 does where it was given an empty one.
+            start_new_session=True,
         )
     except (subprocess.TimeoutExpired, OSError) as error:
         raise StepError(
@@ -95,7 +97,7 @@ def public_key_of_key(key: bytes) -> bytes:
 
     :raises StepError: openssl_failed: it is none.
     """
-    # Without -passin it would ask the terminal for the password of an encrypted key.
+    # Without -passin it would wait for the password of an encrypted key.
     return call(["pkey", "-pubout", "-passin", "pass:"], key)
 
 
@@ -108,7 +110,7 @@ def public_key_of_certificate(certificate: bytes) -> bytes:
 
 
 def issued(lowers: Sequence[bytes], upper: bytes) -> bool:
-    """Whether certificates (PEM) were all issued by another, by name and signature, whatever the dates. One process for all of them.
+    """Whether certificates (PEM), 100 at most, were all issued by another, by name and signature, whatever the dates. One process for all.
 
     :raises StepError: openssl_missing.
     """
@@ -116,7 +118,10 @@ def issued(lowers: Sequence[bytes], upper: bytes) -> bool:
         trusted, *files = [stack.enter_context(in_memory(content)) for content in (upper, *lowers)]
         arguments = ["-partial_chain", "-no_check_time", "-auth_level", "0", "-trusted"]
         try:
-            call(["verify", *arguments, *map("/dev/fd/{0}".format, (trusted, *files))], descriptors=(trusted, *files))
+            call(
+                ["verify", *arguments, *map("/proc/self/fd/{0}".format, (trusted, *files))],
+                descriptors=(trusted, *files),
+            )
         except StepError as error:
             if error.code != "openssl_failed":
                 raise

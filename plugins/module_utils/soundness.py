@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.fleet.tls.plugins.module_utils import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 
+# Each takes a descriptor of the process, which may have 256 or 1024.
+MOST_AT_ONCE = 100
 # A certificate, and the one that issued it, both PEM.
 Link = tuple[bytes, bytes]
 
@@ -24,7 +26,7 @@ def check_certificate(pem: bytes) -> None:
     """:raises StepError: openssl_failed: it cannot be read as a certificate (PEM); openssl_missing."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError):  # the latter where it is not ASCII
         openssl.public_key_of_certificate(pem)
 
 
@@ -33,14 +35,14 @@ def belongs(key: bytes, certificate: bytes) -> bool:
 
     :raises StepError: openssl_failed: one of them cannot be read; openssl_missing.
     """
-    with openssl.in_memory(certificate) as cert, openssl.in_memory(key) as private:
-        paths = ["/proc/self/fd/{0}".format(descriptor) for descriptor in (cert, private)]
-        try:
+    try:
+        with openssl.in_memory(certificate) as cert, openssl.in_memory(key) as private:
+            paths = ["/proc/self/fd/{0}".format(descriptor) for descriptor in (cert, private)]
             # SSL_CTX_use_PrivateKey_file(3) refuses a key that is not the certificate's. Without a password it would ask the terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(paths[0], paths[1], password="")
             return True
-        except (ssl.SSLError, OSError):
-            pass
+    except OSError:  # ssl.SSLError is one
+        pass
     return openssl.public_key_of_key(key) == openssl.public_key_of_certificate(certificate)
 
 
@@ -56,8 +58,10 @@ def sound_links(chains: Iterable[Sequence[bytes]]) -> frozenset[Link]:
         lowers.setdefault(upper, []).append(lower)
     found: set[Link] = set()
     # Whoever asks about one of the others hears what is amiss.
-    with contextlib.suppress(StepError):
+    with contextlib.suppress(StepError, OSError):
         for upper, each in lowers.items():
-            if openssl.issued(each, upper):
-                found.update((lower, upper) for lower in each)
+            for start in range(0, len(each), MOST_AT_ONCE):
+                some = each[start : start + MOST_AT_ONCE]
+                if openssl.issued(some, upper):
+                    found.update((lower, upper) for lower in some)
     return frozenset(found)

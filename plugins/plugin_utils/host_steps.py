@@ -8,11 +8,11 @@ Become, ``environment`` and whatever else a connection brings is done by Ansible
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ansible import constants as C
+from ansible.errors import AnsibleValueOmittedError
 from ansible.executor.interpreter_discovery import discover_interpreter
 from ansible.plugins.action import ActionBase
 
@@ -20,8 +20,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.found import host_error, printable, shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.parcel import Parcel, parcel, parse_answer
 
-# Characters: the end of a traceback, which has its cause.
+# Characters: of an error, the end of a traceback, which has its cause; of what is shown at -vvv.
 MOST_SAID = 500
+MOST_SHOWN = 100_000
+AUTO = "auto"
 # Which internal module has a step. A module is sent to the host whole, with all that it imports, so those steps are together that are used
 # together: most runs look, and do nothing else.
 MODULES = {
@@ -62,11 +64,13 @@ class HostSteps(ActionBase):
             result = self._execute_module(module_name=module, module_args=arguments, task_vars=variables)
         answer = result.get("answer")
         if result.get("failed") or not isinstance(answer, Mapping):
-            text = shortened(result.get("msg") or "the host gave no answer").strip()
+            unsaid = "it ended with an error" if result.get("exception") else "the host gave no answer"
+            text = shortened(result.get("msg") or unsaid).strip()
             # A crash is told in one or the other, depending on the release of ansible-core.
-            detail = printable(result.get("module_stderr") or result.get("exception") or "").strip()
+            said = str(result.get("module_stderr") or result.get("exception") or "").strip()
+            detail = printable(said[-MOST_SAID:]).strip()
             raise HostError(
-                f"step '{step}' failed: {text}" + (f" ({detail[-MOST_SAID:].strip()})" if detail else ""),
+                f"step '{step}' failed: {text}" + (f" ({detail})" if detail else ""),
                 remedy="run with -vvv to see what Python on the host says",
             )
         if answer.get("error"):
@@ -82,35 +86,56 @@ class HostSteps(ActionBase):
             return None
         delegate = self._task.delegate_to
         known = variables["ansible_delegated_vars"][delegate] if delegate else variables
-        wanted = C.config.get_config_value("INTERPRETER_PYTHON", variables=known)
-        interpreter = self._templar.template(wanted)
-        if not isinstance(interpreter, str) or not interpreter.strip() or interpreter.startswith("auto"):
+        interpreter = self.wanted_interpreter(known)
+        if interpreter.startswith("auto"):
             facts = known.setdefault("ansible_facts", {})
             if DISCOVERED not in facts:
                 if delegate:
                     return None
                 self._discovered_interpreter_key = DISCOVERED
                 self._discovered_interpreter = facts[DISCOVERED] = discover_interpreter(
-                    self, "python", str(interpreter or "auto"), known
+                    self, "python", interpreter, known
                 )
-            interpreter = facts[DISCOVERED]
-        return str(interpreter).strip()
+            interpreter = str(facts[DISCOVERED])
+        return interpreter
+
+    def wanted_interpreter(self, variables: Mapping[str, Any]) -> str:
+        """What variables or the configuration say: a path, or "auto" and the like."""
+        wanted = C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)
+        try:
+            return str(self._templar.template(wanted) or "").strip() or AUTO
+        except AnsibleValueOmittedError:
+            return AUTO
 
     def through_pipe(self, interpreter: str, sent: Parcel) -> Mapping[str, Any]:
         """Start Python on the host with a step on its input; the result has the form of a module's."""
-        command = f"{self._compute_environment_string()} {interpreter} -c {shlex.quote(sent.program)}".strip()
-        done = self._low_level_execute_command(command, in_data=sent.input)
+        # Quoted as a whole, as Ansible has it with modules: what was discovered is a host's own word.
+        command = self._connection._shell.join([interpreter, "-c", sent.program])
+        done = self._low_level_execute_command(
+            f"{self._compute_environment_string()} {command}".strip(), in_data=sent.input
+        )
         result = parse_answer(done["stdout"])
-        if done["rc"] == 0 and result:
+        if result and result.get("failed"):
+            self.show(str(result.get("exception")))
             return result
-        said = done["stderr"] or done["stdout"]
-        for line in said.splitlines():
-            self._display.vvv(printable(line), host=self._play_context.remote_addr)
-        return {"failed": True, "module_stderr": said}
+        if result and done["rc"] == 0:
+            return result
+        self.show(done["stdout"])
+        self.show(done["stderr"])
+        return {"failed": True, "module_stderr": done["stderr"] or done["stdout"]}
+
+    def show(self, text: str) -> None:
+        """What a host said, for those who asked for it with -vvv."""
+        if not self._task.no_log and self._display.verbosity >= 3:
+            for line in text[-MOST_SHOWN:].splitlines():
+                self._display.vvv(printable(line), host=self._play_context.remote_addr)
 
     def with_interpreter(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The task's result, with the interpreter as a fact where this task discovered it: later tasks need not."""
-        if not self._discovered_interpreter_key:
+        """The task's result, with the interpreter as a fact where this task discovered it: later tasks need not.
+
+        Not where one host's facts become those of all.
+        """
+        if not self._discovered_interpreter_key or self._task.run_once:
             return result
         facts = {self._discovered_interpreter_key: self._discovered_interpreter}
         return {**result, "ansible_facts": {**result.get("ansible_facts", {}), **facts}}

@@ -16,11 +16,17 @@ from typing import Any, NamedTuple
 PACKAGE = "ansible_collections.fleet.tls.plugins"
 PLUGINS = Path(__file__).resolve().parents[1]
 BOOT = "module_utils.host_boot"
-# Reads as Python of any age, and takes just so much of the input as is a program; what follows are its data.
-PROGRAM = """import sys
-sys.version_info >= (3, 9) or sys.exit("Python 3.9 or newer is needed, and %s is %s" % (sys.executable, sys.version.split()[0]))
-exec(sys.stdin.buffer.read({size}))"""
-# The two forms in which the code for hosts imports its own, at the top of a file or late; a test compares this with what Ansible finds.
+# Reads as Python of any age, and takes just so much of the input as is a program; what follows are its data. One line, as csh has no other
+# quoting. Files of the working directory must not be taken for modules of the standard library, and "__future__" is one.
+PROGRAM = "; ".join(
+    (
+        "import sys",
+        "sys.path[:] = [place for place in sys.path if place not in ('', '.')]",
+        "sys.version_info >= (3, 9) or sys.exit('Python 3.9 or newer is needed, and %s is %s' % (sys.executable, sys.version.split()[0]))",
+        "exec(sys.stdin.buffer.read({size}))",
+    )
+)
+# The two forms in which the code for hosts imports its own, at the top of a file or late; a test compares this with what Python finds.
 IMPORT = re.compile(
     r"^ *from ansible_collections\.fleet\.tls\.plugins\.module_utils(?:\.(\w+))? import (.*)$", re.MULTILINE
 )
@@ -52,14 +58,17 @@ def parcel(module: str, step: str, request: Mapping[str, Any], secrets: Mapping[
 
 
 def parse_answer(output: str) -> Mapping[str, Any] | None:
-    """What a step wrote, ``{"changed": bool, "answer": {...}}``, or None; login banners may stand around it."""
+    """What a step wrote, ``{"changed": bool, "answer": {...}}`` or ``{"failed": true, "exception": text}``, else None.
+
+    Login banners may stand around it.
+    """
     for line in reversed(output.splitlines()):
         if line.startswith("{"):
             try:
                 result = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(result, dict) and isinstance(result.get("answer"), dict):
+            if isinstance(result, dict) and (isinstance(result.get("answer"), dict) or result.get("failed") is True):
                 return result
     return None
 

@@ -243,8 +243,8 @@ class Hosts:
 
 
 def ledger(store: Path) -> list[dict[str, Any]]:
-    """All rows, oldest first."""
-    with contextlib.closing(sqlite3.connect(f"file:{store / 'ledger.sqlite3'}?mode=ro", uri=True)) as connection:
+    """All rows, oldest first. What a run that was killed had not committed is rolled back, which a reader alone could not do."""
+    with contextlib.closing(sqlite3.connect(f"file:{store / 'ledger.sqlite3'}?mode=rw", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM issuance ORDER BY id")]
 

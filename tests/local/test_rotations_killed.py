@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from local.family import Family
 from local.hosts import Hosts, ledger, serving
-from tools.playbook import ansible_environment, playbook_command, run_playbook
+from tools.playbook import run_playbook
 
 HOSTS = {"web1": ["www", "api"], "web2": ["mail", "imap"]}
 
@@ -61,17 +59,13 @@ def record(hosts: Hosts, name: str) -> dict[str, Any]:
 
 
 def killed_when(playbook: str, path: Path, happened: Callable[[], bool]) -> bool:
-    """Whether a run was killed, as soon as something had happened, before it came to its end."""
-    process = subprocess.Popen(
-        playbook_command(playbook, path), env=ansible_environment(), start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while process.poll() is None and not happened():
+    """Whether a run was killed, as soon as something had happened, before it came to its end; what it had begun on hosts is over then."""
+    run = Family(playbook, path)
+    while run.process.poll() is None and not happened():
         time.sleep(0.01)
-    ended = process.poll() is not None
+    ended = run.process.poll() is not None
     if not ended:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        run.kill_controller_only()
     return not ended
 
 

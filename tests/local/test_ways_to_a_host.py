@@ -67,6 +67,46 @@ def test_an_interpreter_that_is_a_template(hosts: Hosts) -> None:
     assert result.changed == 0 and AS_A_MODULE not in result.stdout
 
 
+def test_an_interpreter_that_is_left_out(hosts: Hosts) -> None:
+    result = play(hosts, True, ansible_python_interpreter="{{ mine | default(omit) }}").check()
+    assert result.changed == 0 and result.stdout.count(DISCOVERY) == 1
+
+
+def test_a_path_with_blanks(hosts: Hosts, tmp_path: Path) -> None:
+    python = tmp_path / "with blanks" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    result = play(hosts, True, ansible_python_interpreter=str(python)).check()
+    assert result.changed == 0 and AS_A_MODULE not in result.stdout
+
+
+def test_a_path_is_a_path_and_no_commands(hosts: Hosts, tmp_path: Path) -> None:
+    """What was discovered is a host's own word, and with run_once may reach another."""
+    result = play(hosts, True, ansible_python_interpreter=f"/bin/sh -c 'touch {tmp_path}/owned'; {sys.executable}")
+    assert result.rc == 2 and not (tmp_path / "owned").exists()
+
+
+def test_one_host_s_interpreter_is_not_that_of_all(hosts: Hosts, tmp_path: Path) -> None:
+    mine = tmp_path / "python3"
+    mine.symlink_to(sys.executable)
+    facts = {"name": "Facts", "fleet.tls.host_facts": {}}
+    playbook = tmp_path / "once.yml"
+    plays = [{"name": "Play", "hosts": "all", "gather_facts": False, "tasks": [{**facts, "run_once": True}, facts]}]
+    playbook.write_text(json.dumps(plays))
+    common = {"ansible_connection": "local", "ansible_python_interpreter": "auto_silent"}
+    first = {**common, "ansible_interpreter_python_fallback": [str(mine)]}
+    second = {**common, "ansible_interpreter_python_fallback": [sys.executable]}
+    inventory = tmp_path / "inventory.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {"first": first, "second": second}}}))
+    result = run_playbook(playbook, inventory).check()
+    found = {
+        each["host"]: each["result"]["ansible_facts"].get("discovered_interpreter_python")
+        for each in result.task_results
+    }
+    assert found == {"first": str(mine), "second": sys.executable}
+
+
 @pytest.mark.parametrize("pipelining", [True, False])
 def test_an_interpreter_that_is_not_there(hosts: Hosts, pipelining: bool) -> None:
     result = play(hosts, pipelining, ansible_python_interpreter="/nonexistent/python3")
@@ -111,6 +151,15 @@ def test_a_delegated_task_goes_to_the_other_host(hosts: Hosts) -> None:
     assert result.rc == 0 and AS_A_MODULE not in result.stdout
 
 
+def test_what_is_not_to_be_logged_is_not_shown(hosts: Hosts, tmp_path: Path) -> None:
+    broken = tmp_path / "python3"
+    broken.write_text("#!/bin/sh\necho 'not for everybody' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    task = {"name": "Certificates", "fleet.tls.certificates": OPTIONS, "no_log": True}
+    result = play(hosts, True, task, ansible_python_interpreter=str(broken))
+    assert result.rc == 2 and "<web> not for everybody" not in result.stdout
+
+
 def test_a_crash_on_the_host_is_told_and_shown_in_full(hosts: Hosts, tmp_path: Path) -> None:
     """An interpreter that starts no Python; its words reach the terminal as text, whatever a terminal would make of them."""
     broken = tmp_path / "python3"
@@ -119,5 +168,5 @@ def test_a_crash_on_the_host_is_told_and_shown_in_full(hosts: Hosts, tmp_path: P
     result = play(hosts, True, ansible_python_interpreter=str(broken))
     assert result.rc == 2 and result.changed == 0
     assert "the host gave no answer" in message(result, "web") and "last line" in message(result, "web")
-    assert "first line" in result.stdout
+    assert "<web> first line" in result.stdout
     assert "\033" not in result.stdout + result.stderr + message(result, "web")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 FORK = multiprocessing.get_context("fork")
-SECONDS = 60.0
+SECONDS = 200.0
 # What changes files and locks, of the audit events in the Python manual; "open" where it is for writing.
 FILE_EVENTS = frozenset({"open", "os.mkdir", "os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT

@@ -56,7 +56,7 @@ def run(
         **changes,
     }  # fmt: skip
     request = {
-        "directory": str(host.tls), "now": int(time.time()), "prove_timeout": 0.5, "check": check, "clients": [client]
+        "directory": str(host.tls), "now": int(time.time()), "prove_timeout": 2, "check": check, "clients": [client]
     }  # fmt: skip
     changed, answer = client_step(copy.deepcopy(request))
     return changed, answer["clients"]["app"]

@@ -56,7 +56,7 @@ def test_keys_of_different_kinds(tmp_path: Path) -> None:
         assert not belongs(openssl.generate_key(algorithm), certificate)
 
 
-def test_an_encrypted_key_is_asked_for_nowhere_and_is_none(tmp_path: Path, pairs: list[Pair]) -> None:
+def test_an_encrypted_key_is_none(tmp_path: Path, pairs: list[Pair]) -> None:
     path = tmp_path / "encrypted"
     run_openssl("pkcs8", "-topk8", "-passout", "pass:x", "-in", str(pairs[0].key), "-out", str(path))
     with pytest.raises(StepError) as caught:
@@ -102,6 +102,31 @@ def test_without_openssl_nothing_is_known(pairs: list[Pair], monkeypatch: pytest
 
     monkeypatch.setattr(openssl, "program", missing)
     assert sound_links([chain_of(pairs[0])]) == frozenset()
+
+
+def test_descriptors_are_refused(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a kernel may that allows no memfd: the program is asked about keys, and nothing is known of chains."""
+
+    def refused(_name: str) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.memfd_create", refused)
+    assert belongs(pairs[0].key.read_bytes(), pairs[0].pem.encode())
+    assert not belongs(pairs[1].key.read_bytes(), pairs[0].pem.encode())
+    assert sound_links([chain_of(pairs[0])]) == frozenset()
+
+
+def test_many_certificates_of_one_issuer_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+
+    def issued(lowers: list[bytes], upper: bytes) -> bool:
+        asked.append(len(lowers))
+        return b"150" not in lowers
+
+    monkeypatch.setattr(openssl, "issued", issued)
+    sound = sound_links([[b"%d" % number, b"ca"] for number in range(250)])
+    assert asked == [100, 100, 50]
+    assert {int(lower) for lower, _upper in sound} == {*range(100), *range(200, 250)}
 
 
 def test_installing_takes_one_process_for_all_certificates(

@@ -130,9 +130,9 @@ def test_trust(run: Run, host: OneHost, pair: Pair) -> None:
     assert (status, result["changed"]) == (0, True) and pair.pem.strip() in path.read_text()
 
 
-def test_check_mode_is_no_reason_to_refuse(run: Run, host: OneHost) -> None:
+def test_check_mode_is_no_reason_to_refuse(host: OneHost) -> None:
     request = host.look_request(host.wish(), prepare="never")
-    status, result, _said = run("look", request, _ansible_check_mode=True)
+    status, result, _said = run_module("look", request, _ansible_check_mode=True)
     assert status == 0 and "skipped" not in result and not host.tls.exists()
 
 

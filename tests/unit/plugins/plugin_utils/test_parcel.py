@@ -64,7 +64,7 @@ def test_all_that_is_imported_comes_along_and_nothing_else(module: str) -> None:
 
 
 def test_files_of_the_working_directory_are_not_imported(tmp_path: Path) -> None:
-    for name in ("json.py", "zlib.py", "traceback.py", "ssl.py", "os.py"):
+    for name in ("__future__.py", "json.py", "zlib.py", "traceback.py", "ssl.py", "typing.py"):
         (tmp_path / name).write_text("raise SystemExit('taken from the working directory')\n")
     done = start(look(tmp_path / "tls"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -90,17 +90,26 @@ def test_a_crash_shows_where_and_no_secret() -> None:
     sent = parcel("host_apply", "apply", {"surprising": SECRET}, {"www": SECRET})
     assert SECRET not in sent.program
     done = start(sent)
-    said = done.stderr.decode()
-    assert done.returncode == 1 and done.stdout == b""
+    told = parse_answer(done.stdout.decode())
+    assert told and done.returncode == 1 and told["failed"] is True
     # The line itself is shown, although it is in no file of the host.
-    assert re.search(r'module_utils\.\w+", line \d+, in \w+\n +\S', said) and "KeyError" in said
-    assert SECRET not in said
+    assert (
+        re.search(r'module_utils\.\w+", line \d+, in \w+\n +\S', told["exception"]) and "KeyError" in told["exception"]
+    )
+    assert SECRET not in done.stdout.decode() + done.stderr.decode()
 
 
 def test_an_input_that_ends_early_is_no_answer() -> None:
     sent = look(Path("/nonexistent"))
     done = start(sent._replace(input=sent.input[: len(sent.input) // 2]))
-    assert done.returncode == 1 and parse_answer(done.stdout.decode()) is None
+    told = parse_answer(done.stdout.decode())
+    assert done.returncode == 1 and told and told["failed"] and "answer" not in told
+
+
+def test_the_program_is_one_line_for_any_shell() -> None:
+    """csh has no quotes around line feeds, and "!" is its history."""
+    program = look(Path("/nonexistent")).program
+    assert not set("\n!`$") & set(program)
 
 
 def test_an_old_python_says_so() -> None:
@@ -110,8 +119,7 @@ def test_an_old_python_says_so() -> None:
     if old:
         done = start(look(Path("/nonexistent")), python=old)
         assert done.returncode == 1 and re.match(rb"Python 3.9 or newer is needed, and \S+ is 3\.", done.stderr)
-    lines = parcel("host_look", "facts", {}, {}).program.splitlines()
-    younger = "\n".join(line.replace("(3, 9)", "(9, 9)") for line in lines)
+    younger = parcel("host_look", "facts", {}, {}).program.replace("(3, 9)", "(9, 9)")
     done = subprocess.run([sys.executable, "-c", younger], input=b"", capture_output=True, timeout=60, check=False)
     assert done.returncode == 1 and b"or newer is needed" in done.stderr
 
@@ -127,6 +135,9 @@ def test_an_old_python_says_so() -> None:
         ('{"answer": 3}\n', None),
         ('["answer"]\n', None),
         ('{"changed": true, "answ', None),
+        ('{"answer":' * 100_000, None),
+        ('{"failed": true, "exception": "x"}\n', {"failed": True, "exception": "x"}),
+        ('{"failed": 1}\n', None),
     ],
 )
 def test_answers(output: str, answer: Any) -> None:
