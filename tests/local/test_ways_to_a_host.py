@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from local.hosts import OPTIONS, Hosts, message, serving
+from tools import paths
 from tools.playbook import PlaybookResult, run_playbook
 
 # What Ansible says at -vvv.
@@ -30,31 +31,41 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         yield hosts
 
 
-def play(hosts: Hosts, pipelining: bool, *tasks: dict[str, Any], **variables: Any) -> PlaybookResult:
+@pytest.fixture(params=["main", "oldest"])
+def venv(request: pytest.FixtureRequest) -> str:
+    """The newest ansible-core, and the oldest that is promised: much of what takes a step to its host is Ansible's own."""
+    if not paths.venv(request.param).is_dir():
+        pytest.skip(f"there is no environment '{request.param}': ./dev test local makes it")
+    return str(request.param)
+
+
+def play(
+    hosts: Hosts, pipelining: bool, *tasks: dict[str, Any], venv: str = "main", **variables: Any
+) -> PlaybookResult:
     """The task, or these tasks, at -vvv, with or without pipelining."""
     path = hosts.folder / "ways.yml"
     mine = tasks or ({"name": "Certificates", "fleet.tls.certificates": OPTIONS},)
     path.write_text(json.dumps([{"name": "Play", "hosts": "all", "gather_facts": False, "tasks": list(mine)}]))
     environment = {"ANSIBLE_PIPELINING": str(pipelining)}
-    return run_playbook(path, hosts.inventory({"web": variables}), args=["-vvv"], env=environment)
+    return run_playbook(path, hosts.inventory({"web": variables}), args=["-vvv"], env=environment, venv=venv)
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
-def test_both_ways_install_prove_and_find_nothing_to_do(hosts: Hosts, pipelining: bool) -> None:
+def test_both_ways_install_prove_and_find_nothing_to_do(hosts: Hosts, venv: str, pipelining: bool) -> None:
     before = hosts["www"].on_disk()
     forced = {"name": "Certificates", "fleet.tls.certificates": {**OPTIONS, "force": True}}
-    changed = play(hosts, pipelining, forced).check()
+    changed = play(hosts, pipelining, forced, venv=venv).check()
     assert changed.changed == 1 and hosts["www"].served(hosts.root) == hosts["www"].on_disk() != before
-    again = play(hosts, pipelining).check()
+    again = play(hosts, pipelining, venv=venv).check()
     assert again.changed == 0
     for result in (changed, again):
         assert (AS_A_MODULE in result.stdout) is not pipelining
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
-def test_an_interpreter_is_discovered_once(hosts: Hosts, pipelining: bool) -> None:
+def test_an_interpreter_is_discovered_once(hosts: Hosts, venv: str, pipelining: bool) -> None:
     task = {"name": "Certificates", "fleet.tls.certificates": OPTIONS}
-    result = play(hosts, pipelining, task, task, ansible_python_interpreter="auto_silent").check()
+    result = play(hosts, pipelining, task, task, venv=venv, ansible_python_interpreter="auto_silent").check()
     assert result.changed == 0
     assert result.stdout.count(DISCOVERY) == 1
     first, second = result.results()
@@ -67,17 +78,17 @@ def test_an_interpreter_that_is_a_template(hosts: Hosts) -> None:
     assert result.changed == 0 and AS_A_MODULE not in result.stdout
 
 
-def test_an_interpreter_that_is_left_out(hosts: Hosts) -> None:
-    result = play(hosts, True, ansible_python_interpreter="{{ mine | default(omit) }}").check()
+def test_an_interpreter_that_is_left_out(hosts: Hosts, venv: str) -> None:
+    result = play(hosts, True, venv=venv, ansible_python_interpreter="{{ mine | default(omit) }}").check()
     assert result.changed == 0 and result.stdout.count(DISCOVERY) == 1
 
 
-def test_a_path_with_blanks(hosts: Hosts, tmp_path: Path) -> None:
+def test_a_path_with_blanks(hosts: Hosts, venv: str, tmp_path: Path) -> None:
     python = tmp_path / "with blanks" / "python3"
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    result = play(hosts, True, ansible_python_interpreter=str(python)).check()
+    result = play(hosts, True, venv=venv, ansible_python_interpreter=str(python)).check()
     assert result.changed == 0 and AS_A_MODULE not in result.stdout
 
 

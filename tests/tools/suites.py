@@ -199,8 +199,9 @@ def build(suite: Suite) -> None:
 
 
 def local(suite: Suite) -> None:
-    """Tests with real nginx processes on loopback."""
+    """Tests with real nginx processes on loopback; some with the oldest ansible-core as well."""
     need_nginx()
+    venvs.ensure("oldest")
     pytest(suite, "tests/local")
 
 
