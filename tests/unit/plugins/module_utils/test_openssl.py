@@ -264,3 +264,12 @@ def test_other_forms_of_a_key_have_the_same_public_half(keys: dict[str, bytes]) 
     assert openssl.public_key_of_key(other) == openssl.public_key_of_key(keys["ecdsa-p256"])
     assert openssl.key_algorithm(other) == "ecdsa-p256"
     assert os.path.isabs(openssl.program())
+
+
+def test_it_has_no_terminal_to_ask_for_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.1.1 asks for one even where it was given an empty one; a session of its own has no terminal."""
+    program = tmp_path / "openssl"
+    program.write_text("#!/bin/sh\nread -r pid name state parent group session rest < /proc/self/stat\necho $session\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(openssl, "program", lambda: str(program))
+    assert int(openssl.call(["pkey"])) != os.getsid(0)
