@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import STORE_OPTIONS, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.crl import describe_crl
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import describe, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import STORE_OPTIONS, TlsAction
 
 
 class ActionModule(TlsAction):

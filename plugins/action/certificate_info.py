@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificate_files import parse_search, printable, read_files
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.certificate_files import (
+    parse_search,
+    printable,
+    read_files,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRECTORY_OPTION, TlsAction
 
 
 class ActionModule(TlsAction):

@@ -8,24 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import parse_rekey
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import (
+    HostSpec,
+    parse_host,
+    refuse_own_directory,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
     PROVE_TIMEOUT_OPTION,
     STORE_OPTIONS,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
-from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_due import parse_rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import HostSpec, parse_host, refuse_own_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.this_run import THIS_RUN
 
 # What nearly everybody uses; see preload().
 preload("store", "directory")

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
-    DIRECTORY_OPTION,
-    PROVE_TIMEOUT_OPTION,
-    TlsAction,
-)
-from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import (
     Selection,
     absent_texts,
     bundle_text,
@@ -22,13 +20,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     select,
     trusted_by,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.clients import Client, certificate_usages, parse_clients
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import host_error
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    DIRECTORY_OPTION,
+    PROVE_TIMEOUT_OPTION,
+    TlsAction,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import Client, certificate_usages, parse_clients
 
 
 class ActionModule(TlsAction):

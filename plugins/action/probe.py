@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Seen
-from ansible_collections.fleet.tls.plugins.module_utils.scan_step import jobs_of, seen_as_answer
-from ansible_collections.fleet.tls.plugins.module_utils.scanner import scan
-from ansible_collections.fleet.tls.plugins.module_utils.starttls import PROTOCOLS
-from ansible_collections.fleet.tls.plugins.module_utils.tls_contexts import VERSIONS
-from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
-from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan.scanner import scan
+from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import jobs_of, seen_as_answer
+from ansible_collections.fleet.tls.plugins.module_utils.steps.trace import trace_step
+from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import VERSIONS
+from ansible_collections.fleet.tls.plugins.module_utils.tls.starttls import PROTOCOLS
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.results import Announcer, Results, ResultsFile
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.trace import check_count, read_trace
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import (
     Defaults,
     Judge,
     as_request,
@@ -25,8 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.scan import (
     require,
     results_of,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.scan_results import Announcer, Results, ResultsFile
-from ansible_collections.fleet.tls.plugins.plugin_utils.trace import check_count, read_trace
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 
 
 class ActionModule(TlsAction):

@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.health_codes import worst_severity
-from ansible_collections.fleet.tls.plugins.plugin_utils.programs import run_program
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import WORST_FIRST, at_least, parse_document
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_files import ReportError, compare, places, write
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_json import render as render_json
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import run_program
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import worst_severity
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import WORST_FIRST, at_least, parse_document
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.files import ReportError, compare, places, write
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.json_form import render as render_json
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 
 
 class ActionModule(TlsAction):

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
-    DIRECTORY_OPTION,
-    ENDPOINTS_OPTION,
-    STORE_OPTIONS,
-    TlsAction,
-)
-from ansible_collections.fleet.tls.plugins.plugin_utils.crl import describe_crl
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError, IssuerError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import MISSHAPEN, parse_found
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.revoking import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_found
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking import (
     choose,
     newest_revocation,
     parse_meant,
@@ -29,12 +25,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.revoking import (
     revoke_rows,
     revoked_already,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import parse_proofs
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_proof import proof_request
-from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Store, load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import parse_proofs
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import proof_request
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    DIRECTORY_OPTION,
+    ENDPOINTS_OPTION,
+    STORE_OPTIONS,
+    TlsAction,
+)
 
 
 class ActionModule(TlsAction):

@@ -8,20 +8,20 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.module_utils.generations import digest
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import Endpoint, parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.client_trust import ClientTrust, client_trust
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.service import Endpoint, parse_bare_services
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.templates import render_template
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.templates import render_template
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust
 
 SOURCES = ("template", "content", "link", "client")
 CLIENT_FILES = ("bundle", "crls")

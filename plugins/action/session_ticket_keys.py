@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
     PROVE_TIMEOUT_OPTION,
     STORE_OPTIONS,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
-from ansible_collections.fleet.tls.plugins.plugin_utils.ring import parse_pool_name
-from ansible_collections.fleet.tls.plugins.plugin_utils.ring_store import RingStore
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.ticket_hosts import parse_servers
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets import Settings, TicketRun
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_answers import parse_servers
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_run import Settings, TicketRun
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import parse_pool_name
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 
 preload("store", "directory")
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import STORE_OPTIONS, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.ticket_rotation import Rotation, parse_hosts
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.rotation import Rotation, parse_hosts
 
 preload("store", "directory")
 

@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import Flow, chosen_issuer, trusted_files
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import as_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
     ENDPOINTS_OPTION,
     STORE_OPTIONS,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import MISSHAPEN
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.providers import preload
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import as_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_flow import Flow, chosen_issuer, trusted_files
-from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_presets
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
 
 preload("store", "directory")
 preload("issuer", "ca")

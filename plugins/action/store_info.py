@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import STORE_OPTIONS, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.store_facts import store_facts
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.store_facts import store_facts
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import STORE_OPTIONS, TlsAction
 
 
 class ActionModule(TlsAction):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import DIRECTORY_OPTION, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import (
     Selection,
     absent_texts,
     expired_text,
@@ -17,10 +17,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.anchors import (
     select,
     trusted_by,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_directory, parse_mode, parse_path
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.service import parse_bare_services
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRECTORY_OPTION, TlsAction
 
 
 class ActionModule(TlsAction):

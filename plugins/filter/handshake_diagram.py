@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.trace_diagram import DEFAULT_WIDTH, diagram
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.trace_diagram import DEFAULT_WIDTH, diagram
 
 
 def handshake_diagram(shown: Any, width: Any = DEFAULT_WIDTH) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils import report
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cryptography
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
+from ansible_collections.fleet.tls.plugins.plugin_utils.report import table as report
 
 
 def health(
@@ -30,7 +30,7 @@ def health(
     """See health.yml."""
     try:
         require_cryptography()
-        from ansible_collections.fleet.tls.plugins.plugin_utils.health_input import document_of
+        from ansible_collections.fleet.tls.plugins.plugin_utils.health.task_results import document_of
 
         return document_of(
             looks,
@@ -55,7 +55,7 @@ def health_table(document: Any) -> list[str]:
 
 def health_failures(document: Any, host: Any = None, fail_on: Any = "warning") -> list[str]:
     """See health_failures.yml."""
-    from ansible_collections.fleet.tls.plugins.plugin_utils.health_codes import failing, failing_texts
+    from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import failing, failing_texts
 
     try:
         severities = failing(str(fail_on))

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_formats import render
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import render
 
 
 def health_report(health: Any, format: Any = "terminal") -> str:

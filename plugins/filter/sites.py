@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.sites import expand_sites
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.sites import expand_sites
 
 DOCUMENTATION = r"""
 name: sites

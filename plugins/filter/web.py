@@ -10,10 +10,10 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.listeners import group_listeners
-from ansible_collections.fleet.tls.plugins.plugin_utils.profiles import expand_profile
-from ansible_collections.fleet.tls.plugins.plugin_utils.responder import account_thumbprint
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.thumbprint import account_thumbprint
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.listeners import group_listeners
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.profiles import expand_profile
 
 
 def translated(work: Callable[..., Any]) -> Callable[..., Any]:

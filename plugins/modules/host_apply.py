@@ -50,14 +50,14 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_module import run_m
 
 def apply(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``apply``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.apply import apply_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.apply import apply_step
 
     return apply_step(request, secrets)
 
 
 def challenge(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``challenge``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.challenge import challenge_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.challenge import challenge_step
 
     return challenge_step(request)
 

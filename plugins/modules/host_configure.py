@@ -46,28 +46,28 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_module import run_m
 
 def trust(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``trust``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.trust import trust_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.trust import trust_step
 
     return trust_step(request)
 
 
 def configure(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``configure``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.configure import configure_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.configure import configure_step
 
     return configure_step(request)
 
 
 def tickets(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``tickets``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.ticket_keys import tickets_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.tickets import tickets_step
 
     return tickets_step(request, secrets)
 
 
 def client(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``client``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.client import client_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.client import client_step
 
     return client_step(request)
 

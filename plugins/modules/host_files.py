@@ -49,7 +49,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_module import run_m
 
 def files(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``files``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.certificate_files import files_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.files import files_step
 
     return files_step(request, secrets)
 

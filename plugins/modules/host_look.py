@@ -48,14 +48,14 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_module import run_m
 
 def look(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``look``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.look import look_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.look import look_step
 
     return look_step(request)
 
 
 def facts(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``facts``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.host_facts import facts_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import facts_step
 
     return facts_step(request)
 

@@ -50,21 +50,21 @@ from ansible_collections.fleet.tls.plugins.module_utils.host_module import run_m
 
 def handshake(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``handshake``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import handshake_step
 
     return handshake_step(request)
 
 
 def trace(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``trace``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.trace import trace_step
 
     return trace_step(request)
 
 
 def prove(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step ``prove``."""
-    from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
 
     return prove_step(request, secrets)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from ansible.errors import AnsibleTemplatePluginError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_renew_before
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.expiry import validity_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_renew_before
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import validity_of
 
 
 def expired(value: Any) -> bool:

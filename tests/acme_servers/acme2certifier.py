@@ -17,8 +17,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from acme_servers.servers import process
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_issuing, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 from tools import venvs
 from tools.ports import free_port
 

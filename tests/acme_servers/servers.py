@@ -20,8 +20,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import make_leaf, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, to_pem
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from acme_servers.acme2certifier import Acme2certifier
 from acme_servers.pebble import Pebble
 from acme_servers.servers import Pair
 from acme_servers.world import Responder, World, now, obtained, refused
-from ansible_collections.fleet.tls.plugins.plugin_utils.ari import ari_id
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_window import ari_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 
 
 @dataclasses.dataclass

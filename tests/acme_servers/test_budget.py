@@ -12,7 +12,7 @@ import pytest
 
 from acme_servers.proxy import RenewalInfo
 from acme_servers.world import World, make_spec, now, obtained, refused
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred
 
 TWO = {"limits": {"certificates_per_domain": "2/7d"}}
 

@@ -19,8 +19,8 @@ from acme_servers.pebble import Pebble
 from acme_servers.proxy import Answer, times
 from acme_servers.servers import Pair
 from acme_servers.world import Responder, World, now, obtained, refused
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import names_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from tools.ports import free_port
 

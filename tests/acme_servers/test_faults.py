@@ -12,8 +12,8 @@ import pytest
 
 from acme_servers.proxy import Answer, Seen, dropping, sleeping, times
 from acme_servers.world import World, now, obtained, refused
-from ansible_collections.fleet.tls.plugins.plugin_utils import acme_network
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca import network as acme_network
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError
 from tools.ports import free_port
 
 BUSY = Answer.problem(503, "serverInternal", "overloaded", Retry_After="1")

@@ -20,14 +20,9 @@ from acme_servers.pebble import Pebble
 from acme_servers.proxy import Answer, times
 from acme_servers.servers import Pair
 from acme_servers.world import PASSPHRASE, Responder, World, make_spec, now, obtained, refused
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, PassphraseError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
-    fingerprint,
-    issuer_text,
-    must_staple,
-    names_of,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, PassphraseError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, issuer_text, must_staple, names_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from tools.ports import free_port
 

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from acme_servers.proxy import Answer, Proxy, RenewalInfo, Seen
 from acme_servers.world import World, now, obtained
-from ansible_collections.fleet.tls.plugins.plugin_utils.ari import ari_id, latest
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_window import ari_id, latest
 
 DAY = dt.timedelta(days=1)
 HOUR = dt.timedelta(hours=1)

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from acme_servers.pebble import Pebble
 from acme_servers.proxy import Proxy
 from acme_servers.servers import in_threads
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys import make_csr
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CertificateSpec, parse_certificate
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import check_chain, check_issued, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, check_issued, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, parse_certificate
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from tools.ports import free_port

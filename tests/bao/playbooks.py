@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.openbao import OpenBaoStore
 from bao.mounts import Mount, make_mount
 from bao.policies import STORE, allow

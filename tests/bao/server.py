@@ -19,8 +19,13 @@ from typing import Any
 import hvac
 from cryptography.hazmat.primitives import serialization
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, generate_key, make_leaf, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
+    Authority,
+    generate_key,
+    make_leaf,
+    make_root,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, to_pem
 from tools import paths
 from tools.ports import free_port
 

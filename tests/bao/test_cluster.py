@@ -15,7 +15,7 @@ from pathlib import Path
 import hvac
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreError
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.openbao import OpenBaoStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes

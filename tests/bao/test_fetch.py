@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils import this_run
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
-from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.this_run import ThisRun
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.base import playbook_run as this_run
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import ThisRun
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.fetch import FetchIssuer
 from ansible_collections.fleet.tls.tests.unit.support.given import DAY, Given, Makers
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task

@@ -15,11 +15,11 @@ import hvac
 import pytest
 from cryptography import x509
 
-from ansible_collections.fleet.tls.plugins.plugin_utils import openbao_anchors
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import CertificateError, IssuerError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import anchors as openbao_anchors
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
     check_chain,
     names_of,

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.pools import Pool
-from ansible_collections.fleet.tls.plugins.plugin_utils.results import failure
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.openbao import OpenBaoStore
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils import openbao, openbao_lock
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreBusy, StoreConflict, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import connection as openbao
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import lock as openbao_lock
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.openbao import OpenBaoStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, PASSPHRASE, make_request

@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import name_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.ring_store import RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import name_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
+from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint, handshake
 from fleet import servers
 from fleet.fleet import Fleet
 from tools.playbook import PlaybookResult, run_playbook

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.client_trust import client_trust
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.revocation import revoke
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import client_trust
 from fleet.fleet import Fleet
 from fleet.mtls_servers import PORTS, MtlsServers
 from tools.playbook import PlaybookResult, run_playbook

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import Endpoint, handshake
+from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint, handshake
 from fleet import servers
 from fleet.fleet import Fleet
 from fleet.web_servers import PRIVATE, PUBLIC, WebServers, web_servers

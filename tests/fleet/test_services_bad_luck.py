@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.host_requests import apply_request, install_entry
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import apply_request, install_entry
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 from fleet import servers
 from fleet.ninefold import Ninefold, Watch

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.ring_store import RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from fleet.fleet import Fleet, Host
 from fleet.ticket_pool import LINK, PASSPHRASE, PORTS, ROTATE, VERSIONS, Pool, clients, connect, make_context, set_up

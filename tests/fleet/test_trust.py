@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 from fleet.fleet import Fleet
 from tools.playbook import PlaybookResult, run_playbook
 

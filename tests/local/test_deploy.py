@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import HandshakeError, served_leaf
+from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeError, served_leaf
 from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
 from tools.playbook import PlaybookResult, run_playbook
 from tools.ports import free_port

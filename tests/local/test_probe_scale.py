@@ -28,7 +28,7 @@ PATIENT = 120
 # What a controller's task or a host's step does, in a process with few descriptors.
 SCANNING = """
 import json, resource, sys
-from ansible_collections.fleet.tls.plugins.module_utils.scan_step import handshake_step
+from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import handshake_step
 soft, hard = int(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 _changed, answer = handshake_step(json.load(sys.stdin))
@@ -41,7 +41,7 @@ json.dump([[result["error"], len(result["chain"])] for result in answer["results
 DYING = (
     """
 import os
-from ansible_collections.fleet.tls.plugins.module_utils import scan_helper
+from ansible_collections.fleet.tls.plugins.module_utils.scan import helper_process as scan_helper
 told, tell = [], scan_helper._tell
 def die(descriptor, said):
     told.append(said)

@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_formats import render
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import render
 from ansible_collections.fleet.tls.tests.unit.support import health_documents as given
 
 VIEW = {"width": 1280, "height": 900}

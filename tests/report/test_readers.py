@@ -15,8 +15,8 @@ import icalendar
 import pytest
 from lxml import etree
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_document import printable
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_formats import render
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import printable
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import render
 from ansible_collections.fleet.tls.tests.unit.support import health_documents as given
 from tools import packages
 

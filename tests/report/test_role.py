@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_formats import FORMATS, render
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import FORMATS, render
 from ansible_collections.fleet.tls.tests.unit.support import health_documents as given
 from tools.playbook import PlaybookResult, run_playbook
 

@@ -70,8 +70,8 @@ def tickets_without_a_node(world: World, unused_crowd: Crowd) -> PlaybookResult:
 def rollover_without_stages(world: World, unused_crowd: Crowd) -> PlaybookResult:
     """Wrong: the new CA issues before anybody trusts it. No playbook does that, so the collection's own code is asked."""
     sys.path.append(str(paths.COLLECTIONS))
-    from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import load_issuers
-    from ansible_collections.fleet.tls.plugins.plugin_utils.store import load_store
+    from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
+    from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 
     store = load_store({"type": "directory", "path": str(world.store), "passphrase": "a passphrase of the storm"})
     change = load_issuers({"internal": {"type": "ca", "duration": "30d"}}, store)["internal"].rollover()

@@ -120,7 +120,9 @@ def lint(suite: Suite) -> None:
         ".ci/run",
         *(str(each.relative_to(paths.ROOT)) for each in sorted((paths.ROOT / "tests").rglob("*.sh"))),
     ]
-    typed = [each for each in ("plugins/module_utils", "plugins/plugin_utils") if any((paths.COPY / each).glob("*.py"))]
+    typed = [
+        each for each in ("plugins/module_utils", "plugins/plugin_utils") if any((paths.COPY / each).rglob("*.py"))
+    ]
     modules = ["--package=ansible_collections.fleet.tls." + each.replace("/", ".") for each in typed]
     commands = [
         ([packages.find("shellcheck") or "shellcheck", *scripts], paths.ROOT),

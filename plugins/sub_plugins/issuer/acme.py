@@ -14,20 +14,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_account import AccountKeeper
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_budget import Budget, wanted
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_options import AcmeOptions
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_records import Records
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_renewal import RenewalAdvice
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import Deferred, SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, CertificateSpec
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account import AccountKeeper
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.budget import Budget, wanted
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.options import AcmeOptions
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_info import RenewalAdvice
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, CertificateSpec
 
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_client import Client
+    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
 
 
 class AcmeIssuer(Issuer):
@@ -127,7 +127,7 @@ class AcmeIssuer(Issuer):
         if all(answers):
             return tuple(answer for answer in answers if answer)
         # Late: the library is not for those who have nothing to order.
-        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ordering import Ordering
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.ordering import Ordering
 
         client, account = self.accounts.client()
         ordering = Ordering(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
@@ -135,8 +135,8 @@ class AcmeIssuer(Issuer):
 
     def connect(self, key: Any) -> Client:
         """A client of this CA."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_client import Client
-        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_network import Network
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import Network
 
         network = Network(key, verify=self.options.ca_certificate, patience=self.options.timeout)
         return Client(network, self.options.directory_url)

@@ -17,30 +17,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import Authority, make_issuing, make_leaf, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca_files import CaFiles
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca_state import CaState, number_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import duration_text, parse_duration
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text, parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     IssuerError,
     SpecError,
     StoreConflict,
     TlsError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import one_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuance import earlier_answer, issuance
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME, KEY_ALGORITHMS
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Ledger
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
-    is_issued_by,
-    iso,
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer, issuance
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
+    Authority,
+    make_issuing,
+    make_leaf,
+    make_root,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import is_issued_by, iso
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, KEY_ALGORITHMS
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Ledger
 
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
-    from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
+    from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
+    from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
 
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
@@ -104,12 +106,12 @@ class CaIssuer(CaFiles, Issuer):
     @functools.cached_property
     def crl_keeper(self) -> CaCrls:
         """Its revocation lists; late, as is the rollover: runs with nothing to do need neither."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.ca_crls import CaCrls
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
 
         return CaCrls(self.name, self.store, dt.timedelta(seconds=self.crl_duration), self.authority)
 
     def rollover(self) -> CaRollover:
-        from ansible_collections.fleet.tls.plugins.plugin_utils.ca_rollover import CaRollover
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
 
         return CaRollover(self)
 

@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import serialization, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_duration
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.once import issue_once
-from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import parse_path_or_pem, read_anchors
-from ansible_collections.fleet.tls.plugins.plugin_utils.programs import Ended, ProgramError, run_program
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import Ended, ProgramError, run_program
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_anchors
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     fingerprint,
     names_of,
     parse_pem_chain,

@@ -19,24 +19,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils import this_run
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_duration
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base import playbook_run as this_run
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     CertificateError,
     SpecError,
     StoreConflict,
     TlsError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.handed_over import HandedOver, read_handed_over, read_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys import plain_pem
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_source import parse_openbao
-from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import parse_path_or_pem, read_anchors, read_file
-from ansible_collections.fleet.tls.plugins.plugin_utils.ready_made import is_newer
-from ansible_collections.fleet.tls.plugins.plugin_utils.sources import Content, Source, Web, parse_source
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id, parse_pem_chain, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.fetch_sources import Content, Source, Web, parse_source
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import plain_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import (
+    parse_path_or_pem,
+    read_anchors,
+    read_file,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.fetch_source import parse_openbao
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.file_formats import HandedOver, read_handed_over, read_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import is_newer
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME
 
 T = TypeVar("T")
 

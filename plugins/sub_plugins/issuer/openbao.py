@@ -15,22 +15,22 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import serialization, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_duration
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.once import issue_once
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import Connection
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_anchors import MountAnchors, certificates_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_options import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_anchors
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.anchors import MountAnchors, certificates_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     CONNECTION_OPTIONS,
     parse_auth,
     parse_place,
     parse_server,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import parse_path_or_pem, read_anchors
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import CERTIFICATE_NAME
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, is_issued_by
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, is_issued_by
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME
 
 
 class OpenBaoIssuer(Issuer):

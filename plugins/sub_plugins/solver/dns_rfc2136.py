@@ -14,12 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_address
-from ansible_collections.fleet.tls.plugins.plugin_utils.durations import parse_duration
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import DependencyError, IssuerError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import Fields, one_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import shortened
-from ansible_collections.fleet.tls.plugins.plugin_utils.solver import Challenge, HostStep, Solver
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError, IssuerError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 
 try:
     import dns.exception

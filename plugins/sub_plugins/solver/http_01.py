@@ -15,11 +15,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.addresses import parse_address
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, Unanswered
-from ansible_collections.fleet.tls.plugins.plugin_utils.fields import parse_boolean, parse_directory
-from ansible_collections.fleet.tls.plugins.plugin_utils.found import shortened
-from ansible_collections.fleet.tls.plugins.plugin_utils.solver import Challenge, HostStep, Solver
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, Unanswered
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_boolean, parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 
 PATH = "/.well-known/acme-challenge/"
 SECONDS = 10.0

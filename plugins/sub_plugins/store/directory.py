@@ -23,13 +23,13 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     SpecError,
     StoreBusy,
     StoreConflict,
     StoreError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Entry,
     Issuance,
     Ledger,

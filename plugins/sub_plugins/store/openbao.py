@@ -16,18 +16,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils import openbao_ledger
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import StoreConflict, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import Connection
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_kv import Kept, KeyValues
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_lock import WRITE, Lease
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao_options import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import ledger as openbao_ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.lock import WRITE, Lease
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     CONNECTION_OPTIONS,
     parse_auth,
     parse_place,
     parse_server,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Entry,
     Issuance,
     Ledger,

@@ -14,13 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     generate_key,
     make_issuing,
     make_leaf,
     make_root,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import Names, fingerprint, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, fingerprint, to_pem
 
 DAY = dt.timedelta(days=1)
 ENCODING, PRIVATE = serialization.Encoding, serialization.PrivateFormat

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import Run
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer
-from ansible_collections.fleet.tls.plugins.plugin_utils.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_host
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import key_id, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW
 
 GENERAL_NAMES: dict[str, Callable[[str], x509.GeneralName]] = {

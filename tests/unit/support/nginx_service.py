@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.commands import find_program
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
 
 FRAME = """\
 worker_processes 1;

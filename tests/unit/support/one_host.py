@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.apply import apply_step
-from ansible_collections.fleet.tls.plugins.module_utils.generations import Layout
-from ansible_collections.fleet.tls.plugins.module_utils.look import look_step
+from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layout
+from ansible_collections.fleet.tls.plugins.module_utils.steps.apply import apply_step
+from ansible_collections.fleet.tls.plugins.module_utils.steps.look import look_step
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, run_openssl
 
 DAY = 86400

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 
 
 def verdict(folder: Path, chain: Sequence[x509.Certificate], bundle: str, crls: str, now: dt.datetime) -> str:

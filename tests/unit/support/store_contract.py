@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     PassphraseError,
     StoreBusy,
     StoreConflict,
     StoreError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.sealing import get_key, put_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance, Revocation, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Revocation, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_request, make_spec
 from ansible_collections.fleet.tls.tests.unit.support.processes import FORK, in_processes, killed_after

@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.connections import Endpoint
-from ansible_collections.fleet.tls.plugins.module_utils.trace import trace_step
-from ansible_collections.fleet.tls.plugins.plugin_utils import scan
-from ansible_collections.fleet.tls.plugins.plugin_utils.trace import read_trace
+from ansible_collections.fleet.tls.plugins.module_utils.steps.trace import trace_step
+from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints import wanted as scan
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.trace import read_trace
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Address, Pair
 
 

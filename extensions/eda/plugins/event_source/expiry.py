@@ -103,14 +103,14 @@ if COLLECTIONS and COLLECTIONS[0].name == "ansible_collections":
     if str(COLLECTIONS[0]) not in known:
         known.append(str(COLLECTIONS[0]))
 
-from ansible_collections.fleet.tls.plugins.module_utils.handshake import handshake
-from ansible_collections.fleet.tls.plugins.module_utils.scan_jobs import Job, Seen
-from ansible_collections.fleet.tls.plugins.module_utils.scan_step import seen_as_answer
-from ansible_collections.fleet.tls.plugins.plugin_utils import watch
-from ansible_collections.fleet.tls.plugins.plugin_utils.crypto import require_cryptography
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pem_option import read_file
-from ansible_collections.fleet.tls.plugins.plugin_utils.scan import parse_anchors, read_result
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import seen_as_answer
+from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import handshake
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import parse_anchors, read_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.health import watch
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import read_file
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
 
 LOG = logging.getLogger("fleet.tls.expiry")
 MOST_THREADS = 32

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Address, Authority, Pair, serving, tls_server
 from tools import paths
 

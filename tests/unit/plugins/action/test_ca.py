@@ -10,7 +10,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.ca import ActionModule
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_issuer, snapshot
 

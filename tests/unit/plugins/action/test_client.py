@@ -16,9 +16,9 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.client import ActionModule
-from ansible_collections.fleet.tls.plugins.module_utils.client import client_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import parse_pem_chain, to_pem
+from ansible_collections.fleet.tls.plugins.module_utils.steps.client import client_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, to_pem
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_issuer

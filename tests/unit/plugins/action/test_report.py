@@ -15,7 +15,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.report import ActionModule
-from ansible_collections.fleet.tls.plugins.plugin_utils.report_formats import FORMATS, render
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import FORMATS, render
 from ansible_collections.fleet.tls.tests.unit.support import health_documents as given
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 

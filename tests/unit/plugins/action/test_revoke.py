@@ -13,9 +13,9 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.revoke import ActionModule
-from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task
 from ansible_collections.fleet.tls.tests.unit.support.pki import (

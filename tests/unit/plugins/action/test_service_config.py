@@ -11,8 +11,8 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.host_facts import ActionModule as HostFacts
 from ansible_collections.fleet.tls.plugins.action.service_config import ActionModule
-from ansible_collections.fleet.tls.plugins.module_utils.host_facts import facts_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.action import TlsAction
+from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import facts_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_issuer
 

@@ -18,9 +18,9 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.session_ticket_keys import ActionModule as Keys
 from ansible_collections.fleet.tls.plugins.action.session_ticket_rotation import ActionModule as Rotation
-from ansible_collections.fleet.tls.plugins.module_utils.ticket_files import key_id
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import HostError
-from ansible_collections.fleet.tls.plugins.plugin_utils.ring_store import RingStore
+from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_store
 

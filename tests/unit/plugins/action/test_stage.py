@@ -13,9 +13,9 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action import ca, certificates, stage
-from ansible_collections.fleet.tls.plugins.module_utils.prove import prove_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import Runner
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation_record import Record
+from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import Runner
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost
 from ansible_collections.fleet.tls.tests.unit.support.pki import (

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.host_steps import MODULE_OF
-from ansible_collections.fleet.tls.plugins.plugin_utils.parcel import parcel, parse_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import parcel, parse_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import MODULE_OF
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost, fingerprint_of, service
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
 

@@ -12,10 +12,10 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.action.ca import ActionModule as CaAction
 from ansible_collections.fleet.tls.plugins.action.trust_bundle import ActionModule as TrustAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.solver import Challenge, load_solver
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec import parse_certificate
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, load_solver
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_certificate
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, PASSPHRASE, make_issuer, make_request, make_store

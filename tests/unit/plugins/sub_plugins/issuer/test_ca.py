@@ -14,10 +14,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.authority import generate_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, PassphraseError, StoreError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
+    IssuerError,
+    PassphraseError,
+    StoreError,
+    TlsError,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     check_chain,
     key_id,
     names_of,

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.crl import crl_number, crl_to_pem, is_crl_of, serials
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import PassphraseError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.revocation import revoke
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import serial_text, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_number, crl_to_pem, is_crl_of, serials
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import serial_text, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.tests.unit.support.openssl_verify import verdict
 from ansible_collections.fleet.tls.tests.unit.support.pki import (

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import IssuerError, SpecError, TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuing import answers_of, check_answer
-from ansible_collections.fleet.tls.plugins.plugin_utils.x509 import fingerprint, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import answers_of, check_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, names_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.command import CommandIssuer
 from ansible_collections.fleet.tls.tests.unit.support.openssl_ca import OpensslCa
 from ansible_collections.fleet.tls.tests.unit.support.pki import make_request, make_spec, make_store

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuer import Issuer, load_issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_store
 
 URL = "https://ca.example.com"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.errors import SpecError, StoreBusy, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Revocation
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreBusy, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
 from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store

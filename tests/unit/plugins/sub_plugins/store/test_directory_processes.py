@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import Issuance
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
 from ansible_collections.fleet.tls.tests.unit.support.pki import make_store
 from ansible_collections.fleet.tls.tests.unit.support.processes import killed_after, killed_at
 

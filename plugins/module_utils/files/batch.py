@@ -1,0 +1,186 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A set of files as they are wanted, compared with what is there, and staged as one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.files.blocks import block_of, with_block
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.taken import digest_of
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
+    Transaction,
+    link_target,
+    metadata_drift,
+)
+
+
+@dataclass(frozen=True)
+class WantedFile:
+    """One path: a file with ``content``, a symbolic link to ``link``, or nothing where both are None.
+
+    :param owner, group: None: as it is, or the process's for a new file.
+    :param mode: octal text.
+    :param block: ``content`` is a block of ours in somebody else's file, whose rest, owner and mode stay.
+    """
+
+    path: str
+    content: bytes | None = None
+    link: str | None = None
+    owner: str | None = None
+    group: str | None = None
+    mode: str = "0644"
+    block: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What is recorded as taken by the service, see :mod:`taken_files`."""
+        return "link:" + self.link if self.link is not None else digest_of(self.content)
+
+    @property
+    def text(self) -> str:
+        """The content for people."""
+        return shown(self.content, self.link)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path that is not as wanted.
+
+    :param before, after: its content for people; of a file that has a block of ours, the block.
+    :param drift: owner, group and mode, when only they differ.
+    """
+
+    wanted: WantedFile
+    before: str
+    after: str
+    drift: tuple[str, ...] = ()
+
+    def as_diff(self) -> dict[str, str]:
+        """In Ansible's form."""
+        before, after = self.before, self.after
+        if self.drift:
+            before, after = "".join(line + "\n" for line in self.drift), ""
+        return {"before_header": self.wanted.path, "after_header": self.wanted.path, "before": before, "after": after}
+
+
+def parse_wanted(raw: dict[str, Any]) -> WantedFile:
+    """One of ``files`` of step configure, see docs/host-protocol.md."""
+    block = bool(raw.get("block"))
+    # What is to keep the rest of a file must not put a file in the place of a link to it.
+    path = os.path.realpath(raw["path"]) if block else raw["path"]
+    if raw.get("state") == "absent":
+        return WantedFile(path, block=block)
+    if raw.get("link") is not None:
+        return WantedFile(raw["path"], link=raw["link"])
+    return WantedFile(
+        path=path,
+        content=raw["content"].encode(),
+        owner=raw.get("owner"),
+        group=raw.get("group"),
+        mode=raw.get("mode") or "0644",
+        block=block,
+    )
+
+
+def compare(files: Iterable[WantedFile]) -> list[Change]:
+    """The paths that are not as wanted, in order.
+
+    :raises StepError: not_permitted, unknown_user, io (a directory is in the way).
+    """
+    changes = []
+    for wanted in files:
+        try:
+            change = compare_one(wanted)
+        except OSError as error:
+            raise from_os_error(error, "reading {0}".format(wanted.path)) from error
+        if change:
+            changes.append(change)
+    return changes
+
+
+def compare_one(wanted: WantedFile) -> Change | None:
+    """The change one path needs. A link where a file is wanted is replaced, not followed: it is somebody else's file."""
+    if os.path.isdir(wanted.path) and not os.path.islink(wanted.path):
+        raise StepError("io", "{0} is a directory".format(wanted.path), "name a file, or remove the directory")
+    link = link_target(wanted.path)
+    present = read_if_there(wanted.path) if link is None else None
+    if wanted.block:
+        whole = whole_file(wanted, present)
+        before = shown(block_of(present or b"", wanted.path), None)
+        return Change(whole, before, wanted.text) if whole.content != present else None
+    if (present, link) != (wanted.content, wanted.link):
+        return Change(wanted, shown(present, link), wanted.text)
+    if wanted.content is None:
+        return None
+    drift = tuple(metadata_drift(wanted.path, wanted.owner, wanted.group, wanted.mode))
+    return Change(wanted, shown(present, link), wanted.text, drift) if drift else None
+
+
+def whole_file(wanted: WantedFile, present: bytes | None) -> WantedFile:
+    """The file that has a block as wanted, and everything else as it is.
+
+    :raises StepError: damaged_block.
+    """
+    if present is None:
+        new = None if wanted.content is None else with_block(b"", wanted.content, wanted.path)
+        return replace(wanted, content=new, block=False)
+    mode = "{0:04o}".format(stat.S_IMODE(os.stat(wanted.path).st_mode))
+    new = with_block(present, wanted.content, wanted.path)
+    return replace(wanted, content=new, owner=None, group=None, mode=mode, block=False)
+
+
+def swap(changes: Sequence[Change]) -> Transaction:
+    """Make all changes in one transaction, which can still be undone.
+
+    :raises StepError: as :meth:`Transaction.replace_file` and :meth:`Transaction.swap`; nothing is changed then.
+    """
+    transaction = Transaction()
+    try:
+        stage(transaction, changes)
+        transaction.swap()
+    except BaseException:
+        transaction.rollback()
+        raise
+    return transaction
+
+
+def stage(transaction: Transaction, changes: Sequence[Change]) -> None:
+    """Put all changes into a transaction; errors as :meth:`Transaction.replace_file`."""
+    for wanted in (change.wanted for change in changes):
+        if wanted.link is not None:
+            transaction.relink(wanted.path, wanted.link)
+        elif wanted.content is None:
+            transaction.remove(wanted.path)
+        else:
+            owner, group = kept_owner(wanted)
+            transaction.replace_file(wanted.path, wanted.content, owner, group, wanted.mode)
+
+
+def kept_owner(wanted: WantedFile) -> tuple[str | None, str | None]:
+    """Owner and group for the new file: those of the old one where the user does not say."""
+    owner, group = wanted.owner, wanted.group
+    with contextlib.suppress(FileNotFoundError):
+        present = os.lstat(wanted.path)
+        owner, group = owner or str(present.st_uid), group or str(present.st_gid)
+    return owner, group
+
+
+def digests(files: Iterable[WantedFile]) -> dict[str, str]:
+    """Path → digest, as :class:`taken_files.TakenFiles` records them."""
+    return {wanted.path: wanted.digest for wanted in files}
+
+
+def shown(content: bytes | None, link: str | None) -> str:
+    """What a path holds, for people."""
+    if link is not None:
+        return "link to {0}\n".format(link)
+    return "" if content is None else content.decode(errors="replace")

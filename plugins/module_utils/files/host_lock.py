@@ -1,0 +1,52 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One writing step at a time on a host."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
+    make_directory,
+)
+
+LOCK_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def host_lock(directory: str, wait: float = LOCK_SECONDS) -> Iterator[None]:
+    """One writing step at a time on a host; the kernel ends the lock with its holder.
+
+    :param wait: seconds.
+    :raises StepError: busy; or the directory cannot be made.
+    """
+    try:
+        make_directory(directory, 0o755)
+        descriptor = os.open(
+            os.path.join(directory, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+    except OSError as error:
+        raise from_os_error(error, "preparing {0}".format(directory)) from error
+    try:
+        end = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise StepError(
+                        "busy",
+                        "another run has worked on this host for {0:g} s".format(wait),
+                        "wait until it has ended, then run again",
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Endpoints and what they present: looked at once, or until they present what they are to."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple
+
+# An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
+BRIEFLY = 0.5
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
+# Servers of the host itself answer in a few milliseconds, most of which is our own work: threads make that dearer, and it is no sooner done.
+AT_ONCE = 0.1
+# Seconds that a handshake is given at least.
+SHORTEST = 0.2
+
+
+class Target(NamedTuple):
+    """An endpoint and what it is to serve.
+
+    :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
+    :param required: whether it fails the step when it does not.
+    :param before: the fingerprint it presented before anything was changed, None: none.
+    :param starttls: the protocol in which TLS has to be asked for first, None: it begins at once.
+    :param service: whose endpoint it is.
+    """
+
+    host: str
+    port: int
+    server_name: str | None
+    certificate: str
+    expected: str
+    required: bool = True
+    explicit: bool = True
+    before: str | None = None
+    starttls: str | None = None
+    service: str = ""
+
+    @property
+    def address(self) -> str:
+        """``host:port``, IPv6 in brackets."""
+        return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
+
+
+class Served(NamedTuple):
+    """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell."""
+
+    endpoint: str
+    server_name: str | None
+    certificate: str
+    fingerprint: str | None
+    error: str | None
+    explicit: bool
+    ours: str | None = None
+
+    def as_answer(self) -> dict[str, Any]:
+        """JSON-ready, see docs/host-protocol.md."""
+        return self._asdict()
+
+
+def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
+    """One handshake with each target, several at once where they keep us waiting.
+
+    :param timeout: seconds for one.
+    """
+    found: list[Served] = []
+    for target in targets:
+        begin = time.monotonic()
+        found.append(handshake_with(target, timeout))
+        if time.monotonic() - begin > AT_ONCE:
+            break
+    return found + in_parallel(lambda target: handshake_with(target, timeout), targets[len(found) :])
+
+
+def prove(targets: Sequence[Target], timeout: float) -> list[Served]:
+    """Handshakes until each target serves what it is to serve, or its time is up.
+
+    :param timeout: seconds for required targets; the others are tried briefly.
+    """
+    return in_parallel(lambda target: wait_for(target, timeout if target.required else min(BRIEFLY, timeout)), targets)
+
+
+def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> list[Served]:
+    """The results in the order of the targets."""
+    if len(targets) < 2:
+        return [work(target) for target in targets]
+    # Late: seldom needed, see look_at.
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Before there are threads: under Python 3.9 one of them can meet a module half imported by another.
+    from ansible_collections.fleet.tls.plugins.module_utils.tls import handshake  # noqa: F401
+
+    with ThreadPoolExecutor(max_workers=min(8, len(targets))) as pool:
+        return list(pool.map(work, targets))
+
+
+def wait_for(target: Target, timeout: float) -> Served:
+    """Poll one target with growing pauses: reloads return before the new workers serve."""
+    end = time.monotonic() + timeout
+    pause = FIRST_PAUSE
+    while True:
+        served = handshake_with(target, max(SHORTEST, end - time.monotonic()))
+        if served.fingerprint == target.expected or time.monotonic() + pause > end:
+            return served
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def handshake_with(target: Target, timeout: float) -> Served:
+    """What a target presents now."""
+    # Late, because a run with no endpoints should not pay for ssl.
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import glance
+
+    end = time.monotonic() + timeout
+    leaf, problem = None, None
+    try:
+        leaf = None if target.starttls else glance(target.host, target.port, target.server_name, timeout)
+    except socket.timeout as error:
+        problem = str(error)
+    if leaf is None and problem is None:
+        leaf, problem = look_closer(target, max(SHORTEST, end - time.monotonic()))
+    fingerprint = hashlib.sha256(leaf).hexdigest() if leaf else None
+    ours = "live" if fingerprint == target.expected else None
+    return Served(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
+
+
+def look_closer(target: Target, timeout: float) -> tuple[bytes | None, str | None]:
+    """The leaf (DER) of a target that a glance does not tell it of, or why there is none."""
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeError, served_leaf
+
+    try:
+        return served_leaf(target.host, target.port, target.server_name, timeout, target.starttls), None
+    except HandshakeError as error:
+        return None, str(error)
+
+
+def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:
+    """The required targets that do not serve what they are to."""
+    return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]

@@ -1,0 +1,55 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wanted of an endpoint in a scan, and what it showed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeResult
+from ansible_collections.fleet.tls.plugins.module_utils.tls.staple import Staple
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is wanted of an endpoint.
+
+    :param retries: how often to try again where no certificate was seen.
+    :param resumption: try a second handshake with the session of the first.
+    :param resume_at: and there too: other endpoints of the same name.
+    :param stapling: ask for a stapled OCSP answer, in another handshake.
+    """
+
+    endpoint: Endpoint
+    retries: int = 0
+    resumption: bool = False
+    resume_at: tuple[Endpoint, ...] = ()
+    stapling: bool = False
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """How an attempt to resume a session went.
+
+    :param resumed: None: that cannot be told, see ``error``.
+    """
+
+    endpoint: Endpoint
+    resumed: bool | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an endpoint showed.
+
+    :param attempts: how many handshakes it took.
+    :param resumed: of the endpoint itself first; empty where it was not tried, or there is no session.
+    """
+
+    result: HandshakeResult
+    attempts: int = 1
+    resumed: tuple[Resumed, ...] = ()
+    staple: Staple | None = None

@@ -1,0 +1,177 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service of this host: its commands decided, is it there, does it run, let it take what was changed."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS, Command, Preset
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import output_of, run
+from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
+
+COMMANDS = ("validate", "reload", "check", "start")
+UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of this host, its commands decided; None: there is nothing to run.
+
+    :param restart: brings it up again when it went down, with the state that it finds then.
+    :param programs: names of the processes that may hold its ports; empty: nobody knows.
+    :param user: who has to be able to read the private key; None: root.
+    :param strict_key, eager, guard, control: as in :class:`presets.Preset`.
+    """
+
+    name: str
+    validate: Command = None
+    reload: Command = None
+    check: Command = None
+    start: Command = None
+    restart: Command = None
+    programs: tuple[str, ...] = ()
+    user: str | None = None
+    strict_key: bool = False
+    eager: bool = False
+    guard: str | None = None
+    control: str | None = None
+
+
+def resolve(raw: dict[str, Any]) -> Service:
+    """A service of a request for this host: what the user did not say comes from the preset."""
+    preset = PRESETS.get(raw.get("preset") or "") or Preset()
+    own = {each: tuple(raw[each]) for each in COMMANDS if raw.get(each)}
+    known: dict[str, Command] = {each: getattr(preset, each) for each in COMMANDS}
+    units = tuple(raw.get("units") or ())
+    # A reload of the user's own means that systemd does not have this one, unless they say which unit it is: the preset's would be
+    # another process.
+    if systemd_runs() and (units or (preset.units and "reload" not in own)):
+        known.update(unit_commands(find_units(units or preset.units), preset if preset.units else Preset()))
+    commands = {**known, **own}
+    # What looks at the usual configuration is of no use for another.
+    usual = "validate" not in own and "reload" not in own
+    return Service(
+        name=str(raw["name"]),
+        **{each: commands[each] for each in COMMANDS},
+        restart=own.get("start") or known.get("restart") or known["start"],
+        programs=tuple(raw.get("programs") or preset.programs),
+        user=raw.get("user") or preset.user,
+        strict_key=preset.strict_key,
+        eager=preset.eager,
+        guard=preset.guard if usual else None,
+        control=preset.control if "reload" not in own else None,
+    )
+
+
+def unit_commands(units: Sequence[str], preset: Preset) -> dict[str, Command]:
+    """How systemd asks, starts and reloads these units."""
+    commands: dict[str, Command] = {
+        "check": ("systemctl", "is-active", "--quiet", *units),
+        "start": ("systemctl", "enable", "--now", *units),
+        # One that went down several times within seconds would not be started again without the first command.
+        "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", *units),
+    }
+    if preset.through_unit:
+        commands["reload"] = ("systemctl", "reload", *units)
+    return commands
+
+
+def find_units(candidates: Sequence[str]) -> tuple[str, ...]:
+    """The units that the first candidate to be found stands for; the first candidate itself where none is."""
+    for name in candidates:
+        found = instances(name) if "*" in name else (name,) if is_daemon(name) else ()
+        if found:
+            return found
+    return (candidates[0],)
+
+
+def is_daemon(name: str) -> bool:
+    """Whether there is such a unit, and it has processes of its own: Debian brackets instances in units that do nothing."""
+    prefix, at, _instance = name.partition("@")
+    for directory in UNIT_DIRECTORIES:
+        try:
+            with open(os.path.join(directory, prefix + at + ".service"), encoding="utf-8", errors="replace") as stream:
+                return not any(line.strip() == "Type=oneshot" for line in stream)
+        except OSError:
+            continue
+    return False
+
+
+def instances(pattern: str) -> tuple[str, ...]:
+    """The units that systemd has loaded under names like this."""
+    listed = output_of(("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern + ".service"))
+    names = [line.split()[0] for line in listed.splitlines() if line.split()]
+    return tuple(name for name in names if fnmatch.fnmatch(name, pattern + ".service"))
+
+
+def is_running(service: Service) -> bool:
+    """Whether a service runs; one that cannot be asked is taken to."""
+    if service.check is None:
+        return True
+    try:
+        run(service.check, "check")
+    except StepError:
+        return False
+    return True
+
+
+def validate(service: Service) -> None:
+    """Let a service, and then us, find fault with its configuration.
+
+    :raises StepError: validate_failed.
+    """
+    if service.validate:
+        run(service.validate, "validate")
+    if service.guard:
+        # Late: most services have none.
+        from ansible_collections.fleet.tls.plugins.module_utils.services.guards import GUARDS
+
+        GUARDS[service.guard]()
+
+
+def reload(service: Service) -> None:
+    """Let a service take what was changed.
+
+    :raises StepError: reload_failed.
+    """
+    if service.reload:
+        run(service.reload, "reload")
+    elif service.control == "redis":
+        from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import reload_pair
+
+        reload_pair()
+
+
+def bring_back(service: Service) -> None:
+    """Let a service take the old state again; one that went down meanwhile is started.
+
+    :raises StepError: reload_failed, start_failed.
+    """
+    if is_running(service):
+        reload(service)
+    elif service.restart:
+        run(service.restart, "start")
+
+
+def tell_why_down(service: Service) -> None:
+    """The last words of a service that runs no more.
+
+    :raises StepError: service_down, always.
+    """
+    words = ""
+    if service.check and service.check[0] == "systemctl":
+        units = [each for each in service.check[2:] if not each.startswith("-")]
+        try:
+            run(("systemctl", "status", "--no-pager", "--full", "--lines=10", *units), "status")
+        except StepError as error:
+            words = ": {0}".format(error.message)
+    raise StepError(
+        "service_down", "it went down with the reload{0}".format(words), "find out why with its own log, then run again"
+    )

@@ -1,0 +1,239 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our own checks of a service's configuration as it is on disk, for what its own check misses and a reload or the next start ends it for.
+
+Each of :data:`GUARDS` raises StepError ``validate_failed`` or ``port_taken``, before the service is told anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import ipaddress
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Callable
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
+from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import config_file
+from ansible_collections.fleet.tls.plugins.module_utils.services.trial import try_out
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program, output_of, run
+from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Address, intruder, local_addresses
+
+Place = tuple[Address, int]
+
+# No server has an option of this name, so a complaint about it alone means that it has read everything before it.
+UNKNOWN_OPTION = "fleet-tls-end-of-check"
+# It says what is wrong to us instead of to its log, and leaves no trace.
+REDIS_OPTIONS = ("--daemonize", "no", "--supervised", "no", "--pidfile", "", "--logfile", "")
+ANYWHERE = ("*", "", "all")
+# For hosts without /etc/services.
+MAIL_PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
+NGINX_LISTEN = re.compile(r"(?:^|[;{}\s])listen\s+(?:(\[[^\]]*\]|[^\s;:\[]+):)?(\d+|\[[^\]]*\]|[^\s;]+)[\s;]")
+DOVECOT_LISTENER = re.compile(r"inet_listener[^{]*\{([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a server is started on trial, see :func:`trial.try_out`; the first of ``programs`` that is there is used."""
+
+    programs: tuple[str, ...]
+    arguments: tuple[str, ...]
+    pid_file: str
+    directories: tuple[str, ...]
+
+
+TRIALS = {
+    # -t passes mismatched pairs, garbage and taken ports, and the graceful restart then ends the server. Debian's apache2ctl knows
+    # the variables that its configuration needs.
+    "apache": Trial(
+        programs=("apache2ctl", "httpd"),
+        arguments=("-D", "FOREGROUND", "-E", "/dev/stderr", "-c", "PidFile /run/fleet-tls/pid"),
+        pid_file="/run/fleet-tls/pid",
+        directories=("/run/apache2", "/run/httpd", "/run/lock/apache2"),
+    ),
+    # -c does not bind; a reload that then cannot makes the old process pause all of its listeners.
+    "haproxy": Trial(
+        programs=("haproxy",),
+        # "daemon" in its configuration would take it out of the foreground.
+        arguments=("-W", "-db", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/fleet-tls/pid"),
+        pid_file="/run/fleet-tls/pid",
+        directories=("/run/haproxy",),
+    ),
+    # -tt does not bind, and a reload that then cannot ends it.
+    "lighttpd": Trial(
+        programs=("lighttpd",),
+        arguments=("-D", "-f", "/etc/lighttpd/lighttpd.conf"),
+        pid_file="/run/lighttpd.pid",
+        directories=("/run/lighttpd",),
+    ),
+}
+
+
+def on_trial(name: str) -> Iterable[Place]:
+    """Start another one with the same configuration where it disturbs nobody, and see where it listens."""
+    trial = TRIALS[name]
+    program = next((each for each in trial.programs if find_program(each)), trial.programs[0])
+    listened = try_out((program, *trial.arguments), trial.pid_file, trial.directories)
+    return [(each.address, each.port) for each in listened or ()]
+
+
+def nginx() -> Iterable[Place]:
+    """A reload that cannot bind is given up by the master, which tells nobody but its log."""
+    for host, port in NGINX_LISTEN.findall(strip_comments(output_of(("nginx", "-T", "-q")))):
+        if not host and not port.isdecimal():
+            host, port = port, "80"
+        if port.isdecimal() and host != "unix":
+            yield from places(host, int(port))
+
+
+def postfix() -> Iterable[Place]:
+    """A reload that cannot bind, or cannot read master.cf, ends the master."""
+    run(("postconf", "-M"), "validate")
+    interfaces = output_of(("postconf", "-h", "inet_interfaces")).replace(",", " ").split()
+    for line in output_of(("postconf", "-M")).splitlines():
+        words = line.split()
+        if len(words) > 1 and words[1] == "inet":
+            host, _colon, service = words[0].rpartition(":")
+            port = port_of(service)
+            for each in [host] if host else interfaces:
+                if port:
+                    yield from places("127.0.0.1" if each == "loopback-only" else each, port)
+
+
+def dovecot() -> Iterable[Place]:
+    """A reload that cannot bind goes on without that listener; the next start fails."""
+    # Without -n it shows the listeners of protocols that are switched off as well.
+    shown = output_of(("doveconf", "-n"))
+    everywhere = re.search(r"^listen = (.*)$", shown, re.MULTILINE)
+    for block in DOVECOT_LISTENER.findall(shown):
+        settings = dict(re.findall(r"(\w+) = (.*)", block))
+        hosts = (settings.get("address") or settings.get("listen") or (everywhere[1] if everywhere else "*")).replace(
+            ",", " "
+        )
+        port = port_of(settings.get("port", "0"))
+        for host in hosts.split() if port else ():
+            yield from places(host, port)
+
+
+def caddy() -> Iterable[Place]:
+    """A reload that cannot bind is refused, after it has taken the new certificate into use."""
+    adapted = json.loads(
+        output_of(("caddy", "adapt", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")) or "{}"
+    )
+    servers = ((adapted.get("apps") or {}).get("http") or {}).get("servers") or {}
+    for server in servers.values():
+        for listen in server.get("listen") or ():
+            host, _colon, port = listen.rpartition("/")[2].rpartition(":")
+            if port.isdecimal() and not listen.startswith(("udp/", "unix")):
+                yield from places(host, int(port))
+
+
+def postgresql() -> Iterable[Place]:
+    """A reload with a fault in the configuration is done by halves, in silence; the server's own program finds it. It has no command
+    for that, but it reads all of it before it answers what one setting is. Ports change with a restart only."""
+    for pid in processes_of(PRESETS["postgresql"].programs):
+        words = command_line(pid)
+        # Only the server itself was started by its path; its children have titles.
+        if len(words) > 1 and os.path.isabs(words[0]):
+            run(("runuser", "-u", "postgres", "--", *words, "-C", "ssl"), "validate")
+    return ()
+
+
+def redis() -> Iterable[Place]:
+    """There is no check of the configuration: it is given one with an unknown option at its end, of which alone it may complain. Ports
+    change with a restart only."""
+    program = next((name for name in PRESETS["redis"].programs if find_program(name)), None)
+    path = config_file()
+    if program is None or path is None:
+        return ()
+    try:
+        run((program, path, *REDIS_OPTIONS, "--" + UNKNOWN_OPTION, "yes"), "validate")
+    except StepError as error:
+        complaints = re.findall(">>> '(.*)'", error.message)
+        if not complaints or not all(UNKNOWN_OPTION in each for each in complaints):
+            error.message = error.message.replace("--{0} yes".format(UNKNOWN_OPTION), "...")
+            raise
+    return ()
+
+
+def places(host: str, port: int) -> Iterator[Place]:
+    """The addresses of this host that a server listens on where its configuration says this."""
+    if host in ANYWHERE:
+        yield ipaddress.ip_address("0.0.0.0"), port
+    elif host.startswith("["):
+        with contextlib.suppress(ValueError):
+            yield ipaddress.ip_address(host.strip("[]")), port
+    else:
+        for address in local_addresses(host):
+            yield address, port
+
+
+def port_of(service: str) -> int:
+    """The port of a service's name or number; 0: none."""
+    if service.isdecimal():
+        return int(service)
+    try:
+        return socket.getservbyname(service, "tcp")
+    except OSError:
+        return MAIL_PORTS.get(service, 0)
+
+
+def strip_comments(text: str) -> str:
+    """Without what begins with a hash at the begin of a line, or after a space."""
+    return re.sub(r"(^|\s)#.*", r"\1", text, flags=re.MULTILINE)
+
+
+def processes_of(names: Sequence[str]) -> list[int]:
+    """The processes with one of these names."""
+    found = []
+    for pid in os.listdir("/proc"):
+        try:
+            if pid.isdecimal() and read_text("/proc/{0}/comm".format(pid)).strip() in names:
+                found.append(int(pid))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def command_line(pid: int) -> tuple[str, ...]:
+    """The words a process was started with; empty: it is gone."""
+    try:
+        return tuple(word for word in read_text("/proc/{0}/cmdline".format(pid)).split("\0") if word)
+    except OSError:
+        return ()
+
+
+def read_text(path: str) -> str:
+    """A file's content."""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def guarded(name: str, wanted: Callable[[], Iterable[Place]]) -> Callable[[], None]:
+    """A guard: look at the configuration, and that nobody else has the ports it wants."""
+
+    def guard() -> None:
+        found = intruder(list(wanted()), PRESETS[name].programs)
+        if found:
+            port, pid, program = found
+            raise StepError(
+                "port_taken",
+                "its configuration wants port {0}, which is held by '{1}' (process {2})".format(port, program, pid),
+                "stop that process, or give one of them another port",
+            )
+
+    return guard
+
+
+LOOKS: dict[str, Callable[[], Iterable[Place]]] = {
+    "nginx": nginx, "postfix": postfix, "dovecot": dovecot, "caddy": caddy, "postgresql": postgresql, "redis": redis,
+    **{name: functools.partial(on_trial, name) for name in TRIALS},
+}  # fmt: skip
+GUARDS: dict[str, Callable[[], None]] = {name: guarded(name, look) for name, look in LOOKS.items()}

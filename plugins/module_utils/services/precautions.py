@@ -1,0 +1,127 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is looked at before anything is swapped, because no service's own check looks at it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import beside, group_name, user_name
+from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import PRIVKEY, output_file
+from ansible_collections.fleet.tls.plugins.module_utils.pair.material import FORMATS_WITH_KEY
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Target
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import intruder, local_addresses
+
+# Whether one of the files can be read by who runs this.
+READABLE = 'for file; do test -r "$file" && exit 0; done; exit 1'
+
+
+def check_readers(folder: str, entry: Mapping[str, Any], services: Iterable[Service]) -> None:
+    """Whether each service's user can read the key, in one of the files that hold it.
+
+    :param folder: of the generation, staged or live, with owners and modes as they will be.
+    :raises StepError: key_unreadable.
+    """
+    files = key_files(folder, entry)
+    for service in services:
+        if service.user is None or service.user == "root":
+            continue
+        try:
+            account = pwd.getpwnam(service.user)
+        except KeyError:
+            raise unreadable(service, "there is no user '{0}' on the host".format(service.user)) from None
+        if os.geteuid() != 0 and account.pw_uid != os.geteuid():
+            continue  # only root can try what another may
+        accepted = [path for path in files if not service.strict_key or is_strict(path, account.pw_uid)]
+        if not accepted:
+            wants = "the user's own with no rights for others, or root's with mode 0640 at most"
+            raise unreadable(
+                service, "it takes a key only when it is {0}; here it is {1}".format(wants, described(files))
+            )
+        if not can_read(account, accepted):
+            raise unreadable(
+                service, "its user '{0}' cannot read the private key: {1}".format(service.user, described(files))
+            )
+
+
+def unreadable(service: Service, why: str) -> StepError:
+    """The error of :func:`check_readers`."""
+    return StepError(
+        "key_unreadable",
+        "service '{0}': {1}".format(service.name, why),
+        "leave out owner, group and mode, so that they suit the service, or give the certificate an output that its user can read",
+    )
+
+
+def key_files(folder: str, entry: Mapping[str, Any]) -> list[str]:
+    """The files that hold the key, where they are before the swap."""
+    files = [os.path.join(folder, PRIVKEY)]
+    for output in entry["outputs"]:
+        if output["format"] in FORMATS_WITH_KEY:
+            path = output["path"] if output["method"] == "copy" else os.path.join(folder, output_file(output["path"]))
+            files += [each for each in (beside(path, "new"), path) if os.path.isfile(each)][:1]
+    return files
+
+
+def is_strict(path: str, uid: int) -> bool:
+    """PostgreSQL's rule (``check_ssl_key_file_permissions``)."""
+    found = os.stat(path)
+    bits = stat.S_IMODE(found.st_mode)
+    return (found.st_uid == uid and not bits & 0o077) or (found.st_uid == 0 and not bits & 0o037)
+
+
+def can_read(account: pwd.struct_passwd, files: Sequence[str]) -> bool:
+    """Try as that user: owner, groups, directories and access lists count, whatever they are."""
+    groups = os.getgrouplist(account.pw_name, account.pw_gid)
+    as_user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
+    ended = subprocess.run(  # pylint: disable=ansible-bad-function
+        ["/bin/sh", "-c", READABLE, "sh", *files],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        timeout=20,
+        check=False,
+        **as_user,
+    )
+    return ended.returncode == 0
+
+
+def described(files: Iterable[str]) -> str:
+    """Owner, group and mode of files, for people."""
+    said = []
+    for path in files:
+        found = os.stat(path)
+        owner, group = user_name(found.st_uid), group_name(found.st_gid)
+        said.append("{0} is {1}:{2} {3:04o}".format(os.path.basename(path), owner, group, stat.S_IMODE(found.st_mode)))
+    return ", ".join(said)
+
+
+def refuse_taken_ports(service: Service, targets: Iterable[Target]) -> None:
+    """A port where the service has to serve, and where somebody else does: it would not get it, and may end over that.
+
+    :param targets: of this service; those that already present what they are to are nobody's business.
+    :raises StepError: port_taken.
+    """
+    if not service.programs:
+        return
+    wanted = [each for each in targets if each.required and each.explicit and each.before != each.expected]
+    places = [(address, each.port) for each in wanted for address in local_addresses(each.host)]
+    found = intruder(places, service.programs) if places else None
+    if found:
+        port, pid, name = found
+        raise StepError(
+            "port_taken",
+            "service '{0}': port {1} is held by '{2}' (process {3})".format(service.name, port, name, pid),
+            "stop that process, or correct the endpoint",
+        )

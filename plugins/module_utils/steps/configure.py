@@ -1,0 +1,207 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The step ``configure``: a service's files as one batch; checked, reloaded and proven once, or all put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.batch import (
+    Change,
+    WantedFile,
+    compare,
+    digests,
+    parse_wanted,
+    swap,
+)
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
+from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, Target, look_at, prove
+from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_taken_ports
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
+from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
+
+# Seconds that a service has to show that nothing needs to be done.
+PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is before anything is changed.
+
+    :param targets: with what they presented, see :class:`Target`.
+    :param taken: whether the service has taken files like these before.
+    """
+
+    changes: Sequence[Change]
+    targets: Sequence[Target]
+    served: Sequence[Served]
+    taken: bool
+
+    @property
+    def proven(self) -> bool:
+        """Whether every target presents what it is to."""
+        return all(target.expected == target.before for target in self.targets)
+
+
+def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """The step; see docs/host-protocol.md.
+
+    :raises StepError: program_missing, no_certificate, cannot_start, port_taken, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
+    """
+    with nullcontext() if request["check"] else host_lock(request["directory"]):
+        return configure(request)
+
+
+def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """The step, under the host's lock."""
+    raw = request["services"][0]
+    service, check = resolve(raw), bool(request["check"])
+    wanted = [parse_wanted(each) for each in request["files"]]
+    missing = missing_program(service)
+    if missing:
+        if request["missing"] != "report":
+            raise StepError(
+                "program_missing",
+                "service '{0}': there is no program '{1}' on the host".format(service.name, missing),
+                "install it first; nothing was changed",
+            )
+        changes = compare(wanted)
+        return answer(changes if check else [], changed=check and bool(changes), missing=True)
+    record = TakenFiles(request["directory"], service.name)
+    targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
+    found = look(wanted, targets, record)
+    # A service that serves all its targets runs: no need to ask the init system.
+    running = bool(targets and found.proven) or is_running(service)
+    if not found.changes and found.taken and found.proven and (running or not request["started"]):
+        return answer(found.changes, served=found.served, validated=service.validate is not None)
+    if check:
+        return answer(found.changes, changed=True, served=found.served)
+    if request["started"] and not running and service.start is None:
+        raise StepError(
+            "cannot_start",
+            "service '{0}' does not run, and nobody said how it is started".format(service.name),
+            "give the service a start command, or start it; nothing was changed",
+        )
+    refuse_taken_ports(service, found.targets)
+    outcome = change(service, found, running=running, started=request["started"], timeout=request["prove_timeout"])
+    if outcome.error is None:
+        record.record(digests(wanted))
+    return answer(
+        found.changes,
+        changed=not outcome.rolled_back,
+        served=outcome.served,
+        validated=outcome.error is None and service.validate is not None,
+        outcome=outcome,
+    )
+
+
+def answer(
+    changes: Sequence[Change],
+    *,
+    changed: bool = False,
+    missing: bool = False,
+    validated: bool = False,
+    served: Sequence[Served] = (),
+    outcome: services.Settled | None = None,
+) -> tuple[bool, dict[str, Any]]:
+    """The step's result, JSON-ready."""
+    outcome = outcome or services.Settled()
+    return changed, {
+        "changed_paths": [each.wanted.path for each in changes],
+        "diff": [each.as_diff() for each in changes],
+        "missing": missing,
+        "validated": validated,
+        "services": outcome.states,
+        "proof": [each.as_answer() for each in served],
+        "rolled_back": outcome.rolled_back,
+        "error": outcome.error.as_answer() if outcome.error else None,
+    }
+
+
+def missing_program(service: Service) -> str | None:
+    """The program the service's own check needs, when the host does not have it."""
+    command = service.validate or service.start or service.reload
+    return command[0] if command and find_program(command[0]) is None else None
+
+
+def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_missing: bool) -> list[Target]:
+    """The endpoints and what they are to present: the live leaf of their certificate.
+
+    :param skip_missing: in check mode a certificate may not be there yet.
+    :raises StepError: no_certificate.
+    """
+    targets = []
+    for each in endpoints:
+        expected = live_fingerprint(directory, each["certificate"])
+        if expected is not None:
+            target = Target(each["host"], each["port"], each["server_name"], each["certificate"], expected)
+            targets.append(target._replace(starttls=each.get("starttls")))
+        elif not skip_missing:
+            raise StepError(
+                "no_certificate",
+                "the certificate '{0}' is not on this host ({1})".format(each["certificate"], directory),
+                "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
+            )
+    return targets
+
+
+def live_fingerprint(directory: str, name: str) -> str | None:
+    """SHA-256 (hex) of the live leaf (DER); None: there is no such certificate."""
+    pem = read_if_there(os.path.join(Layout(directory, name).live, CERT))
+    return None if pem is None else fingerprint(pem)
+
+
+def look(wanted: Sequence[WantedFile], targets: Sequence[Target], record: TakenFiles) -> Found:
+    """Compare files and ask the targets what they present now."""
+    changes, taken = compare(wanted), record.covers(digests(wanted))
+    # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that
+    # answers late is no reason to reload.
+    served = look_at(targets) if changes or not taken else prove(targets, PATIENCE)
+    asked = [target._replace(before=seen.fingerprint) for target, seen in zip(targets, served)]
+    return Found(changes, asked, served, taken)
+
+
+def change(service: Service, found: Found, *, running: bool, started: bool, timeout: float) -> services.Settled:
+    """Write the files and let the service take them.
+
+    A service that does not run is still made to check its files: it would not come up with bad ones. Where it is started and then
+    does not serve what it should, the files stay: before them nothing worked that could be put back.
+
+    :raises StepError: the files cannot be written; nothing was changed then.
+    """
+    transaction = swap(found.changes)
+    rollback = transaction.rollback if found.changes else None
+    if running:
+        outcome = services.settle([service], found.targets, timeout, rollback)
+    elif started:
+        starting = replace(service, check=None, reload=service.start, control=None)
+        outcome = services.settle([starting], found.targets, timeout, rollback, roll_back_unproven=False)
+        rename_state(outcome, service, "reloaded", "started")
+    else:
+        stopped = replace(service, check=None, reload=None, control=None)
+        outcome = services.settle([stopped], [], timeout, rollback)
+        rename_state(outcome, service, "reloaded", "not_running")
+    if not outcome.rolled_back:
+        transaction.commit()
+    if outcome.error:
+        kept = "all files are as they were before" if outcome.rolled_back else "the files stay as they are now"
+        outcome.error.message = "{0}; {1}".format(outcome.error.message, kept)
+    return outcome
+
+
+def rename_state(outcome: services.Settled, service: Service, old: str, new: str) -> None:
+    """``settle`` knows a reload only; say what it stood for."""
+    state = outcome.states[service.name]
+    if state["state"] == old:
+        state["state"] = new

@@ -1,0 +1,76 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""With which settings a handshake is made: to look, or to do as a client does."""
+
+from __future__ import annotations
+
+import os.path
+import ssl
+
+from ansible_collections.fleet.tls.plugins.module_utils.tls import messages as tls_messages
+from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError
+from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import looking_context
+
+# Those that a client may be limited to.
+VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def context_for(endpoint: Endpoint) -> ssl.SSLContext:
+    """The context for an endpoint; it has nothing in it that is this endpoint's alone.
+
+    :raises HandshakeError: our own client certificate, or the bundle, cannot be used.
+    """
+    context = _verifying(endpoint.trust) if endpoint.verify else looking_context()
+    if endpoint.minimum_version:
+        context.minimum_version = VERSIONS[endpoint.minimum_version]
+    if endpoint.maximum_version:
+        context.maximum_version = VERSIONS[endpoint.maximum_version]
+    if endpoint.alpn:
+        context.set_alpn_protocols(list(endpoint.alpn))
+    tls_messages.listen(context)
+    if endpoint.client_certificate:
+        # "~" is expanded here, on the machine whose files they are.
+        key = os.path.expanduser(endpoint.client_key) if endpoint.client_key else None
+        _load_client(context, os.path.expanduser(endpoint.client_certificate), key)
+    return context
+
+
+def reason(error: ssl.SSLError) -> str:
+    """OpenSSL's reason, for people."""
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
+def _verifying(trust: str | None) -> ssl.SSLContext:
+    """A context as clients have it. Not Python's default one, which since 3.13 asks more of a chain than other programs do.
+
+    :raises HandshakeError: the bundle cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if trust is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(trust)
+    except OSError as error:
+        why = reason(error) if isinstance(error, ssl.SSLError) else error.strerror or error
+        raise HandshakeError("the trust bundle {0} cannot be used: {1}".format(trust, why)) from None
+    return context
+
+
+def _load_client(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    def no_passphrase() -> str:
+        # Without a callback OpenSSL would ask at the terminal, and wait.
+        raise HandshakeError("the client key {0} is encrypted: give one that is not".format(key or certificate))
+
+    try:
+        context.load_cert_chain(certificate, key, password=no_passphrase)
+    except ssl.SSLError as error:
+        why = reason(error)
+        raise HandshakeError(
+            "the client certificate {0} and its key cannot be used: {1}".format(certificate, why)
+        ) from None
+    except OSError as error:
+        name = " or ".join(path for path in (certificate, key) if path)
+        problem = "the client certificate cannot be read ({0}): {1}".format(name, error.strerror or error)
+        raise HandshakeError(problem) from None

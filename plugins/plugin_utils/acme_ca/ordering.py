@@ -1,0 +1,158 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a request to a chain: the order of an earlier run finished, or a new one made where there is room."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, replace
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account import Account, AccountKeeper
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.budget import Budget, wanted
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import AcmeError
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.options import AcmeOptions
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import (
+    Order,
+    OrderEnded,
+    ValidationError,
+    download,
+    identifiers_of,
+    same_identifiers,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import must_staple, seconds
+
+# The CA's words for "your certificate cannot be replaced by this order": it is then ordered without (RFC 9773, section 5).
+NOT_REPLACEABLE = frozenset({"alreadyReplaced", "malformed", "unauthorized", "conflict"})
+# The same for "no order of yours is there", by status and by word; the last: the CA has forgotten the account itself.
+GONE = frozenset({403, 404, 410})
+GONE_WORDS = frozenset({"malformed", "unauthorized", "accountDoesNotExist"})
+
+
+@dataclass
+class Ordering:
+    """All requests of one host and run to one CA.
+
+    :param account: signs for the client.
+    :param called_at, called: when the issuer was asked, by the controller's clock and by ``time.monotonic``.
+    """
+
+    issuer: Issuer
+    options: AcmeOptions
+    records: Records
+    budget: Budget
+    accounts: AccountKeeper
+    client: Client
+    account: Account
+    called_at: dt.datetime
+    called: float
+
+    @property
+    def now(self) -> dt.datetime:
+        """The controller's clock: a CA that dates nothing back issues after the call."""
+        return self.called_at + dt.timedelta(seconds=time.monotonic() - self.called)
+
+    def __call__(self, request: IssueRequest) -> Issued | TlsError:
+        """One request's answer; two runs at once do not order the same twice."""
+        self.client.network.begin()
+        answer = issue_once(self.issuer, request, self.now, lambda: self.order(request))
+        if isinstance(answer, Issued) and not answer.reused:
+            self.budget.settle(request.request_id)
+            answer = replace(answer, notes=tuple(self.client.notes))
+        self.client.notes = []
+        return answer
+
+    def order(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
+        """The chain.
+
+        :raises TlsError: it is not to be had, or (Deferred) not now.
+        """
+        try:
+            return self.obtain(request)
+        except ValidationError as error:
+            self.budget.failed(error.domains, seconds(self.now))
+            raise
+        except AcmeError as error:
+            if error.problem == "rateLimited":
+                raise Deferred(error.message, remedy=error.remedy) from None
+            raise
+
+    def obtain(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
+        """The chain of the order that was begun for this request, or of a new one."""
+        resumed = self.resumable(request)
+        url = resumed or self.new_order(request)
+        order = Order(
+            self.client, self.options.solver, self.account.thumbprint, url, request.host_step, resumed is not None
+        )
+        try:
+            certificate = order.finish(request.csr)
+        except (OrderEnded, ValidationError):
+            self.budget.settle(request.request_id)
+            raise
+        chain = download(self.client, certificate, self.options.preferred_chain, self.issuer.trust(), self.now)
+        if must_staple(request.csr) and not must_staple(chain[0]):
+            raise IssuerError("the CA leaves out must_staple", remedy="leave it out too: most CAs no longer offer it")
+        return chain
+
+    def resumable(self, request: IssueRequest) -> str | None:
+        """URL of the order that an earlier run began for this request, while the CA has it and it is not over."""
+        url = self.records.pending_order(request, str(self.account.url))
+        if url is None:
+            return None
+        try:
+            order, _headers = self.client.order(url)
+        except AcmeError as error:
+            if error.status in GONE or error.problem in GONE_WORDS:
+                return None
+            raise
+        over = order["status"] in ("invalid", "expired") or not same_identifiers(order, request.names)
+        return None if over else url
+
+    def new_order(self, request: IssueRequest) -> str:
+        """A new order, written down before anything else is done with it; returns its URL."""
+        self.client.profiles_checked(self.options.profile)
+        domains = sorted({value.removeprefix("*.") for _kind, value in identifiers_of(request.names)})
+        self.options.solver.rehearse(domains, self.account.thumbprint)
+        ari = self.client.renewal_info is not None
+        replaces = self.records.replaceable(request.present, self.now) if ari and request.present else None
+        url = self.place(request, replaces)
+        self.records.keep_order(request, str(self.account.url), url, seconds(self.now))
+        return url
+
+    def place(self, request: IssueRequest, replaces: str | None, *, registered: bool = False) -> str:
+        """newOrder, without ``replaces`` where the CA does not take it.
+
+        :param registered: whether the account has just been registered again.
+        """
+        self.budget.take(
+            request.request_id,
+            wanted(request.names, request.present),
+            (request.host, request.certificate),
+            exempt=replaces is not None,
+            ari=self.client.renewal_info is not None,
+            now=seconds(self.now),
+        )
+        try:
+            url, order = self.client.new_order(identifiers_of(request.names), self.options.profile, replaces)
+        except AcmeError as error:
+            self.budget.settle(request.request_id)
+            if error.problem == "accountDoesNotExist" and not registered:
+                # The CA has forgotten it: a new one for the same key.
+                self.client, self.account = self.accounts.client(again=True)
+                return self.place(request, replaces, registered=True)
+            if request.present is None or replaces is None:
+                raise
+            if error.status != 409 and error.problem not in NOT_REPLACEABLE:
+                raise
+            self.records.keep_replaced(replaces, request.present, self.now)
+            return self.place(request, None, registered=registered)
+        if not same_identifiers(order, request.names):
+            raise AcmeError("the CA's answer makes no sense: its order is for other names")
+        return url

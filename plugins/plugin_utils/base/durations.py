@@ -1,0 +1,77 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Durations as people write them (``90d``, ``12h``, ``33%``), in seconds. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+DURATION = re.compile(r"([0-9]{1,9})\s*([smhdwy])")
+PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+# X.509 dates end with the year 9999, and nobody means more than this.
+LONGEST_SECONDS = 500 * UNIT_SECONDS["y"]
+
+
+@dataclass(frozen=True)
+class RenewBefore:
+    """How long before its end a certificate is renewed: a fraction of its lifetime, or seconds; exactly one is set."""
+
+    fraction: float | None = None
+    seconds: int | None = None
+
+    def moment(self, not_before: int, not_after: int) -> int:
+        """When a certificate with this validity becomes due, seconds since the epoch."""
+        return renewal_moment(not_before, not_after, self.as_request())
+
+    def as_request(self) -> dict[str, float | int]:
+        """The form the host gets."""
+        return {"fraction": self.fraction} if self.fraction is not None else {"seconds": self.seconds or 0}
+
+    def fits(self, lifetime: int) -> bool:
+        """Whether a certificate that lives ``lifetime`` seconds is not due from its first moment on."""
+        return self.fraction is not None or (self.seconds or 0) < lifetime
+
+
+def parse_duration(text: object, what: str = "duration") -> int:
+    """``90d`` → seconds. Units: s, m, h, d, w, y (365 days).
+
+    :raises SpecError: anything else, a bare number included: nobody can tell its unit; more than 500 years.
+    """
+    match = DURATION.fullmatch(str(text).strip())
+    if not match or int(match[1]) == 0:
+        raise SpecError(
+            f"{what}: '{text}' is not a duration", remedy="write a whole number with a unit, such as 90d, 12h or 30m"
+        )
+    seconds = int(match[1]) * UNIT_SECONDS[match[2]]
+    if seconds > LONGEST_SECONDS:
+        raise SpecError(f"{what}: '{text}' is longer than 500 years", remedy="write a duration that people live to see")
+    return seconds
+
+
+def parse_renew_before(text: object, what: str = "renew_before") -> RenewBefore:
+    """``33%`` or ``30d`` → RenewBefore.
+
+    :param what: the option's name, for errors.
+    :raises SpecError: neither, or a percentage outside 1 to 99.
+    """
+    match = PERCENT.fullmatch(str(text).strip())
+    if not match:
+        return RenewBefore(seconds=parse_duration(text, what))
+    percent = float(match[1])
+    if not 1 <= percent <= 99:
+        raise SpecError(f"{what}: {text} is outside 1% to 99%", remedy="33% renews at two thirds of the lifetime")
+    return RenewBefore(fraction=percent / 100)
+
+
+def duration_text(seconds: int) -> str:
+    """Seconds in the largest unit that leaves no rest, ``7776000`` → ``90d``."""
+    for unit in ("d", "h", "m"):
+        if seconds % UNIT_SECONDS[unit] == 0:
+            return f"{seconds // UNIT_SECONDS[unit]}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,121 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small parsers for what users write in mappings, all refusing with the same words. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import os.path
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+
+
+class Fields:
+    """A mapping of the user's, its unknown fields refused.
+
+    :raises SpecError: not a mapping, or a field that is not among ``known``.
+    """
+
+    def __init__(self, raw: Any, known: Iterable[str], where: str = "") -> None:
+        self.prefix = f"{where}: " if where else ""
+        known = tuple(known)
+        if not isinstance(raw, Mapping):
+            # The value is not told: it may be a key or a passphrase in the wrong place.
+            raise SpecError(f"{where or 'an option'} has to be a mapping", remedy=f"its fields: {', '.join(known)}")
+        self.raw = raw
+        for field in raw:
+            if field not in known:
+                raise SpecError(f"{self.prefix}unknown option '{field}'", remedy=suggestion(str(field), known))
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """The value, or ``default`` where it is absent or null."""
+        value = self.raw.get(field)
+        return default if value is None else value
+
+    def text(self, field: str) -> str | None:
+        """The value as plain text, None where absent."""
+        value = self.get(field)
+        return None if value is None else str(value)
+
+    def items(self, field: str) -> list[Any]:
+        """A list; a missing value is an empty one.
+
+        :raises SpecError: another type.
+        """
+        value = self.get(field, [])
+        if not isinstance(value, (list, tuple)):
+            raise SpecError(f"{self.prefix}{field} has to be a list", remedy=f"write {field}: [...]")
+        return list(value)
+
+    def strings(self, field: str) -> list[str]:
+        """A list of texts; a single text counts as a list of one."""
+        value = self.get(field, [])
+        return [str(value)] if isinstance(value, str) else [str(item) for item in self.items(field)]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A remedy for a word that is not known."""
+    known = [str(each) for each in known]
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def one_of(value: Any, known: Iterable[str], what: str) -> str:
+    """``value`` as plain text when it is among ``known``.
+
+    :raises SpecError: it is not.
+    """
+    known = tuple(known)
+    if str(value) not in known:
+        raise SpecError(f"{what}: '{value}' is unknown", remedy=suggestion(str(value), known))
+    return str(value)
+
+
+def parse_boolean(value: Any, what: str) -> bool:
+    """A boolean, also one that came through a template as text.
+
+    :raises SpecError: neither.
+    """
+    text = str(value).strip().lower()
+    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise SpecError(f"{what}: '{value}' is neither true nor false", remedy="write true or false")
+    return text in ("true", "yes", "on", "1")
+
+
+def parse_mode(value: Any, *, secret: bool) -> str:
+    """A file mode as octal text, ``0640``.
+
+    :param secret: the file holds a private key, so others must not get at it.
+    :raises SpecError: not an octal mode, or one that lets others read a key.
+    """
+    try:
+        bits = value if isinstance(value, int) else int(str(value), 8)
+    except ValueError:
+        bits = -1
+    if isinstance(value, bool) or not 0 <= bits <= 0o777:
+        raise SpecError(f"mode: '{value}' is not a file mode", remedy='write four octal digits in quotes, "0640"')
+    if secret and bits & 0o027:
+        raise SpecError(
+            f"mode: {bits:04o} lets more than its owner and readers of its group at a private key",
+            remedy='use "0600", or "0640" with a group',
+        )
+    return f"{bits:04o}"
+
+
+def parse_path(value: Any, what: str) -> str:
+    """An absolute path in its normal form.
+
+    :raises SpecError: it is not absolute.
+    """
+    path = str(value or "")
+    if not os.path.isabs(path) or path.endswith("/") or "\0" in path or "\n" in path:
+        raise SpecError(f"{what}: '{path}' is not an absolute path of a file", remedy="start it with a slash")
+    return os.path.normpath(path)
+
+
+def parse_directory(value: Any, what: str) -> str:
+    """As :func:`parse_path`, for a directory, which may be written with a slash at its end."""
+    return parse_path(str(value or "").rstrip("/"), what)

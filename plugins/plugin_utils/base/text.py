@@ -1,0 +1,29 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Texts from outside, made fit for one line that people read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LONGEST_TEXT = 2000
+
+
+MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+def printable(value: Any) -> str:
+    """A host's text as one line that plays no tricks on a terminal."""
+    return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def shortened(value: Any) -> str:
+    """The same, cut where it is longer than anybody reads."""
+    text = printable(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
+def text_or_none(value: Any) -> str | None:
+    """The same, None for nothing."""
+    return shortened(value) if value else None

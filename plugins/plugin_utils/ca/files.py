@@ -1,0 +1,93 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An internal CA in the store. For an issuer named ``internal``::
+
+ca/internal/ca.json           which of them issue, and which roots are trusted (see ``ca_state.py``)
+ca/internal/root-1.pem        certificates, PEM
+ca/internal/root-1.key        keys, sealed under the passphrase
+ca/internal/root-1.crl        what each has revoked, PEM (see ``ca_crls.py``)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, IssuerError, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
+
+
+class CaFiles:
+    """The entries of the CA ``name`` in ``store``."""
+
+    name: str
+    store: Any
+
+    def keep(self, authority_id: str, authority: Authority) -> None:
+        """Key first, then certificate. A leftover of a killed creation is overwritten: ``ca.json`` never named it."""
+        key, pem = self.entry(f"{authority_id}.key"), self.entry(f"{authority_id}.pem")
+        put_key(self.store, key, authority.private_key, expect=version(self.store, key))
+        self.store.put(pem, to_pem(authority.certificate).encode(), expect=version(self.store, pem))
+
+    def keep_state(self, state: CaState) -> None:
+        """Let ``state`` count from now on. The caller holds the CA's lock."""
+        self.store.put(self.entry("ca.json"), state.dump(), expect=version(self.store, self.entry("ca.json")))
+
+    def state(self) -> CaState | None:
+        """What ``ca.json`` says.
+
+        :raises StoreError: it is damaged.
+        """
+        entry = self.store.get(self.entry("ca.json"))
+        if entry is None:
+            return None
+        try:
+            return CaState.load(entry.value)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.damaged("ca.json") from error
+
+    def certificate(self, authority_id: str) -> x509.Certificate:
+        """An authority's certificate.
+
+        :raises StoreError: it is missing or damaged.
+        """
+        entry = self.store.get(self.entry(f"{authority_id}.pem"))
+        try:
+            return parse_pem_chain(entry.value.decode() if entry else "")[0]
+        except (CertificateError, UnicodeDecodeError) as error:
+            raise self.damaged(f"{authority_id}.pem") from error
+
+    def authority(self, authority_id: str) -> Authority:
+        """An authority with its key.
+
+        :raises StoreError, PassphraseError: it cannot be opened; :raises IssuerError: key and certificate differ.
+        """
+        certificate = self.certificate(authority_id)
+        private_key = get_key(self.store, self.entry(f"{authority_id}.key"))
+        if key_id(private_key.public_key()) != key_id(certificate.public_key()):
+            raise IssuerError(
+                f"key and certificate of '{authority_id}' of the CA '{self.name}' do not belong together",
+                remedy="restore both from the store's backup",
+            )
+        return Authority(certificate, private_key)
+
+    def entry(self, name: str) -> str:
+        """A key of the store."""
+        return f"ca/{self.name}/{name}"
+
+    def damaged(self, name: str) -> StoreError:
+        """An entry that cannot be read."""
+        return StoreError(
+            f"'{self.entry(name)}' in {self.store.describe()} is missing or damaged",
+            remedy="restore it from the store's backup",
+        )
+
+
+def version(store: Any, key: str) -> str | None:
+    """The present version of an entry."""
+    entry = store.get(key)
+    return entry.version if entry else None

@@ -1,0 +1,138 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests to a host, in the form of docs/host-protocol.md. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, seconds, serial_text, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, HostSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import Service
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
+
+GENERATIONS_KEPT = 2
+# The PEM text of what a certificate's issuers want trusted.
+Anchors = Callable[[CertificateSpec], str]
+
+
+def no_anchors(_spec: CertificateSpec) -> str:
+    """Where no output has any."""
+    return ""
+
+
+def look_request(
+    specs: Sequence[CertificateSpec],
+    services: Sequence[Service],
+    settings: Settings,
+    now: dt.datetime,
+    prepare: str | list[str],
+    anchors: Anchors = no_anchors,
+) -> dict[str, Any]:
+    """Step ``look``."""
+    entries = [look_entry(spec, settings.forces(spec.name), anchors) for spec in specs]
+    return {
+        "directory": settings.directory,
+        "now": seconds(now),
+        "prepare": prepare,
+        "services": service_requests(services, entries),
+        "certificates": entries,
+    }
+
+
+def look_entry(spec: CertificateSpec, forced: bool, anchors: Anchors = no_anchors) -> dict[str, Any]:
+    """One certificate of a look."""
+    return {
+        **wish(spec, anchors),
+        "force": forced,
+        "request_digest": spec.request_digest,
+        "renew_before": spec.renew_before.as_request(),
+        "subject": {
+            "common_name": spec.names.common_name,
+            "sans": [list(pair) for pair in spec.names.sans()],
+            "usages": list(spec.usages),
+            "must_staple": spec.must_staple,
+        },
+    }
+
+
+def apply_request(
+    entries: Sequence[dict[str, Any]], host: HostSpec, settings: Settings, now: dt.datetime
+) -> dict[str, Any]:
+    """Step ``apply``; only the services of the certificates in it, but the outputs of all that the host wants."""
+    return {
+        "directory": settings.directory,
+        "now": seconds(now),
+        "prove_timeout": settings.prove_timeout,
+        "defer_proof": settings.defer_proof,
+        "keep": GENERATIONS_KEPT,
+        "claimed": [output.path for spec in host.certificates for output in spec.outputs],
+        "services": service_requests(host.services, entries),
+        "certificates": list(entries),
+    }
+
+
+def install_entry(
+    spec: CertificateSpec,
+    chain: Sequence[x509.Certificate],
+    issuer: str,
+    request_id: str,
+    anchors: Anchors = no_anchors,
+) -> dict[str, Any]:
+    """A new pair."""
+    leaf = chain[0]
+    return {
+        **wish(spec, anchors),
+        "action": "install",
+        "request_id": request_id,
+        "chain": [to_pem(certificate) for certificate in chain],
+        "manifest": {
+            "name": spec.name,
+            "issuer": issuer,
+            "fingerprint": fingerprint(leaf),
+            "serial": serial_text(leaf.serial_number),
+            "not_before": seconds(leaf.not_valid_before_utc),
+            "not_after": seconds(leaf.not_valid_after_utc),
+            "request_digest": spec.request_digest,
+            "request_id": request_id,
+        },
+    }
+
+
+def repair_entry(spec: CertificateSpec, manifest: Mapping[str, Any], anchors: Anchors = no_anchors) -> dict[str, Any]:
+    """Work on the pair that is there."""
+    request_id = str(manifest.get("request_id") or "")
+    return {**wish(spec, anchors), "action": "repair", "request_id": request_id, "chain": [], "manifest": {}}
+
+
+def wish(spec: CertificateSpec, anchors: Anchors = no_anchors) -> dict[str, Any]:
+    """What a look and an apply both need to know."""
+    outputs = [dataclasses.asdict(output) for output in spec.outputs]
+    for output in outputs:
+        output["anchors"] = anchors(spec) if output["anchors"] else None
+    return {
+        "name": spec.name,
+        "key": dataclasses.asdict(spec.private_key),
+        "owner": spec.owner,
+        "group": spec.group,
+        "mode": spec.mode,
+        "outputs": outputs,
+        "services": [service.name for service in spec.services],
+    }
+
+
+def service_requests(services: Sequence[Service], entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The services that ``entries`` name, with the endpoints of those certificates only."""
+    certificates = {entry["name"] for entry in entries}
+    named = {service for entry in entries for service in entry["services"]}
+    requests = [service.as_request() for service in services if service.name in named]
+    for request in requests:
+        request["endpoints"] = [each for each in request["endpoints"] if each["certificate"] in certificates]
+    return requests

@@ -1,0 +1,179 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is a certificate due, and why? One pure function: the wish, what was found, the clock and the anchors in, a verdict out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    check_chain,
+    is_issued_by,
+    iso,
+    key_algorithm,
+    names_of,
+    seconds,
+    usages_of,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something is to be done; the codes are listed in docs/architecture.md."""
+
+    code: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``reasons`` ask for a new certificate, ``repairs`` only for work on what is there."""
+
+    reasons: tuple[Reason, ...] = ()
+    repairs: tuple[Reason, ...] = ()
+
+    @property
+    def due(self) -> bool:
+        """Whether a new certificate is needed."""
+        return bool(self.reasons)
+
+
+def judge(
+    spec: CertificateSpec,
+    found: Found,
+    *,
+    now: dt.datetime,
+    anchors: Sequence[x509.Certificate],
+    forced: bool = False,
+    advice: dt.datetime | None = None,
+    superseded: Sequence[Reason] = (),
+    ready_made: bool = False,
+) -> Verdict:
+    """Judge one certificate of one host.
+
+    :param now: the controller's clock; a host's own clock decides nothing.
+    :param anchors: what the issuer of the present certificate trusts; empty: no chain can lead there.
+    :param advice: the issuer's own word for when to renew (ARI, RFC 9773); wins over ``renew_before``.
+    :param superseded: what a rotation has against the present pair, see ``rotation_due.py``.
+    :param ready_made: whether it was made by others, see :class:`~.issuer.Issuer`.
+    """
+    reasons = [Reason(problem.code, problem.detail) for problem in found.problems]
+    leaf = found.leaf
+    if leaf is None:
+        if not reasons:
+            reasons.append(Reason("missing", "no certificate on the host"))
+    else:
+        reasons += validity(spec, leaf, now, advice)
+        reasons += differences_of_given(spec, leaf) if ready_made else differences(spec, found, leaf)
+        reasons += another_issuer(spec, found)
+        reasons += chain_problems(found.chain, anchors, now)
+        reasons += superseded
+    if forced:
+        reasons.append(Reason("forced", "a new certificate was asked for"))
+    return Verdict(tuple(reasons), tuple(repairs(found)) if leaf is not None else ())
+
+
+def validity(
+    spec: CertificateSpec, leaf: x509.Certificate, now: dt.datetime, advice: dt.datetime | None
+) -> list[Reason]:
+    """Expired, or near enough to it."""
+    end = leaf.not_valid_after_utc
+    if end <= now:
+        return [Reason("expired", f"expired on {iso(end)}")]
+    moment = advice
+    if moment is None:
+        due_at = spec.renew_before.moment(seconds(leaf.not_valid_before_utc), seconds(end))
+        moment = dt.datetime.fromtimestamp(due_at, dt.timezone.utc)
+    if moment <= now:
+        return [Reason("expiring", f"expires on {iso(end)}, to be renewed from {iso(moment)} on")]
+    return []
+
+
+def differences(spec: CertificateSpec, found: Found, leaf: x509.Certificate) -> list[Reason]:
+    """Where the present certificate is not the wanted one.
+
+    Issuers may drop the common name and add usages: what one gave for this very request is not asked for again.
+    """
+    reasons = []
+    names = names_of(leaf)
+    answered = found.manifest.get("request_digest") == spec.request_digest
+    if names.sans() != spec.names.sans():
+        reasons.append(Reason("names_changed", change(listing(names.sans()), listing(spec.names.sans()))))
+    elif spec.names.common_name and names.common_name != spec.names.common_name and not answered:
+        reasons.append(Reason("names_changed", change(f"CN {names.common_name}", f"CN {spec.names.common_name}")))
+    missing = set(spec.usages) - set(usages_of(leaf))
+    if missing or (usages_of(leaf) != spec.usages and not answered):
+        reasons.append(Reason("usages_changed", change(", ".join(usages_of(leaf)), ", ".join(spec.usages))))
+    algorithm = key_algorithm(leaf.public_key())
+    if algorithm != spec.private_key.algorithm:
+        reasons.append(Reason("key_algorithm_changed", change(algorithm, spec.private_key.algorithm)))
+    if not reasons and found.manifest.get("request_digest") not in (None, spec.request_digest):
+        # A common name that is no longer asked for, for instance: nothing in the certificate contradicts the wish.
+        reasons.append(Reason("names_changed", "it was issued for another request"))
+    return reasons
+
+
+def differences_of_given(spec: CertificateSpec, leaf: x509.Certificate) -> list[Reason]:
+    """Where a certificate that others have made does not do."""
+    reasons, names = [], names_of(leaf)
+    if not covers(names, spec.names):
+        reasons.append(Reason("names_changed", change(listing(names.sans()), listing(spec.names.sans()))))
+    if set(spec.usages) - set(usages_of(leaf)):
+        reasons.append(Reason("usages_changed", change(", ".join(usages_of(leaf)), ", ".join(spec.usages))))
+    return reasons
+
+
+def another_issuer(spec: CertificateSpec, found: Found) -> list[Reason]:
+    """The present certificate is from none of the wanted issuers."""
+    issuer = found.manifest.get("issuer")
+    if issuer in spec.issuers:
+        return []
+    return [Reason("issuer_changed", change(str(issuer or "unknown"), ", ".join(spec.issuers)))]
+
+
+def chain_problems(
+    chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], now: dt.datetime
+) -> list[Reason]:
+    """A chain out of order, or one that ends at somebody else's root."""
+    try:
+        check_chain(chain, anchors, now)
+    except CertificateError as error:
+        in_order = all(is_issued_by(certificate, issuer) for certificate, issuer in zip(chain, chain[1:]))
+        return [Reason("chain_untrusted" if in_order else "chain_broken", error.message)]
+    return []
+
+
+def repairs(found: Found) -> list[Reason]:
+    """What is to be put right around a pair that is good."""
+    result = [Reason("drift", text) for text in found.drift]
+    if not found.manifest.get("settled"):
+        result.append(Reason("unsettled", "the services have not taken it yet: an earlier run was interrupted"))
+    for served in found.served:
+        # An endpoint that only came with a preset may belong to somebody else: it counts when it shows our older pair.
+        if served.ours == "older" or (served.explicit and served.ours != "live"):
+            seen = served.error or (
+                "an older generation" if served.ours else f"another certificate ({served.fingerprint})"
+            )
+            result.append(Reason("not_served", f"{served.endpoint}: {seen}"))
+    return result
+
+
+def change(before: str, after: str) -> str:
+    """``before → after`` in words."""
+    return f"{before or 'none'} -> {after or 'none'}"
+
+
+def listing(sans: Sequence[tuple[str, str]]) -> str:
+    """Names in one line."""
+    return ", ".join(value for _kind, value in sans)

@@ -1,0 +1,153 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the answers of many handshakes mean. No Ansible, no sockets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import LONGEST_CHAIN
+from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import (
+    number_or_none,
+    printable,
+    read_resumption,
+    read_staple,
+    text_or_none,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.client_view import leaf_problems, trust_problems, weaknesses
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, describe, parse_pem_chain
+
+TEXT_FIELDS = ("protocol", "cipher", "group", "alpn", "ticket_key_name", "client_certificate")
+# What `cryptography` raises for a certificate that parses on the outside and is broken, or too new for it, further in.
+BROKEN = (CertificateError, OverflowError, LookupError, *UNREADABLE)
+# So many certificates and chains are kept in mind, for thousands of endpoints serve few.
+MOST_KNOWN = 2048
+
+
+def read_answer(
+    endpoints: Sequence[Endpoint],
+    answer: Mapping[str, Any],
+    *,
+    anchors: Sequence[x509.Certificate] | None,
+    now: dt.datetime,
+) -> list[dict[str, Any]]:
+    """What the handshakes showed, one entry an endpoint as documented in ``fleet.tls.probe``.
+
+    :param answer: of the step ``handshake``. It may come from a host, so its shape is not taken on trust.
+    :param anchors: verify that chains lead there; None: say nothing about trust.
+    :raises HostError: the answer does not have the agreed shape.
+    """
+    judge = Judge(anchors, now)
+    return [judge.entry(*pair) for pair in zip(endpoints, results_of(endpoints, answer))]
+
+
+def results_of(endpoints: Sequence[Endpoint], answer: Mapping[str, Any]) -> list[Any]:
+    """The results of an answer, one an endpoint.
+
+    :raises HostError: there are not as many.
+    """
+    results = answer.get("results")
+    if not isinstance(results, list) or len(results) != len(endpoints):
+        raise HostError("the host's answer does not fit the endpoints it was asked for", code="bad_answer")
+    return results
+
+
+def read_result(
+    endpoint: Endpoint, result: Any, *, anchors: Sequence[x509.Certificate] | None, now: dt.datetime
+) -> dict[str, Any]:
+    """One entry of :func:`read_answer`."""
+    return Judge(anchors, now).entry(endpoint, result)
+
+
+class Judge:
+    """Reads results and says what is wrong, and remembers what it has said: ten thousand endpoints serve few chains.
+
+    :param anchors: as in :func:`read_answer`.
+    """
+
+    def __init__(self, anchors: Sequence[x509.Certificate] | None, now: dt.datetime) -> None:
+        self._anchors = anchors
+        self._now = now
+        # Per judge, not per class: they go when it goes.
+        self._read = functools.lru_cache(MOST_KNOWN)(lambda pem: read_certificate(pem, now))
+        self._chain = functools.lru_cache(MOST_KNOWN)(self._judge_chain)
+        self._served = functools.lru_cache(MOST_KNOWN)(self._judge_served)
+
+    def entry(self, endpoint: Endpoint, result: Any) -> dict[str, Any]:
+        """One entry of :func:`read_answer`.
+
+        :raises HostError: the result does not have the agreed shape.
+        """
+        chain = result.get("chain") if isinstance(result, Mapping) else None
+        if not isinstance(chain, list) or len(chain) > LONGEST_CHAIN or not all(isinstance(pem, str) for pem in chain):
+            raise HostError(f"the host's answer for {endpoint.address} has no chain", code="bad_answer")
+        problems = list(self._served(tuple(chain), endpoint.server_name or endpoint.host))
+        count = result.get("chain_length")
+        if isinstance(count, int) and count > len(chain):
+            problems.append(f"it sent {count} certificates, of which the first {len(chain)} were looked at")
+        return {
+            "endpoint": endpoint.address,
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "server_name": endpoint.server_name,
+            "reachable": bool(chain),
+            "error": text_or_none(result.get("error")),
+            **{field: text_or_none(result.get(field)) for field in TEXT_FIELDS},
+            "attempts": number_or_none(result.get("attempts")),
+            "seconds": number_or_none(result.get("seconds")),
+            "resumption": read_resumption(result.get("resumption")),
+            "staple": read_staple(result.get("staple")),
+            "chain": chain,
+            "certificates": [self._read(pem)[0] for pem in chain],
+            "problems": problems,
+            "trusted": None if self._anchors is None or not chain else not problems,
+        }
+
+    def _judge_served(self, chain: tuple[str, ...], wanted: str) -> tuple[str, ...]:
+        leaf = self._read(chain[0])[1] if chain else None
+        problems = [] if leaf is None else leaf_problems(leaf, wanted, self._now)
+        unreadable, others = self._chain(chain)
+        return tuple(map(printable, (*unreadable, *problems, *others)))
+
+    def _judge_chain(self, chain: tuple[str, ...]) -> tuple[list[str], list[str]]:
+        """What cannot be read, and what else there is, whatever the name."""
+        read = [self._read(pem) for pem in chain]
+        unreadable = [
+            f"certificate {number} of the chain cannot be read: {described['error']}"
+            for number, (described, _certificate) in enumerate(read, 1)
+            if described["error"]
+        ]
+        certificates = [certificate for _described, certificate in read]
+        others = weaknesses(certificate for certificate in certificates if certificate is not None)
+        if self._anchors is not None:
+            try:
+                others += trust_problems(certificates, self._anchors, self._now)
+            except BROKEN as error:
+                others.append(f"the chain cannot be judged: {error}")
+        return unreadable, others
+
+
+def read_certificate(pem: str, now: dt.datetime) -> tuple[dict[str, Any], x509.Certificate | None]:
+    """A certificate as results have it; one that cannot be read has its fingerprint and ``error``."""
+    try:
+        certificate = parse_pem_chain(pem)[0]
+        return {**describe(certificate, now), "error": None}, certificate
+    except BROKEN as error:
+        return {"fingerprint_sha256": pem_fingerprint(pem), "error": printable(str(error))}, None
+
+
+def pem_fingerprint(pem: str) -> str | None:
+    """SHA-256 of whatever is inside the PEM armour, lower-case hex; None where it is not even that."""
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    except ValueError:
+        return None

@@ -1,0 +1,183 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was seen of a host, joined: one entry a certificate, whether it was wanted, found on disk or seen on the wire. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
+    Context,
+    Entry,
+    Finding,
+    Seen,
+    Sight,
+    mappings,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, parse_pem_chain
+
+DAMAGE = ("damaged", "key_missing", "key_mismatch", "chain_broken")
+
+
+def join(seen: Seen, context: Context) -> tuple[list[Entry], list[Finding]]:
+    """The certificates of a host, and what was found of files that belong to none."""
+    entries = [managed_entry(seen.host, look) for look in mappings(seen.look.get("certificates"))]
+    findings = add_files(seen, entries, context)
+    for probe in seen.probes:
+        for result in mappings(probe.get("endpoints")):
+            findings += add_sight(seen, entries, result, context)
+    return entries, findings
+
+
+def managed_entry(host: str, look: Mapping[str, Any]) -> Entry:
+    """A certificate of ``tls_certificates``."""
+    return Entry(
+        host=host,
+        origin="managed",
+        facts=look if look.get("not_after") else {"dns_names": (), "ip_addresses": ()},
+        name=str(look.get("name")),
+        path=f"{look.get('path')}/fullchain.pem",
+        issuer=look.get("issuer"),
+        issuer_subject=look.get("issuer_subject"),
+        next_run=next_run(look),
+        look=look,
+        sights=[
+            Sight(str(one.get("endpoint")), one.get("server_name"), one.get("fingerprint"), one.get("error"))
+            for one in mappings(look.get("served"))
+            # One that only came with a service's preset counts when it shows this certificate, or an older one of the same name.
+            if one.get("explicit") or one.get("ours")
+        ],
+    )
+
+
+def next_run(look: Mapping[str, Any]) -> str:
+    """What the next deploy will do, from what one in check mode said."""
+    if look.get("action") == "repair":
+        return "repair"
+    if look.get("action") != "issue":
+        return "nothing"
+    damaged = any(reason.get("code") in DAMAGE for reason in mappings(look.get("reasons")))
+    return "renew" if look.get("installed") and not damaged else "issue"
+
+
+def add_files(seen: Seen, entries: list[Entry], context: Context) -> list[Finding]:
+    """Entries for what nobody manages; findings about keys and files."""
+    findings = []
+    looked = isinstance(seen.look.get("certificates"), (list, tuple)) or bool(seen.look.get("skipped"))
+    by_name = {entry.name: entry for entry in entries}
+    for file in mappings(seen.files.get("files")):
+        owner = by_name.get(file.get("managed"))
+        path = str(file.get("path"))
+        findings += file_findings(seen.host, file, owner)
+        leaf = next((each for each in mappings(file.get("certificates")) if not each.get("error")), None)
+        if owner or leaf is None or (file.get("managed") and not looked):
+            continue
+        # A CA without its key is somebody's trust, and nothing that a server shows.
+        known = next((entry for entry in entries if entry.fingerprint == leaf.get("fingerprint_sha256")), None)
+        if known or (leaf.get("ca") and not file.get("pairs")):
+            continue
+        entries.append(unmanaged_entry(seen.host, "disk", leaf, context, path))
+    return findings
+
+
+def unmanaged_entry(
+    host: str, origin: str, facts: Mapping[str, Any], context: Context, path: str | None = None
+) -> Entry:
+    """A certificate that is in nobody's ``tls_certificates``."""
+    row = context.issued.get(str(facts.get("fingerprint_sha256"))) or {}
+    return Entry(host, origin, facts, path=path, issuer=row.get("issuer"), issuer_subject=facts.get("issuer"))
+
+
+def file_findings(host: str, file: Mapping[str, Any], owner: Entry | None) -> list[Finding]:
+    """What is wrong with a file itself. What is wrong with a managed pair is said with its certificate."""
+    path = str(file.get("path"))
+    found = []
+    keys = [key for key in mappings(file.get("private_keys")) if not key.get("encrypted")]
+    if keys and file.get("readable_by_others"):
+        message = f"the private key in {path} can be read by everybody on the host (mode {file.get('mode')})"
+        if owner:
+            remedy = (
+                f"run fleet.tls.deploy -l {host}, and if anybody else has been there, fleet.tls.replace_compromised"
+            )
+            finding = Finding("key_exposed", "file", owner.subject, message, remedy, host, path)
+            owner.findings.append(finding)
+        else:
+            found.append(
+                Finding("key_exposed", "file", path, message, f"run chmod o= {path}, and replace the key", host, path)
+            )
+    if file.get("mismatch") and not owner:
+        message = f"the private key in {path} belongs to none of the certificates in it"
+        found.append(Finding("damaged", "file", path, message, "put the right key beside its certificate", host, path))
+    error = file.get("error") or next(
+        (one["error"] for one in mappings(file.get("certificates")) if one.get("error")), None
+    )
+    if error and not owner:
+        message = f"{path} could not be read: {error}"
+        remedy = "give tls_check_passphrases, name it in tls_check_exclude, or remove it"
+        found.append(Finding("unmanaged", "file", path, message, remedy, host, path))
+    return found
+
+
+def add_sight(seen: Seen, entries: list[Entry], result: Mapping[str, Any], context: Context) -> list[Finding]:
+    """What an endpoint showed goes to the certificate it shows, or to the one that it was to show; findings where there is none."""
+    chain = readable_chain(result.get("chain"))
+    shown = next((each for each in mappings(result.get("certificates"))), {})
+    fingerprint = shown.get("fingerprint_sha256")
+    sight = Sight(
+        endpoint=str(result.get("endpoint")),
+        server_name=result.get("server_name"),
+        fingerprint=fingerprint,
+        # A server that insists on a client's certificate has shown its own all the same.
+        error=None if fingerprint else str(result.get("error") or "it shows no certificate"),
+        protocol=result.get("protocol"),
+        chain=chain,
+    )
+    wanted = seen.wanted.get((sight.endpoint, sight.server_name))
+    facts = describe(chain[0], context.now) if chain else {"fingerprint_sha256": fingerprint}
+    entry = meant(entries, sight, wanted, facts, context)
+    if entry is None and fingerprint is None:
+        remedy = "see whether its server runs and can be reached from here, or take it out of tls_endpoints"
+        message = f"{sight.endpoint} shows no certificate: {sight.error}"
+        return [Finding("endpoint_down", "host", sight.endpoint, message, remedy, seen.host, endpoint=sight.endpoint)]
+    if entry is None:
+        entry = unmanaged_entry(seen.host, "wire", facts, context)
+        entries.append(entry)
+    entry.sights.append(sight)
+    return []
+
+
+def readable_chain(raw: Any) -> tuple[x509.Certificate, ...]:
+    """What an endpoint sent, up to the first certificate that cannot be read."""
+    chain: list[x509.Certificate] = []
+    for pem in raw if isinstance(raw, (list, tuple)) else ():
+        try:
+            chain.append(parse_pem_chain(str(pem))[0])
+        except CertificateError:
+            break
+    return tuple(chain)
+
+
+def meant(
+    entries: list[Entry], sight: Sight, wanted: str | None, shown: Mapping[str, Any], context: Context
+) -> Entry | None:
+    """The certificate that an endpoint shows, or was to show; None: nothing is known of one.
+
+    In this order: the one that the inventory names for it; the very one; the one in whose place the ledger says it was issued; one with
+    the same names; where nothing is shown, one for the name that was asked for.
+    """
+    rules: list[Callable[[Entry], bool]] = [lambda each: bool(wanted) and each.name == wanted]
+    if sight.fingerprint:
+        row = context.issued.get(sight.fingerprint) or {}
+        names = Entry("", "wire", shown).names
+        rules += [
+            lambda each: each.fingerprint == sight.fingerprint,
+            lambda each: bool(each.name) and (each.host, each.name) == (row.get("host"), row.get("certificate")),
+            lambda each: bool(names) and each.origin != "wire" and each.names == names,
+        ]
+    else:
+        rules.append(lambda each: each.origin == "managed" and sight.server_name in each.names)
+    return next((each for rule in rules for each in entries if rule(each)), None)

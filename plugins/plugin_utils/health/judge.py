@@ -1,0 +1,228 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a certificate of a host, on disk and on the wire. Pure; docs/health-document.md has the codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import DAMAGE
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
+    Context,
+    Entry,
+    Sight,
+    first_text,
+    mappings,
+    span_text,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.client_view import speaks_for
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_moment
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, is_issued_by, names_of
+
+# So many runs have to fall between the moment a certificate is due and its end: the first may fail, and somebody has to notice.
+RUNS_NEEDED = 3
+WEAK_PROTOCOLS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1")
+WEAK_HASHES = ("md2", "md4", "md5", "sha1")
+SMALLEST_RSA, SMALLEST_CURVE = 2048, 224
+LONGEST_CHAIN = 10
+# What a look says → the finding that has said it already.
+SAID = {
+    "missing": ("missing",), "expired": ("expired",), "expiring": ("expired", "expiring"), "not_served": ("not_served", "endpoint_down"),
+    "chain_untrusted": ("untrusted",), "drift": ("key_exposed",), **dict.fromkeys(DAMAGE, ("damaged", "missing")),
+}  # fmt: skip
+
+
+def judge(entry: Entry, context: Context) -> None:
+    """Add every finding about one certificate."""
+    if entry.origin == "managed":
+        judge_look(entry)
+    if entry.facts.get("not_after"):
+        judge_leaf(entry, context)
+    elif entry.origin == "wire":
+        entry.found("failed", "the certificate that is served cannot be read", "see what the server has been given")
+    for sight in entry.sights:
+        judge_sight(entry, sight, context)
+    if entry.origin == "managed":
+        judge_schedule(entry, context)
+        judge_due(entry)
+    else:
+        entry.found("unmanaged", "nobody manages this certificate", unmanaged_remedy(entry))
+
+
+def unmanaged_remedy(entry: Entry) -> str:
+    """What to do about a certificate that nobody looks after."""
+    if entry.origin == "wire":
+        return "let tls_certificates manage it"
+    return f"let tls_certificates manage it, remove {entry.path}, or name it in tls_check_exclude"
+
+
+def judge_look(entry: Entry) -> None:
+    """What the host's own look says of a managed one."""
+    look, deploy = entry.look, f"run fleet.tls.deploy -l {entry.host}"
+    reasons = {str(reason.get("code")): str(reason.get("detail")) for reason in mappings(look.get("reasons"))}
+    error = look.get("error")
+    if isinstance(error, Mapping):
+        entry.found(
+            "failed", first_text([error.get("message")], "it failed"), first_text([error.get("remedy")], deploy)
+        )
+    damage = next((code for code in DAMAGE if code in reasons), None)
+    if damage:
+        entry.found("damaged", reasons[damage], deploy)
+    elif not look.get("not_after") and not error:
+        entry.found("missing", "the certificate is not there", deploy)
+    if "chain_untrusted" in reasons:
+        entry.found("untrusted", reasons["chain_untrusted"], deploy)
+
+
+def judge_leaf(entry: Entry, context: Context) -> None:
+    """Its dates, its strength, whether it is revoked."""
+    begin, end = parse_moment(entry.facts["not_before"]), parse_moment(entry.facts["not_after"])
+    left = (end - context.now).total_seconds()
+    if entry.origin == "managed":
+        renew = f"run fleet.tls.deploy -l {entry.host}"
+    else:
+        renew = "replace it, or let tls_certificates manage it"
+    if left <= 0:
+        entry.found("expired", f"expired on {entry.facts['not_after']}, {span_text(left)} ago", renew)
+    elif begin > context.now:
+        message = f"is not valid before {entry.facts['not_before']}"
+        entry.found("not_yet_valid", message, "set the clocks right, or replace it")
+    elif context.expiring(begin, end):
+        entry.found("expiring", f"expires on {entry.facts['not_after']}, in {span_text(left)}", renew)
+    revocation = context.revoked.get(entry.fingerprint or "")
+    if revocation:
+        message = f"was revoked on {revocation.get('revoked_at')} ({revocation.get('reason')}), and is still in use"
+        entry.found("revoked", message, renew if entry.origin != "managed" else f"{renew} -e tls_force={entry.name}")
+    weak = weaknesses(entry.facts)
+    if weak:
+        remedy = "use a key of RSA 2048, ECDSA P-256 or better, and a signature with SHA-256 or better"
+        entry.found("weak", " and ".join(weak), remedy)
+
+
+def weaknesses(facts: Mapping[str, object]) -> list[str]:
+    """What is too weak in key and signature, in words."""
+    found = []
+    algorithm, signature = str(facts.get("key_algorithm")), str(facts.get("signature_algorithm"))
+    size = re.search(r"([0-9]+)", algorithm.partition("-")[2])
+    smallest = {"rsa": SMALLEST_RSA, "ecdsa": SMALLEST_CURVE}.get(algorithm.partition("-")[0], 0)
+    if algorithm.startswith("dsa") or (size and int(size[1]) < smallest):
+        found.append(f"the key is {algorithm}")
+    if any(word in signature.lower().replace("-", "") for word in WEAK_HASHES):
+        found.append(f"the signature is {signature}")
+    return found
+
+
+def judge_sight(entry: Entry, sight: Sight, context: Context) -> None:
+    """What one endpoint shows."""
+    if sight.fingerprint is None:
+        if entry.has("missing"):
+            return  # so there is nothing that it could show
+        message = f"{sight.endpoint} shows no certificate: {sight.error}"
+        remedy = "see whether its server runs and can be reached from where it was asked"
+        once(entry, "endpoint_down", message, remedy, sight)
+        return
+    if sight.protocol in WEAK_PROTOCOLS:
+        message = f"{sight.endpoint} agrees on {sight.protocol}"
+        entry.found("weak", message, "let the server speak TLS 1.2 and 1.3 only", endpoint=sight.endpoint)
+    if entry.fingerprint and sight.fingerprint != entry.fingerprint:
+        message = f"{sight.endpoint} serves another certificate than the one on disk: was a reload forgotten?"
+        remedy = f"run fleet.tls.deploy -l {entry.host}" if entry.origin == "managed" else "reload its server"
+        once(entry, "not_served", message, remedy, sight)
+        return
+    if not sight.chain:
+        return
+    name = sight.server_name
+    if name and not speaks_for(names_of(sight.chain[0]), name):
+        names = ", ".join(sorted(entry.names)) or "none"
+        message = f"{sight.endpoint} is asked for {name}, and its certificate is for {names}"
+        entry.found(
+            "name_mismatch", message, "add the name to the certificate, or serve the right one", endpoint=sight.endpoint
+        )
+    judge_chain(entry, sight, context)
+
+
+def once(entry: Entry, code: str, message: str, remedy: str, sight: Sight) -> None:
+    """Add a finding that several endpoints may show, and that is one."""
+    if not entry.has(code):
+        entry.found(code, message, remedy, endpoint=sight.endpoint)
+
+
+def judge_chain(entry: Entry, sight: Sight, context: Context) -> None:
+    """Whether what is sent leads to somebody who is trusted: a client that knows the anchors only has nothing else."""
+    problem = chain_problem(sight.chain, context)
+    if problem is None or entry.has("untrusted"):
+        return
+    if completed(sight.chain, context):
+        message = f"{sight.endpoint} leaves out an intermediate certificate: clients that do not know it refuse"
+        once(entry, "chain_incomplete", message, "let the server send fullchain.pem", sight)
+        return
+    once(
+        entry,
+        "untrusted",
+        f"{sight.endpoint}: {problem}",
+        "serve a certificate of a CA in tls_issuers or tls_trust_anchors",
+        sight,
+    )
+
+
+def chain_problem(chain: Sequence[x509.Certificate], context: Context) -> str | None:
+    """Why a chain is not trusted; None: it is."""
+    # Checking a signature costs, so only those are tried that could have made it.
+    last = chain[-1]
+    anchors = [each for each in context.anchors if each.subject in (last.issuer, last.subject)]
+    try:
+        check_chain(chain, anchors, context.now)
+    except CertificateError as error:
+        return error.message
+    return None
+
+
+def completed(chain: Sequence[x509.Certificate], context: Context) -> bool:
+    """Whether known intermediates would make the chain a trusted one."""
+    grown = [chain[0], *(upper for lower, upper in zip(chain, chain[1:]) if is_issued_by(lower, upper))]
+    while len(grown) < LONGEST_CHAIN:
+        above = [each for each in context.intermediates if each.subject == grown[-1].issuer and each not in grown]
+        upper = next((each for each in above if is_issued_by(grown[-1], each)), None)
+        if upper is None:
+            return False
+        grown.append(upper)
+        if chain_problem(grown, context) is None:
+            return True
+    return False
+
+
+def judge_schedule(entry: Entry, context: Context) -> None:
+    """Whether enough runs fall between the moment it becomes due and its end."""
+    if not entry.look.get("renew_after") or entry.has("expired", "damaged"):
+        return
+    end = parse_moment(entry.look["not_after"])
+    window = (end - parse_moment(entry.look["renew_after"])).total_seconds()
+    if context.interval * RUNS_NEEDED <= window:
+        return
+    needed = int(window / RUNS_NEEDED)
+    text = f"{needed // 3600} h" if needed >= 3600 else f"{max(1, needed // 60)} min"
+    message = (
+        f"is due {span_text(window)} before its end, which leaves no {RUNS_NEEDED} runs that are"
+        f" {span_text(context.interval)} apart: a run is needed every {text}"
+    )
+    remedy = "run fleet.tls.deploy that often and set tls_check_interval, or give it a longer renew_before or lifetime"
+    entry.found("schedule_too_rare", message, remedy, kind="schedule")
+
+
+def judge_due(entry: Entry) -> None:
+    """What the next run settles, unless it was said already."""
+    if entry.look.get("deferred") or entry.look.get("error"):
+        return
+    waiting = {
+        str(each.get("code")): str(each.get("detail"))
+        for part in ("reasons", "repairs")
+        for each in mappings(entry.look.get(part))
+    }
+    new = [code for code in waiting if not entry.has(*SAID.get(code, ()))]
+    if new and not entry.has("missing", "damaged"):
+        message = "; ".join(dict.fromkeys(waiting[code] for code in new))
+        entry.found("due", message, f"the next fleet.tls.deploy settles it ({', '.join(new)})")

@@ -1,0 +1,103 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tasks returned, as what ``health.py`` works on: options parsed, anchors read. The one part that reads the controller's trust store."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration, parse_renew_before
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import USUAL_TEXT, Context, Seen, mappings
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import parse_anchors
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.system_anchors import system_anchors
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
+
+
+def document_of(
+    looks: Any,
+    files: Any,
+    probes: Sequence[Any],
+    wanted: Any,
+    store: Any,
+    anchors: Any,
+    *,
+    threshold: Any,
+    interval: Any,
+    ring_age: Any,
+    now: dt.datetime,
+) -> dict[str, Any]:
+    """The health document; the parameters are those of the filter ``fleet.tls.health``.
+
+    :raises TlsError: an option that is none.
+    """
+    for part in (looks, files, wanted, *probes):
+        if not isinstance(part, Mapping):
+            raise SpecError("it needs mappings of hosts to what was registered there")
+    store = mapping(store)
+    trusted, others = store_certificates(store)
+    extra = [certificate for chain in parse_anchors(anchors).values() for certificate in chain]
+    context = Context(
+        now=now,
+        threshold=None if threshold is None else parse_renew_before(threshold, "tls_check_threshold"),
+        interval=parse_duration(interval, "tls_check_interval"),
+        anchors=(*trusted, *extra, *system()),
+        intermediates=others,
+        issued=mapping(store.get("issued")),
+        revoked=mapping(store.get("revoked")),
+    )
+    seen = [
+        Seen(
+            host=str(host),
+            look=mapping(look),
+            files=mapping(files.get(host)),
+            probes=[mapping(each.get(host)) for each in probes],
+            wanted=places(wanted.get(host)),
+        )
+        for host, look in looks.items()
+    ]
+    text = USUAL_TEXT if threshold is None else str(threshold)
+    return health(seen, store, context, threshold=text, ring_age=parse_duration(ring_age, "tls_check_ring_age"))
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value where it is one, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def store_certificates(store: Mapping[str, Any]) -> tuple[tuple[x509.Certificate, ...], tuple[x509.Certificate, ...]]:
+    """Anchors and all authorities of the issuers."""
+    anchors: list[x509.Certificate] = []
+    authorities: list[x509.Certificate] = []
+    for known in mapping(store.get("issuers")).values():
+        if known.get("anchors"):
+            anchors += parse_pem_chain(str(known["anchors"]))
+        for each in mappings(known.get("authorities")):
+            authorities += parse_pem_chain(str(each.get("pem")))
+    return tuple(anchors), tuple(authorities)
+
+
+def system() -> tuple[x509.Certificate, ...]:
+    """What the controller's own system trusts; nothing where it has no trust store."""
+    try:
+        return system_anchors()
+    except TlsError:
+        return ()
+
+
+def places(endpoints: Any) -> dict[tuple[str, str | None], str]:
+    """Endpoint and server name → the certificate that is to be served there."""
+    found = {}
+    for each in mappings(endpoints):
+        host = str(each.get("host"))
+        address = f"[{host}]:{each.get('port')}" if ":" in host else f"{host}:{each.get('port')}"
+        if each.get("certificate"):
+            found[address, None if each.get("server_name") is None else str(each["server_name"])] = str(
+                each["certificate"]
+            )
+    return found

@@ -1,0 +1,142 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How an action reaches its host: one step of docs/host-protocol.md a round trip, through a pipe or as a module.
+
+Become, ``environment`` and whatever else a connection brings is done by Ansible in either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleValueOmittedError
+from ansible.executor.interpreter_discovery import discover_interpreter
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable, shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import Parcel, parcel, parse_answer
+
+# Characters: of an error, the end of a traceback, which has its cause; of what is shown at -vvv.
+MOST_SAID = 500
+MOST_SHOWN = 100_000
+AUTO = "auto"
+# Which internal module has a step. A module is sent to the host whole, with all that it imports, so those steps are together that are used
+# together: most runs look, and do nothing else.
+MODULES = {
+    "fleet.tls.host_look": ("look", "facts"),
+    "fleet.tls.host_apply": ("apply", "challenge"),
+    "fleet.tls.host_configure": ("trust", "configure", "tickets", "client"),
+    "fleet.tls.host_prove": ("handshake", "trace", "prove"),
+    "fleet.tls.host_files": ("files",),
+}
+# The fact in which Ansible keeps the interpreter that it found.
+DISCOVERED = "discovered_interpreter_python"
+MODULE_OF = {step: module for module, steps in MODULES.items() for step in steps}
+
+
+class HostSteps(ActionBase):
+    """An action that asks its host, and works with the answers."""
+
+    def step(
+        self,
+        step: str,
+        request: Mapping[str, Any],
+        variables: dict[str, Any],
+        secrets: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """One round trip: the host's answer to one step of docs/host-protocol.md.
+
+        :param secrets: certificate name → private key PEM; they travel on Python's input, or as a no_log argument.
+        :raises HostError: the step as a whole failed. Unreachable hosts raise Ansible's own error.
+        """
+        module = MODULE_OF[step]
+        interpreter = self.known_interpreter(variables)
+        if interpreter:
+            result = self.through_pipe(interpreter, parcel(module.rpartition(".")[2], step, request, secrets or {}))
+        else:
+            arguments: dict[str, Any] = {"step": step, "request": dict(request)}
+            if secrets:
+                arguments["secrets"] = dict(secrets)
+            result = self._execute_module(module_name=module, module_args=arguments, task_vars=variables)
+        answer = result.get("answer")
+        if result.get("failed") or not isinstance(answer, Mapping):
+            unsaid = "it ended with an error" if result.get("exception") else "the host gave no answer"
+            text = shortened(result.get("msg") or unsaid).strip()
+            # A crash is told in one or the other, depending on the release of ansible-core.
+            said = str(result.get("module_stderr") or result.get("exception") or "").strip()
+            detail = printable(said[-MOST_SAID:]).strip()
+            raise HostError(
+                f"step '{step}' failed: {text}" + (f" ({detail})" if detail else ""),
+                remedy="run with -vvv to see what Python on the host says",
+            )
+        if answer.get("error"):
+            raise host_error(answer["error"])
+        return {**answer, "changed": bool(result.get("changed"))}
+
+    def known_interpreter(self, variables: dict[str, Any]) -> str | None:
+        """The host's Python, where a step can go straight into its input; None: it has to go as a module, packed by Ansible.
+
+        That is so where pipelining is off or impossible, and where the connection has an interpreter of its own.
+        """
+        if getattr(self._connection, "_remote_is_local", False) or not self._is_pipelining_enabled("new"):
+            return None
+        delegate = self._task.delegate_to
+        known = variables["ansible_delegated_vars"][delegate] if delegate else variables
+        interpreter = self.wanted_interpreter(known)
+        if interpreter.startswith("auto"):
+            facts = known.setdefault("ansible_facts", {})
+            if DISCOVERED not in facts:
+                if delegate:
+                    return None
+                self._discovered_interpreter_key = DISCOVERED
+                self._discovered_interpreter = facts[DISCOVERED] = discover_interpreter(
+                    self, "python", interpreter, known
+                )
+            interpreter = str(facts[DISCOVERED])
+        return interpreter
+
+    def wanted_interpreter(self, variables: Mapping[str, Any]) -> str:
+        """What variables or the configuration say: a path, or "auto" and the like."""
+        wanted = C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)
+        try:
+            return str(self._templar.template(wanted) or "").strip() or AUTO
+        except AnsibleValueOmittedError:
+            return AUTO
+
+    def through_pipe(self, interpreter: str, sent: Parcel) -> Mapping[str, Any]:
+        """Start Python on the host with a step on its input; the result has the form of a module's."""
+        # Quoted as a whole, as Ansible has it with modules: what was discovered is a host's own word.
+        command = self._connection._shell.join([interpreter, "-c", sent.program])
+        done = self._low_level_execute_command(
+            f"{self._compute_environment_string()} {command}".strip(), in_data=sent.input
+        )
+        result = parse_answer(done["stdout"])
+        if result and result.get("failed"):
+            self.show(str(result.get("exception")))
+            return result
+        if result and done["rc"] == 0:
+            return result
+        self.show(done["stdout"])
+        self.show(done["stderr"])
+        return {"failed": True, "module_stderr": done["stderr"] or done["stdout"]}
+
+    def show(self, text: str) -> None:
+        """What a host said, for those who asked for it with -vvv."""
+        if not self._task.no_log and self._display.verbosity >= 3:
+            for line in text[-MOST_SHOWN:].splitlines():
+                self._display.vvv(printable(line), host=self._play_context.remote_addr)
+
+    def with_interpreter(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The task's result, with the interpreter as a fact where this task discovered it: later tasks need not.
+
+        Not where one host's facts become those of all.
+        """
+        if not self._discovered_interpreter_key or self._task.run_once:
+            return result
+        facts = {self._discovered_interpreter_key: self._discovered_interpreter}
+        return {**result, "ansible_facts": {**result.get("ansible_facts", {}), **facts}}

@@ -1,0 +1,151 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The KV engine of OpenBao, version 2: read, write-if-unchanged, list.
+
+A write is repeated while the cluster changes its leader. That one of its tries was carried out though its answer was lost shows by
+``written_by``, a value of that write alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import CONNECTIONS, Answer, Connection
+
+WRITER = "written_by"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What lies under a path; version 0: nothing ever did. ``values`` is None where there is nothing, or no more."""
+
+    version: int = 0
+    values: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+class KeyValues:
+    """One KV mount. Errors are those of the connection; :class:`StoreConflict` where somebody else was faster."""
+
+    def __init__(self, connection: Connection, mount: str) -> None:
+        self.connection = connection
+        self.mount = mount
+        self.is_version_2 = False
+
+    def read(self, path: str) -> Kept:
+        """The newest version.
+
+        :raises StoreError: the mount is no KV engine of version 2.
+        """
+        answer = self.connection.request("GET", f"{self.mount}/data/{path}", accept=(404,))
+        return self.kept(answer)
+
+    def kept(self, answer: Answer) -> Kept:
+        """The answer to a read as a value."""
+        self.check_mount(answer)
+        data = answer.data.get("data")
+        if not isinstance(data, Mapping):
+            return Kept()
+        metadata, values = data.get("metadata"), data.get("data")
+        if not isinstance(metadata, Mapping) or not isinstance(metadata.get("version"), int):
+            raise self.another_engine()
+        self.is_version_2 = True
+        return Kept(metadata["version"], values if isinstance(values, Mapping) else None)
+
+    def read_all(self, paths: Sequence[str]) -> Iterator[Kept]:
+        """Many reads, a few of them side by side, in the order of ``paths``."""
+        if len(paths) < CONNECTIONS:
+            yield from map(self.read, paths)
+            return
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            yield from pool.map(self.read, paths)
+
+    def write(
+        self,
+        path: str,
+        values: Mapping[str, Any],
+        *,
+        expect: int,
+        timeout: float | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> int:
+        """A new version, when the present one is ``expect`` (0: there is none, or it was deleted); which it became.
+
+        :param timeout: seconds for one try.
+        :param before: called before every try; what it raises ends the write.
+        :raises StoreConflict: the present version is another.
+        """
+        self.require_version_2()
+        writer = secrets.token_hex(8)
+        data = {**values, WRITER: writer}
+        cas = expect
+        for _try in range(3):
+            answer = self.connection.request(
+                "POST",
+                f"{self.mount}/data/{path}",
+                {"data": data, "options": {"cas": cas}},
+                accept=(400, 404),
+                timeout=timeout,
+                before=before,
+            )
+            self.check_mount(answer)
+            if answer.status < 300:
+                return int(answer.data["data"]["version"])
+            if not any("check-and-set" in each for each in answer.errors):
+                raise StoreError(
+                    f"{self.connection.describe()}: {path} cannot be written: {'; '.join(answer.errors)}",
+                    remedy="see what the KV engine wants",
+                )
+            present = self.read(path)
+            if present.values is not None and present.values.get(WRITER) == writer:
+                return present.version
+            if expect or present.values is not None:
+                break
+            # Deleted by hand: its versions count on.
+            cas = present.version
+        raise StoreConflict(
+            f"{self.connection.describe()}: '{path}' was changed by another run", remedy="run again: nothing was lost"
+        )
+
+    def names(self, path: str) -> list[str]:
+        """What lies in a folder, sorted; folders end with a slash."""
+        answer = self.connection.request("LIST", f"{self.mount}/metadata/{path}", accept=(404,))
+        self.check_mount(answer)
+        data = answer.data.get("data")
+        keys = data.get("keys") if isinstance(data, Mapping) else None
+        return sorted(str(key) for key in keys) if isinstance(keys, list) else []
+
+    def check_mount(self, answer: Answer) -> None:
+        """:raises StoreError: there is no engine, so that nothing is missing *in* it."""
+        if answer.status == 404 and any("no handler for route" in each for each in answer.errors):
+            raise StoreError(
+                f"{self.connection.describe()} has no secrets engine at '{self.mount}/'",
+                remedy=f"bao secrets enable -path={self.mount} -version=2 kv; or set the right mount and namespace",
+            )
+
+    def require_version_2(self) -> None:
+        """Before the first write: version 1 would take it as a value of another shape, and never refuse one.
+
+        :raises StoreError: the mount is another engine.
+        """
+        if self.is_version_2:
+            return
+        answer = self.connection.request("GET", f"sys/internal/ui/mounts/{self.mount}")
+        data = answer.data.get("data")
+        data = data if isinstance(data, Mapping) else {}
+        options = data.get("options")
+        if data.get("type") != "kv" or not isinstance(options, Mapping) or options.get("version") != "2":
+            raise self.another_engine()
+        self.is_version_2 = True
+
+    def another_engine(self) -> StoreError:
+        """Something else answers there."""
+        return StoreError(
+            f"{self.connection.describe()}: '{self.mount}/' is no KV engine of version 2",
+            remedy=f"bao kv enable-versioning {self.mount}/; or set mount to one that is",
+        )

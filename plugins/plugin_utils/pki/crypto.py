@@ -1,0 +1,66 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place where ``cryptography`` is imported: everything else takes its names from here.
+
+Where the package is missing, our modules can be imported all the same, and the first thing an action does is to say what is
+missing and how to get it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.serialization import pkcs12
+    from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+except ImportError as error:
+    CRYPTOGRAPHY_PROBLEM: str | None = str(error)
+
+    class Missing:
+        """Stands for every name of the package; nothing of it is used before :func:`require_cryptography`."""
+
+        def __getattr__(self, name: str) -> Any:
+            return self
+
+    x509 = hashes = serialization = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
+    AESGCM = ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
+    InvalidSignature = InvalidTag = UnsupportedAlgorithm = Exception  # type: ignore[assignment,misc]
+else:
+    CRYPTOGRAPHY_PROBLEM = None
+
+__all__ = (
+    "AESGCM",
+    "CRYPTOGRAPHY_PROBLEM",
+    "ExtendedKeyUsageOID",
+    "ExtensionOID",
+    "InvalidSignature",
+    "InvalidTag",
+    "NameOID",
+    "UnsupportedAlgorithm",
+    "ec",
+    "ed448",
+    "ed25519",
+    "hashes",
+    "pkcs12",
+    "require_cryptography",
+    "rsa",
+    "serialization",
+    "x509",
+)
+
+
+def require_cryptography() -> None:
+    """:raises DependencyError: the package is not on the controller."""
+    if CRYPTOGRAPHY_PROBLEM:
+        raise DependencyError(
+            f"the Python package 'cryptography' is missing on the controller ({CRYPTOGRAPHY_PROBLEM})",
+            remedy="install it where ansible runs: pip install 'cryptography>=42'",
+        )

@@ -1,0 +1,294 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""X.509 as this collection sees it: PEM in and out, names, chains, fingerprints. No Ansible, no files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
+    ExtendedKeyUsageOID,
+    InvalidSignature,
+    NameOID,
+    UnsupportedAlgorithm,
+    ec,
+    ed448,
+    ed25519,
+    hashes,
+    rsa,
+    serialization,
+    x509,
+)
+
+PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+# What ``cryptography`` raises for contents that are no certificate; most of them are no ValueErrors.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+USAGES = {"server_auth": ExtendedKeyUsageOID.SERVER_AUTH, "client_auth": ExtendedKeyUsageOID.CLIENT_AUTH}
+
+
+@dataclass(frozen=True)
+class Names:
+    """Who a certificate speaks for; each tuple sorted, DNS names in lower case, IPs in their canonical text form."""
+
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    email_addresses: tuple[str, ...] = ()
+    common_name: str | None = None
+
+    def sans(self) -> tuple[tuple[str, str], ...]:
+        """``(type, value)`` in openssl's words for the types: DNS, IP, URI, email."""
+        typed = (
+            ("DNS", self.dns_names),
+            ("IP", self.ip_addresses),
+            ("URI", self.uris),
+            ("email", self.email_addresses),
+        )
+        return tuple((kind, value) for kind, values in typed for value in values)
+
+
+def parse_pem_chain(text: str) -> tuple[x509.Certificate, ...]:
+    """All certificates of a PEM text, in its order.
+
+    :raises CertificateError: no certificate in it, or one that cannot be parsed (all of it: names, key, extensions).
+    """
+    blocks = PEM_CERTIFICATE.findall(text)
+    if not blocks or text.count("-----BEGIN CERTIFICATE-----") != len(blocks):
+        raise CertificateError("not a complete PEM certificate (truncated or empty)")
+    try:
+        return tuple(_load(block) for block in blocks)
+    except UNREADABLE as error:
+        raise CertificateError(f"a PEM certificate cannot be parsed: {error}") from error
+
+
+def _load(block: str) -> x509.Certificate:
+    """``cryptography`` parses most of a certificate when it is asked for, so ask now, where errors are expected."""
+    certificate = x509.load_pem_x509_certificate(block.encode())
+    names_of(certificate), usages_of(certificate), subject_text(certificate), issuer_text(certificate)
+    key_algorithm(certificate.public_key())
+    return certificate
+
+
+def to_pem(certificate: x509.Certificate) -> str:
+    """PEM text with a final newline."""
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def to_der(certificate: x509.Certificate) -> bytes:
+    """DER."""
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the DER form, lower-case hex."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def key_id(public_key: Any) -> str:
+    """SHA-256 of a public key's SubjectPublicKeyInfo (DER), lower-case hex: which key this is."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return digest.finalize().hex()
+
+
+def key_algorithm(public_key: Any) -> str:
+    """The algorithm in the words of ``private_key.algorithm``; others (``dsa``, curves) in like manner."""
+    if isinstance(public_key, rsa.RSAPublicKey):
+        return f"rsa-{public_key.key_size}"
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        curve = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}.get(public_key.curve.name)
+        return f"ecdsa-{curve or public_key.curve.name}"
+    if isinstance(public_key, ed25519.Ed25519PublicKey):
+        return "ed25519"
+    if isinstance(public_key, ed448.Ed448PublicKey):
+        return "ed448"
+    return type(public_key).__name__.removesuffix("PublicKey").lower()
+
+
+def signature_algorithm(certificate: x509.Certificate) -> str:
+    """How it is signed, in OpenSSL's word (``ecdsa-with-SHA256``), or the dotted OID where it has none."""
+    oid = certificate.signature_algorithm_oid
+    name = oid._name  # pylint: disable=protected-access
+    return oid.dotted_string if name == "Unknown OID" else name
+
+
+def names_of(certificate: x509.Certificate | x509.CertificateSigningRequest) -> Names:
+    """The names in the subject alternative name extension (RFC 5280, 4.2.1.6) and the common name."""
+    common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    common_name = str(common_names[0].value) if common_names else None
+    try:
+        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return Names(common_name=common_name)
+    return Names(
+        dns_names=tuple(sorted(name.lower() for name in san.get_values_for_type(x509.DNSName))),
+        ip_addresses=tuple(sorted(str(ip) for ip in san.get_values_for_type(x509.IPAddress))),
+        uris=tuple(sorted(san.get_values_for_type(x509.UniformResourceIdentifier))),
+        email_addresses=tuple(sorted(san.get_values_for_type(x509.RFC822Name))),
+        common_name=common_name,
+    )
+
+
+def general_names(names: Names) -> list[x509.GeneralName]:
+    """The same names as ``cryptography`` wants them for a SAN extension."""
+    return [
+        *(x509.DNSName(name) for name in names.dns_names),
+        *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in names.ip_addresses),
+        *(x509.UniformResourceIdentifier(uri) for uri in names.uris),
+        *(x509.RFC822Name(email) for email in names.email_addresses),
+    ]
+
+
+def usages_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Extended key usages in our words, sorted; unknown ones by their dotted OID."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return ()
+    words = {oid: word for word, oid in USAGES.items()}
+    return tuple(sorted(words.get(oid, oid.dotted_string) for oid in extension))
+
+
+def must_staple(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bool:
+    """Whether clients are told to refuse it without a stapled OCSP answer (RFC 7633)."""
+    try:
+        features = certificate.extensions.get_extension_for_class(x509.TLSFeature).value
+    except x509.ExtensionNotFound:
+        return False
+    return x509.TLSFeatureType.status_request in features
+
+
+def authority_key_identifier(certificate: x509.Certificate) -> bytes | None:
+    """The issuer's key identifier as the certificate names it, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether name and signature of ``certificate`` lead to ``issuer``."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def check_chain(chain: Sequence[x509.Certificate], anchors: Iterable[x509.Certificate], now: dt.datetime) -> None:
+    """Check order and signatures of ``chain`` (leaf first) and that it ends at one of ``anchors``.
+
+    The leaf's own dates are not looked at: a chain is also checked for a leaf that has expired.
+
+    :raises CertificateError: wrong order, a signature that does not fit, an expired intermediate, another root.
+    """
+    for certificate, issuer in zip(chain, chain[1:]):
+        if not is_issued_by(certificate, issuer):
+            raise CertificateError(
+                f"the chain is broken: '{subject_text(certificate)}' was not issued by '{subject_text(issuer)}'"
+            )
+        if issuer.not_valid_after_utc <= now:
+            raise CertificateError(f"the intermediate '{subject_text(issuer)}' has expired")
+    known = {fingerprint(anchor): anchor for anchor in anchors}
+    last = chain[-1]
+    if fingerprint(last) in known or any(is_issued_by(last, anchor) for anchor in known.values()):
+        return
+    raise CertificateError(
+        f"the chain does not lead to a trust anchor of the issuer (it ends at '{issuer_text(last)}')"
+    )
+
+
+def check_issued(
+    chain: Sequence[x509.Certificate], *, names: Names, usages: Sequence[str], key: str, now: dt.datetime
+) -> None:
+    """Check that an issuer gave what was asked for; order and trust are ``check_chain``'s part.
+
+    Names beyond the wanted ones are refused as well: a certificate must not speak for more than was asked.
+    The common name is not compared: many issuers drop it.
+
+    :param key: key id (see :func:`key_id`) of the key the request was made for.
+    :raises CertificateError: another key, other names or usages, or dates that do not cover ``now``.
+    """
+    leaf = chain[0]
+    if key_id(leaf.public_key()) != key:
+        raise CertificateError("the issuer answered with a certificate for another key")
+    if names_of(leaf).sans() != names.sans():
+        got = ", ".join(value for _kind, value in names_of(leaf).sans()) or "none"
+        want = ", ".join(value for _kind, value in names.sans())
+        raise CertificateError(f"the issuer answered with other names ({got}) than asked for ({want})")
+    missing = set(usages) - set(usages_of(leaf))
+    if missing:
+        raise CertificateError(f"the issuer left out the usage {', '.join(sorted(missing))}")
+    if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
+        raise CertificateError(
+            f"the issuer answered with a certificate that is not valid now ({iso(leaf.not_valid_before_utc)}"
+            f" to {iso(leaf.not_valid_after_utc)})"
+        )
+
+
+def subject_text(certificate: x509.Certificate) -> str:
+    """RFC 4514 text of the subject; the names where the subject is empty (as newer profiles have it)."""
+    text = certificate.subject.rfc4514_string()
+    return text or ", ".join(value for _kind, value in names_of(certificate).sans())
+
+
+def issuer_text(certificate: x509.Certificate) -> str:
+    """RFC 4514 text of the issuer."""
+    return certificate.issuer.rfc4514_string()
+
+
+def iso(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC with whole seconds, ``2026-11-23T10:00:00Z``."""
+    # Not strftime, whose years before 1000 have fewer digits: certificates may say what they like.
+    return moment.astimezone(dt.timezone.utc).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+
+
+def seconds(moment: dt.datetime) -> int:
+    """Seconds since the epoch (UTC)."""
+    return int(moment.timestamp())
+
+
+def serial_text(serial: int) -> str:
+    """A serial number as lower-case hex, as every tool but openssl prints it."""
+    return f"{serial:x}"
+
+
+def describe(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]:
+    """A certificate as it stands in results: JSON-ready, dates ISO 8601 in UTC, ``days_left`` with one decimal."""
+    names = names_of(certificate)
+    left = certificate.not_valid_after_utc - now
+    return {
+        "subject": subject_text(certificate),
+        "issuer": issuer_text(certificate),
+        "common_name": names.common_name,
+        "dns_names": list(names.dns_names),
+        "ip_addresses": list(names.ip_addresses),
+        "uris": list(names.uris),
+        "email_addresses": list(names.email_addresses),
+        "usages": list(usages_of(certificate)),
+        "not_before": iso(certificate.not_valid_before_utc),
+        "not_after": iso(certificate.not_valid_after_utc),
+        "days_left": round(left.total_seconds() / 86400, 1),
+        "serial": serial_text(certificate.serial_number),
+        "fingerprint_sha256": fingerprint(certificate),
+        "key_algorithm": key_algorithm(certificate.public_key()),
+        "signature_algorithm": signature_algorithm(certificate),
+    }

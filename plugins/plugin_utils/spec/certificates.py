@@ -1,0 +1,343 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The vocabulary: ``tls_certificates`` parsed into frozen values. No Ansible, no clock, no files.
+
+Whatever cannot be done is refused here, with the certificate's name and a remedy, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import (
+    RenewBefore,
+    duration_text,
+    parse_duration,
+    parse_renew_before,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
+    Fields,
+    one_of,
+    parse_boolean,
+    parse_mode,
+    parse_path,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
+    NO_PRESETS,
+    Access,
+    Service,
+    key_access,
+    merge_services,
+    parse_service,
+)
+
+KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
+ROTATION_POLICIES = ("always", "never")
+KEY_LOCATIONS = ("host", "controller")
+SCOPES = ("host", "pool")
+OUTPUT_FORMATS = ("cert", "chain", "fullchain", "privkey", "combined", "pkcs12")
+FORMATS_WITH_KEY = frozenset({"privkey", "combined", "pkcs12"})
+OUTPUT_METHODS = ("link", "copy")
+OUTPUT_FIELDS = ("path", "format", "method", "owner", "group", "mode", "passphrase", "anchors")
+# Bytes; openssl reads no longer one from a file (PEM_BUFSIZE).
+LONGEST_PASSPHRASE = 1023
+CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+CERTIFICATE_FIELDS = (
+    "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeySpec:
+    """How the private key is made and for how long it is used."""
+
+    algorithm: str = "ecdsa-p256"
+    rotation_policy: str = "always"
+    location: str = "host"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One more file a service wants; ``mode`` is an octal text such as ``0600``, owner and group None: the process's.
+
+    :param passphrase: what a PKCS#12 file is encrypted with; None: nothing.
+    :param anchors: whether the issuers' trust anchors go into a PKCS#12 file.
+    """
+
+    path: str
+    format: str
+    method: str = "link"
+    owner: str | None = None
+    group: str | None = None
+    mode: str = "0644"
+    passphrase: str | None = field(default=None, repr=False)
+    anchors: bool = False
+
+
+@dataclass(frozen=True)
+class CertificateSpec:
+    """One wanted certificate of one host. ``duration`` is in seconds, None: the issuer's own.
+
+    :param pool: the name under which hosts share one pair; None: the host has its own.
+    """
+
+    name: str
+    issuers: tuple[str, ...]
+    names: Names
+    usages: tuple[str, ...] = ("server_auth",)
+    private_key: KeySpec = KeySpec()
+    renew_before: RenewBefore = RenewBefore(fraction=0.33)
+    duration: int | None = None
+    owner: str | None = None
+    group: str | None = None
+    mode: str = "0600"
+    outputs: tuple[Output, ...] = ()
+    services: tuple[Service, ...] = ()
+    pool: str | None = None
+    must_staple: bool = False
+
+    @property
+    def request_digest(self) -> str:
+        """SHA-256 over what a CSR says: when it changes, the present certificate no longer fits."""
+        content = [self.names.sans(), self.names.common_name, self.usages, self.private_key.algorithm]
+        # Not for those without it: their digests stand in manifests.
+        content += ["must_staple"] if self.must_staple else []
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """All that one host wants: its certificates, and each service once."""
+
+    certificates: tuple[CertificateSpec, ...]
+    services: tuple[Service, ...]
+
+
+def parse_host(
+    raw: Any, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
+) -> HostSpec:
+    """``tls_certificates`` of one host.
+
+    :param lifetimes: the configured issuers' names, each with the lifetime of what it issues in seconds (None: it
+        alone decides).
+    :param presets: the user's own presets of services, see :func:`service.parse_presets`.
+    :raises SpecError: see :func:`parse_certificate`; two certificates of one name; two outputs at one path; one
+        service described in two ways.
+    """
+    if not isinstance(raw, (list, tuple)):
+        raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
+    certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in raw)
+    refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
+    paths: set[str] = set()
+    services: tuple[Service, ...] = ()
+    for certificate in certificates:
+        try:
+            for output in certificate.outputs:
+                refuse_twice((*paths, output.path), "two outputs have the path")
+                paths.add(output.path)
+            services = merge_services((*services, *certificate.services))
+        except TlsError as error:
+            raise error.about(certificate.name) from None
+    return HostSpec(certificates, services)
+
+
+def refuse_own_directory(spec: HostSpec, directory: str) -> None:
+    """An output below the directory of the generations would be a link to itself, or overwrite a generation.
+
+    :param directory: as the host has it, normalized.
+    :raises SpecError: there is one.
+    """
+    for certificate in spec.certificates:
+        for output in certificate.outputs:
+            if f"{output.path}/".startswith(f"{directory}/"):
+                raise SpecError(
+                    f"outputs: {output.path} lies in {directory}, where the certificates themselves are kept",
+                    remedy="use the files below live/ as they are, or choose a path outside",
+                    certificate=certificate.name,
+                )
+
+
+def parse_certificate(
+    raw: Any, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
+) -> CertificateSpec:
+    """One entry of ``tls_certificates``; whom its key belongs to may come from the preset of a service.
+
+    :raises SpecError: unknown fields, issuer, service or algorithm; bad names; ``renew_before`` not shorter than the
+        lifetime; a key that others could read; services that want different owners of one key.
+    """
+    if not isinstance(raw, Mapping):
+        raise SpecError("a certificate has to be a mapping", remedy="write {name: www, issuer: ..., dns_names: [...]}")
+    name = str(raw.get("name") or "")
+    if not CERTIFICATE_NAME.fullmatch(name):
+        raise SpecError(
+            f"'{name}' is no name for a certificate",
+            remedy="a name becomes a directory: up to 64 letters, digits, dots, hyphens and underscores",
+        )
+    try:
+        return parse_fields(name, Fields(raw, CERTIFICATE_FIELDS), lifetimes, presets)
+    except TlsError as error:
+        raise SpecError(error.message, remedy=error.remedy, certificate=name) from error
+
+
+def parse_fields(
+    name: str, fields: Fields, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]]
+) -> CertificateSpec:
+    """The rest of :func:`parse_certificate`, without the certificate's name in its errors."""
+    issuers = fields.strings("issuer")
+    if not issuers:
+        raise SpecError("has no issuer", remedy=f"name one of: {', '.join(lifetimes) or 'none is configured'}")
+    for issuer in issuers:
+        one_of(issuer, lifetimes, "issuer")
+    names = parse_names(fields.raw)
+    usages = tuple(sorted(set(fields.strings("usages") or ["server_auth"])))
+    for usage in usages:
+        one_of(usage, USAGES, "usages")
+    renew_before = parse_renew_before(fields.get("renew_before", "33%"))
+    duration = None if fields.get("duration") is None else parse_duration(fields.get("duration"))
+    for lifetime in {duration or lifetimes[issuer] for issuer in issuers}:
+        if lifetime is not None and not renew_before.fits(lifetime):
+            raise SpecError(
+                f"renew_before ({duration_text(renew_before.seconds or 0)}) is not shorter than the lifetime"
+                f" ({duration_text(lifetime)}): it would be renewed at every run",
+                remedy="use a part of the lifetime, such as 33%",
+            )
+    services = tuple(parse_service(entry, name, names, presets) for entry in fields.items("services"))
+    access = parse_access(fields, services)
+    outputs = tuple(parse_output(entry, access.owner, access.group) for entry in fields.items("outputs"))
+    pool = parse_pool(name, fields)
+    return CertificateSpec(
+        name=name,
+        issuers=tuple(issuers),
+        names=names,
+        usages=usages,
+        private_key=parse_key(fields.get("private_key") or {}, pooled=pool is not None),
+        renew_before=renew_before,
+        duration=duration,
+        owner=access.owner,
+        group=access.group,
+        mode=access.mode or "0600",
+        outputs=outputs,
+        services=services,
+        pool=pool,
+        must_staple=parse_boolean(fields.get("must_staple", False), "must_staple"),
+    )
+
+
+def parse_pool(name: str, fields: Fields) -> str | None:
+    """``scope`` and ``pool``: the pool's name, the certificate's own by default.
+
+    :raises SpecError: an unknown scope, a pool without the scope, or what is no name.
+    """
+    scope, pool = one_of(fields.get("scope", "host"), SCOPES, "scope"), fields.text("pool")
+    if scope == "host":
+        if pool is not None:
+            raise SpecError("pool: it has no pool, its scope is host", remedy="write scope: pool, or leave pool out")
+        return None
+    if pool is not None and not CERTIFICATE_NAME.fullmatch(pool):
+        raise SpecError(f"pool: '{pool}' is no name", remedy="up to 64 letters, digits, dots, hyphens and underscores")
+    return pool or name
+
+
+def parse_access(fields: Fields, services: Iterable[Service]) -> Access:
+    """``owner``, ``group`` and ``mode`` of an entry; where it names neither owner nor group, they are as its services need them.
+
+    :raises SpecError: a mode that lets others read a key; see :func:`service.key_access`.
+    """
+    mode = parse_mode(fields.get("mode", "0600"), secret=True)
+    owner, group = fields.text("owner"), fields.text("group")
+    if owner or group:
+        return Access(owner, group, mode)
+    bare = (parse_output(entry, None, None) for entry in fields.items("outputs"))
+    usual = key_access(services, [Access(each.owner) for each in bare if each.format in FORMATS_WITH_KEY])
+    return usual if usual.mode and fields.get("mode") is None else Access(usual.owner, usual.group, mode)
+
+
+def parse_key(raw: Any, *, pooled: bool = False) -> KeySpec:
+    """``private_key`` of an entry.
+
+    :param pooled: it is a pool's: hosts that share a key cannot make it, so it is made on the controller.
+    :raises SpecError: unknown fields or values, or a pool's key on a host.
+    """
+    fields = Fields(raw, ("algorithm", "rotation_policy", "location"), "private_key")
+    default = "controller" if pooled else "host"
+    if pooled and fields.get("location", default) != default:
+        raise SpecError(
+            "private_key.location: the hosts of a pool share one key, which no host can make for the others",
+            remedy="leave location out, or write scope: host",
+        )
+    return KeySpec(
+        algorithm=one_of(fields.get("algorithm", "ecdsa-p256"), KEY_ALGORITHMS, "private_key.algorithm"),
+        rotation_policy=one_of(
+            fields.get("rotation_policy", "always"), ROTATION_POLICIES, "private_key.rotation_policy"
+        ),
+        location=one_of(fields.get("location", default), KEY_LOCATIONS, "private_key.location"),
+    )
+
+
+def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
+    """One of ``outputs``; owner and group default to the certificate's.
+
+    :raises SpecError: unknown fields or formats, a relative path, or a mode that lets others read a key.
+    """
+    fields = Fields(raw, OUTPUT_FIELDS, "outputs")
+    path = parse_path(fields.get("path"), "outputs: path")
+    form = one_of(fields.get("format", "fullchain"), OUTPUT_FORMATS, f"outputs: format of {path}")
+    secret = form in FORMATS_WITH_KEY
+    for option in ("passphrase", "anchors"):
+        if form != "pkcs12" and fields.get(option):
+            raise SpecError(
+                f"outputs: {path} has {option}, but is no pkcs12", remedy="leave it out, or write format: pkcs12"
+            )
+    return Output(
+        path=path,
+        format=form,
+        method=one_of(fields.get("method", "link"), OUTPUT_METHODS, f"outputs: method of {path}"),
+        owner=fields.text("owner") or owner,
+        group=fields.text("group") or group,
+        mode=parse_mode(fields.get("mode", "0600" if secret else "0644"), secret=secret),
+        passphrase=parse_passphrase(fields.text("passphrase"), path),
+        anchors=parse_flag(fields.get("anchors", False), f"outputs: anchors of {path}"),
+    )
+
+
+def parse_passphrase(text: str | None, path: str) -> str | None:
+    """The passphrase of a PKCS#12 file; an empty one is none.
+
+    :raises SpecError: one that other programs could not be given; it is not told.
+    """
+    if text and (len(text.encode(errors="replace")) > LONGEST_PASSPHRASE or not text.isprintable()):
+        raise SpecError(
+            f"outputs: the passphrase of {path} is longer than {LONGEST_PASSPHRASE} bytes or not printable",
+            remedy="make one with 'openssl rand -base64 24' and keep it in Ansible Vault",
+        )
+    return text or None
+
+
+def parse_flag(value: Any, what: str) -> bool:
+    """A boolean as people write it.
+
+    :raises SpecError: it is none.
+    """
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if str(value).lower() not in words:
+        raise SpecError(f"{what}: '{value}' is neither true nor false", remedy="write true or false")
+    return words[str(value).lower()]
+
+
+def refuse_twice(values: Iterable[str], complaint: str) -> None:
+    """:raises SpecError: a value stands there twice."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise SpecError(f"{complaint} '{value}'", remedy="rename or remove one of them")
+        seen.add(value)

@@ -1,0 +1,182 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract of a store: what the controllers of one fleet share.
+
+Entries are small files of text (PEM, JSON) under names such as ``ca/internal/root-1.pem``. The ledger has a row for
+everything that was issued. Secrets are sealed before they come here (see ``sealing.py``): a store never holds a
+private key in the clear.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import load_provider
+
+# No component begins with a dot: in a directory it would lead out, or to a file that is being written.
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The value under a key; ``version`` names this very value for :meth:`Store.put`."""
+
+    value: bytes
+    version: str
+
+
+@dataclass(frozen=True)
+class Issuance:
+    """A row of the ledger. Moments are seconds since the epoch; ``chain`` is PEM, leaf first; no secret is in it."""
+
+    request_id: str
+    issuer: str
+    host: str
+    certificate: str
+    serial: str
+    fingerprint: str
+    key_id: str
+    names: tuple[str, ...]
+    not_before: int
+    not_after: int
+    issued_at: int
+    reason: str
+    chain: str
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A certificate that nobody is to accept any more.
+
+    :param reason: one of ``REASONS`` in ``crl.py``.
+    :param revoked_at: seconds since the epoch.
+    """
+
+    issuance: Issuance
+    reason: str
+    revoked_at: int
+
+
+class Ledger(ABC):
+    """A session of the ledger; what was added and revoked is there when it ends without an exception.
+
+    After one, nothing is revoked; rows may be there, as they tell of what was signed.
+    Nobody adds to a request that was looked up in a session unseen: either others wait, or :meth:`add` meets a conflict.
+    """
+
+    @abstractmethod
+    def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
+        """The newest row of this request for this key: a host that names another's request finds nothing.
+
+        What was revoked is not found: it is never handed out again.
+        """
+
+    @abstractmethod
+    def add(self, issuance: Issuance) -> None:
+        """Record one.
+
+        :raises StoreConflict: another run recorded one for the same request and key since this session looked for it.
+        """
+
+    @abstractmethod
+    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
+        """Record that a certificate is not to be accepted any more; empty: the ledger does not know it.
+
+        The first record stands: what was revoked before comes back as it was. More than one comes back where two
+        issuers gave the same serial number.
+
+        :param which: a serial number or a SHA-256 fingerprint, lower-case hex, as the ledger has them.
+        :param now: seconds since the epoch.
+        """
+
+
+class Store(ABC):
+    """Get, put-if-unchanged, lock, ledger.
+
+    :param options: what the user wrote about it, less ``type``.
+    :raises SpecError: (constructor) an option that is unknown or does not fit.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.fields = Fields(options, ("passphrase", *self.option_names()), "store")
+        self.passphrase = self.fields.text("passphrase")
+
+    @classmethod
+    @abstractmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The options it takes besides ``type`` and ``passphrase``."""
+
+    @abstractmethod
+    def get(self, key: str) -> Entry | None:
+        """The entry, None where there is none.
+
+        :raises StoreError: it cannot be read.
+        """
+
+    @abstractmethod
+    def put(self, key: str, value: bytes, *, expect: str | None) -> str:
+        """Write an entry unless it changed; returns the new version. Durable when it returns.
+
+        :param expect: the version it must still have, None: it must not exist.
+        :raises StoreConflict: somebody else was faster.
+        """
+
+    @abstractmethod
+    def lock(self, name: str, *, wait: float = 60.0) -> AbstractContextManager[None]:
+        """Hold the lock ``name``; it ends with its holder, even a killed one.
+
+        :param wait: seconds.
+        :raises StoreBusy: not to be had in that time.
+        """
+
+    @abstractmethod
+    def ledger(self) -> AbstractContextManager[Ledger]:
+        """A session of the ledger.
+
+        :raises StoreBusy: another session held it for too long.
+        """
+
+    @abstractmethod
+    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
+        """The rows, oldest first, without locking anybody out.
+
+        :param issuer: only those of this one.
+        :param since: only those issued then or later, seconds since the epoch.
+        """
+
+    @abstractmethod
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        """What was revoked of an issuer's, oldest revocation first, without locking anybody out."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Which store this is, for messages."""
+
+
+def check_key(key: str) -> str:
+    """A key that can be one in every store.
+
+    :raises StoreError: it could lead out of one.
+    """
+    if not KEY.fullmatch(key):
+        raise StoreError(f"'{key}' is no key for a store")
+    return key
+
+
+def load_store(raw: Any) -> Store:
+    """``tls_store`` as a store.
+
+    :raises SpecError: not a mapping, no such type, or what the store itself refuses.
+    """
+    if not isinstance(raw, Mapping):
+        raise SpecError("store has to be a mapping", remedy="write store: {type: directory, path: …, passphrase: …}")
+    rest = {key: value for key, value in raw.items() if key != "type"}
+    return load_provider("store", raw.get("type") or "directory")(rest)

@@ -1,0 +1,187 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets at rest, under the store's passphrase: private keys as PKCS#8 PEM (RFC 5958), other bytes by AES-256-GCM.
+
+The standard form of keys is a promise: ``openssl pkey -in root-1.key`` opens one without this collection. Its key derivation
+is PBKDF2 with the few rounds that all tools use, so the passphrase has to carry the strength; short ones are refused. What is no
+private key has no such form: it is sealed by AES-256-GCM (NIST SP 800-38D) under a key of its own from scrypt (RFC 7914).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
+    AESGCM,
+    InvalidTag,
+    UnsupportedAlgorithm,
+    serialization,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+
+SHORTEST_PASSPHRASE = 12
+# Bytes; openssl reads no longer one from a file or a prompt (PEM_BUFSIZE).
+LONGEST_PASSPHRASE = 1023
+CHECK_ENTRY = "passphrase.json"
+SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+NONCE_BYTES = 12
+
+
+def put_key(store: Store, key: str, private_key: Any, *, expect: str | None) -> str:
+    """Seal a private key into the store; returns the entry's version.
+
+    :raises PassphraseError: none given, a short one, or another than the store's.
+    :raises StoreConflict: the entry changed.
+    """
+    passphrase = checked_passphrase(store)
+    pem = private_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase),
+    )
+    return store.put(key, pem, expect=expect)
+
+
+def get_key(store: Store, key: str) -> Any:
+    """A private key out of the store.
+
+    :raises StoreError: there is none under this name, or it is damaged.
+    :raises PassphraseError: none given, or the wrong one.
+    """
+    entry = store.get(key)
+    if entry is None:
+        raise StoreError(
+            f"the private key '{key}' is not in {store.describe()}", remedy="restore it from the store's backup"
+        )
+    passphrase = encoded_passphrase(store)
+    try:
+        return serialization.load_pem_private_key(entry.value, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        whole = b"-----END ENCRYPTED PRIVATE KEY-----" in entry.value
+        if whole and not is_known(store, passphrase):
+            raise wrong_passphrase(store) from None
+        raise StoreError(
+            f"the private key '{key}' in {store.describe()} is damaged or not sealed",
+            remedy="restore it from the store's backup",
+        ) from None
+
+
+def seal(store: Store, secret: bytes, context: str) -> dict[str, str | int]:
+    """Seal bytes that are no private key; JSON-ready.
+
+    :param context: what they are; :func:`unseal` has to be told the same, so that one sealed thing cannot take another's place.
+    :raises PassphraseError: none given, a short one, or another than the store's.
+    """
+    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(NONCE_BYTES)
+    key = hashlib.scrypt(checked_passphrase(store), salt=salt, dklen=32, **SCRYPT)
+    sealed = AESGCM(key).encrypt(nonce, secret, context.encode())
+    return {**SCRYPT, "salt": salt.hex(), "nonce": nonce.hex(), "sealed": base64.b64encode(sealed).decode()}
+
+
+def unseal(store: Store, sealed: Mapping[str, Any], context: str) -> bytes:
+    """What :func:`seal` sealed.
+
+    :raises PassphraseError: none given, or the wrong one.
+    :raises StoreError: it is damaged, or another thing than ``context`` says.
+    """
+    passphrase = encoded_passphrase(store)
+    try:
+        costs = {cost: int(sealed[cost]) for cost in SCRYPT}
+        key = hashlib.scrypt(passphrase, salt=bytes.fromhex(sealed["salt"]), dklen=32, **costs)
+        ciphertext = base64.b64decode(sealed["sealed"], validate=True)
+        return AESGCM(key).decrypt(bytes.fromhex(sealed["nonce"]), ciphertext, context.encode())
+    except (ValueError, KeyError, TypeError):
+        pass
+    # Last, because it stands for every exception where cryptography is missing.
+    except InvalidTag:
+        if not is_known(store, passphrase):
+            raise wrong_passphrase(store) from None
+    raise StoreError(
+        f"{context} in {store.describe()} is damaged or not sealed", remedy="restore it from the store's backup"
+    )
+
+
+def checked_passphrase(store: Store) -> bytes:
+    """The passphrase, after making sure that it is the one all other keys of the store are sealed with.
+
+    :raises PassphraseError: none given, a short one, or another than the store's.
+    """
+    passphrase = encoded_passphrase(store)
+    known = is_known(store, passphrase)
+    if known is None:
+        try:
+            store.put(CHECK_ENTRY, json.dumps(check_value(passphrase)).encode(), expect=None)
+        except StoreConflict:
+            return checked_passphrase(store)
+    elif not known:
+        raise wrong_passphrase(store)
+    return passphrase
+
+
+def encoded_passphrase(store: Store) -> bytes:
+    """The passphrase as it seals.
+
+    :raises PassphraseError: none given, a short one, or one that no other tool could be given.
+    """
+    if not store.passphrase:
+        raise missing_passphrase(store)
+    try:
+        passphrase = store.passphrase.encode()
+    except UnicodeEncodeError:
+        passphrase = b""
+    if not SHORTEST_PASSPHRASE <= len(store.passphrase) <= len(passphrase) <= LONGEST_PASSPHRASE:
+        short = len(store.passphrase) < SHORTEST_PASSPHRASE
+        problem = f"shorter than {SHORTEST_PASSPHRASE} characters" if short else "no text of at most 1023 bytes"
+        raise PassphraseError(
+            f"the passphrase of {store.describe()} is {problem}",
+            remedy="make one with 'openssl rand -base64 32' and keep it in Ansible Vault",
+        )
+    return passphrase
+
+
+def is_known(store: Store, passphrase: bytes) -> bool | None:
+    """Whether it is the store's passphrase; None: the store has none yet.
+
+    :raises StoreError: what would tell is damaged.
+    """
+    entry = store.get(CHECK_ENTRY)
+    if entry is None:
+        return None
+    try:
+        kept = json.loads(entry.value)
+        salt, expected = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["digest"])
+        digest = hashlib.scrypt(passphrase, salt=salt, dklen=32, **{cost: int(kept[cost]) for cost in SCRYPT})
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"'{CHECK_ENTRY}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
+        ) from error
+    return hmac.compare_digest(digest, expected)
+
+
+def check_value(passphrase: bytes) -> dict[str, str | int]:
+    """A salted scrypt value (RFC 7914), with its costs, that tells the passphrase from others without keeping it."""
+    salt = secrets.token_bytes(16)
+    return {**SCRYPT, "salt": salt.hex(), "digest": hashlib.scrypt(passphrase, salt=salt, dklen=32, **SCRYPT).hex()}
+
+
+def missing_passphrase(store: Store) -> PassphraseError:
+    """No passphrase where one is needed."""
+    return PassphraseError(
+        f"{store.describe()} needs its passphrase for this", remedy="set tls_store.passphrase, best from Ansible Vault"
+    )
+
+
+def wrong_passphrase(store: Store) -> PassphraseError:
+    """Another passphrase than the store's."""
+    return PassphraseError(
+        f"wrong passphrase for {store.describe()}",
+        remedy="give the passphrase the store was made with (tls_store.passphrase); nothing was changed",
+    )

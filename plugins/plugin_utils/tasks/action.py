@@ -1,0 +1,82 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions of this collection have in common: options, and errors in people's words.
+
+Nothing here prints; a worker process must not write to the terminal.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import HostSteps
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
+
+STORE_OPTIONS: dict[str, Any] = {
+    # Raw mappings: the providers check their own options, and name the one that is wrong.
+    "store": {"type": "dict", "required": True},
+    "issuers": {"type": "dict", "required": True},
+}
+# No "path": that type would expand ~ and variables here, and this path is the host's.
+DIRECTORY_OPTION: dict[str, Any] = {"directory": {"type": "str", "default": "/etc/fleet-tls"}}
+# Servers that verify their clients, besides those of the certificates' services.
+ENDPOINTS_OPTION: dict[str, Any] = {
+    "endpoints": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "default": "127.0.0.1"},
+            "port": {"type": "int", "required": True},
+            "server_name": {"type": "str"},
+            # As tls_sites have it; which one is served is seen.
+            "certificate": {"type": "str"},
+        },
+    }
+}
+PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "float", "default": 15.0}}
+
+
+class TlsAction(HostSteps):
+    """An action of this collection: ``ARGUMENTS`` and :meth:`act` are all it has to bring."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {}
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Validate, act, and turn our errors into Ansible's; unreachable hosts pass through as such."""
+        super().run(tmp, task_vars)
+        _result, options = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
+        variables = task_vars or {}
+        try:
+            require_cryptography()
+            return self.with_interpreter(self.act(options, variables))
+        except TlsError as error:
+            # "from None": the traceback of an inner error could carry what it was working on.
+            raise AnsibleActionFail(
+                f"{self.host(variables)}: {error}", result={"error": error.as_dict(), **getattr(error, "result", {})}
+            ) from None
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """The task itself.
+
+        :raises TlsError: it cannot be done.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    @staticmethod
+    def host(variables: Mapping[str, Any]) -> str:
+        """The inventory's name of the host."""
+        return str(variables.get("inventory_hostname", "localhost"))
+
+    @staticmethod
+    def now() -> dt.datetime:
+        """The controller's clock."""
+        return dt.datetime.now(dt.timezone.utc)

@@ -1,0 +1,41 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Templates rendered on the controller, as ``ansible.builtin.template`` renders them, without a task for each."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+
+# Like ansible.builtin.template, and unlike Jinja: a line that holds a block tag alone leaves no empty line behind.
+OVERRIDES = {"trim_blocks": True, "lstrip_blocks": False}
+
+
+def render_template(action: ActionBase, name: str, variables: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
+    """The text of the template ``name``, looked up in the role's, play's or playbook's ``templates``.
+
+    :param variables: the task's.
+    :param extra: more variables, for this template alone; they win.
+    :raises SpecError: there is no such template. What Jinja finds wrong is Ansible's own error, with file and line.
+    """
+    try:
+        path = action._find_needle("templates", name)
+    except AnsibleError as error:
+        raise SpecError(
+            f"there is no template '{name}'", remedy="put it into the role's templates directory"
+        ) from error
+    text = trust_as_template(action._loader.get_text_file_contents(path))
+    roots = [*variables.get("ansible_search_path", []), action._loader.get_basedir(), os.path.dirname(path)]
+    templar = action._templar.copy_with_new_env(
+        searchpath=[folder for root in roots for folder in (os.path.join(root, "templates"), root)],
+        available_variables={"ansible_managed": "Ansible managed", **variables, **extra},
+    )
+    return str(templar.template(text, escape_backslashes=False, overrides=OVERRIDES) or "")

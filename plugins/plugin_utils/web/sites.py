@@ -1,0 +1,303 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``tls_sites``: the simple sites that a web server's role writes, with all their defaults filled in. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_host_name, parse_port
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
+
+SITE_FIELDS = (
+    "name", "server_names", "certificate", "listen", "root", "upstream", "redirect", "hsts", "http2", "client_auth",
+)  # fmt: skip
+SERVERS = ("nginx", "apache", "haproxy")
+CLIENT_AUTH = ("none", "optional", "required")
+SESSION_OFF, SESSION_PUBLIC = "off", "public"
+# What could end a directive, a block or a comment of a web server's configuration, or stand for something else in it.
+UNSAFE = re.compile(r"""[\x00-\x20\x7f-\xa0;{}#"'`<>\\]""")
+# In a file name or a URL, also what servers replace by variables. A regular expression for a name (nginx) has need of these.
+VARIABLES = re.compile(r"[$%]")
+PLAIN_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
+NGINX_NAME = re.compile(r"~.+|\.[A-Za-z0-9._-]+|[A-Za-z0-9._-]+\.\*|\[[0-9A-Fa-f:.]+\]")
+ANY_ADDRESS = ("", "*", "0.0.0.0")
+LOOPBACK = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+HTTP, HTTPS = 80, 443
+
+
+@dataclass(frozen=True)
+class Listen:
+    """An address and port as the user wrote them; ``host`` "" means every IPv4 address."""
+
+    host: str
+    port: int
+
+    def text(self, port: int | None = None) -> str:
+        """``443``, ``192.0.2.1:443`` or ``[::]:443``, with another port where one is given."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{port or self.port}" if host else str(port or self.port)
+
+    @property
+    def socket(self) -> tuple[str, int]:
+        """The same for the same socket, however it was written."""
+        return ("" if self.host in ANY_ADDRESS else self.host, self.port)
+
+
+@dataclass
+class Site:
+    """One entry of ``tls_sites``, checked.
+
+    :param upstream: the URL, None where ``root`` is served.
+    :param session: whose sessions may be resumed here: ``public``, ``optional`` and ``required`` each share theirs among
+        themselves; ``off``: nobody's, see :func:`isolate_sessions`.
+    :param waiting: its certificate is not there yet: it can answer on port 80 only.
+    """
+
+    name: str
+    server_names: list[str]
+    certificate: str
+    listens: list[Listen]
+    root: str | None
+    upstream: str | None
+    redirect: bool
+    hsts: int
+    http2: bool
+    client_auth: str
+    session: str = field(default=SESSION_OFF)
+    waiting: bool = False
+
+    def as_result(self) -> dict[str, Any]:
+        """JSON-ready, see :func:`expand_sites`."""
+        server_name = first_server_name(self.server_names)
+        return {
+            "name": self.name,
+            "server_names": self.server_names,
+            "certificate": self.certificate,
+            "listen": [listen.text() for listen in self.listens],
+            "root": self.root,
+            "upstream": self.upstream,
+            "upstream_address": upstream_address(self.upstream) if self.upstream else None,
+            "hsts": self.hsts,
+            "http2": self.http2,
+            "client_auth": self.client_auth,
+            "session": self.session,
+            "waiting": self.waiting,
+            "http_listen": sorted({each.text(HTTP) for each in self.listens}),
+            "redirect": self.redirect,
+            "redirect_port": "" if self.listens[0].port == HTTPS else f":{self.listens[0].port}",
+            "endpoints": [
+                {
+                    "host": LOOPBACK.get(listen.host, listen.host),
+                    "port": listen.port,
+                    "server_name": server_name,
+                    "certificate": self.certificate,
+                }
+                for listen in self.listens
+            ],
+        }
+
+
+def expand_sites(
+    raw: Any, server: str = "nginx", client_auth: str = "none", waiting: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """``tls_sites`` with every field there, JSON-ready.
+
+    :param server: which web server is to serve them, one of ``SERVERS``; it decides what cannot be done.
+    :param client_auth: of sites that do not say.
+    :param waiting: certificates that are not on the host yet.
+    :returns: ``[{name, server_names, certificate, listen: [text], root, upstream, upstream_address, hsts, http2, client_auth,
+        session, waiting, http_listen: [text], redirect, redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
+        ``http_listen``: the same addresses with port 80; ``redirect_port``: ``""`` or ``":8443"``.
+    :raises SpecError: unknown or missing fields, two sites of one name, root and upstream at once, a bad address, something that
+        the server does not have.
+    """
+    sites = parse_sites(raw, server, client_auth)
+    return [replace(site, waiting=site.certificate in waiting).as_result() for site in sites]
+
+
+def parse_sites(raw: Any, server: str, client_auth: str) -> list[Site]:
+    """The checked entries; see :func:`expand_sites`."""
+    if not isinstance(raw, (list, tuple)):
+        raise SpecError("tls_sites has to be a list")
+    one_of(server, SERVERS, "server")
+    default = one_of(client_auth, CLIENT_AUTH, "tls_client_auth")
+    sites = [parse_site(entry, server, default) for entry in raw]
+    refuse_twice((site.name for site in sites), "tls_sites: two sites have the name")
+    isolate_sessions(sites)
+    return sites
+
+
+def isolate_sessions(sites: Sequence[Site]) -> None:
+    """Decide whose sessions each site may resume, so that none carries a client further than its own handshake would have.
+
+    Servers look a session up before they know the name that is asked for, in what belongs to the *first* site of a socket. So
+    where one socket has sites of different ``client_auth``, no session is resumed on it at all; everywhere else sessions stay
+    among the sites of one kind (CVE-2025-23419).
+    """
+    kinds: dict[tuple[str, int], set[str]] = {}
+    for site in sites:
+        for listen in site.listens:
+            kinds.setdefault(listen.socket, set()).add(site.client_auth)
+    for site in sites:
+        mixed = any(len(kinds[listen.socket]) > 1 for listen in site.listens)
+        site.session = SESSION_OFF if mixed else SESSION_PUBLIC if site.client_auth == "none" else site.client_auth
+
+
+def parse_site(raw: Any, server: str, client_auth: str) -> Site:
+    """One entry; errors as :func:`expand_sites`."""
+    where = f"tls_sites: site '{raw.get('name', '')}'" if isinstance(raw, dict) else "tls_sites"
+    fields = Fields(raw, SITE_FIELDS, where)
+    name, certificate = (word(fields, field) for field in ("name", "certificate"))
+    server_names = [parse_server_name(fields, text, server) for text in fields.strings("server_names")]
+    if not server_names:
+        raise SpecError(f"{fields.prefix}server_names is empty")
+    root, upstream = parse_content(fields, server)
+    value = fields.get("listen", [HTTPS])
+    listens = [parse_listen(fields, text) for text in (value if isinstance(value, (list, tuple)) else [value])]
+    if not listens:
+        raise SpecError(f"{fields.prefix}listen is empty", remedy="leave it out for port 443")
+    return Site(
+        name=name,
+        server_names=server_names,
+        certificate=certificate,
+        listens=listens,
+        root=root,
+        upstream=upstream,
+        redirect=bool(fields.get("redirect", False)),
+        hsts=whole_number(fields, "hsts"),
+        http2=bool(fields.get("http2", False)),
+        client_auth=one_of(fields.get("client_auth", client_auth), CLIENT_AUTH, f"{fields.prefix}client_auth"),
+    )
+
+
+def word(fields: Fields, field_name: str) -> str:
+    """A name that becomes part of file names and of a server's own names.
+
+    :raises SpecError: it is empty, or has other characters than letters, digits, dots, hyphens and underscores.
+    """
+    text = checked(fields, field_name, fields.get(field_name, ""))
+    if not CERTIFICATE_NAME.fullmatch(text):
+        raise SpecError(
+            f"{fields.prefix}{field_name}: '{text}' cannot be used",
+            remedy="up to 64 letters, digits, dots, hyphens and underscores",
+        )
+    return text
+
+
+def checked(fields: Fields, field_name: str, value: Any) -> str:
+    """``value`` as text.
+
+    :raises SpecError: it is empty, or has a character that a configuration file gives a meaning to.
+    """
+    text = str(value)
+    if not text or UNSAFE.search(text):
+        raise SpecError(
+            f"{fields.prefix}{field_name}: '{text}' cannot be used", remedy="give one word without quotes or ;"
+        )
+    return text
+
+
+def parse_server_name(fields: Fields, value: str, server: str) -> str:
+    """A name to answer to: plain, with ``*`` for its first label, or ``_`` for nobody's; nginx takes its own further forms.
+
+    :raises SpecError: it is none of these.
+    """
+    text = checked(fields, "server_names", value)
+    if PLAIN_NAME.fullmatch(text) or (server == "nginx" and NGINX_NAME.fullmatch(text)):
+        return text
+    raise SpecError(
+        f"{fields.prefix}server_names: '{text}' is no name that {server} can answer to",
+        remedy="write www.example.com or *.example.com",
+    )
+
+
+def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
+    """``root`` and ``upstream``, one of which is None.
+
+    :raises SpecError: both or none; a relative directory; no URL; what the server cannot do.
+    """
+    root, upstream = (
+        checked(fields, each, fields.get(each)) if fields.get(each) else None for each in ("root", "upstream")
+    )
+    if bool(root) == bool(upstream):
+        raise SpecError(f"{fields.prefix}give either root (a directory) or upstream (a URL)")
+    for text in (root, upstream):
+        if text and VARIABLES.search(text):
+            raise SpecError(f"{fields.prefix}'{text}' cannot be used", remedy="give it without variables")
+    if root and server == "haproxy":
+        raise SpecError(
+            f"{fields.prefix}root: HAProxy serves no files",
+            remedy="give the upstream that does, or another tls_web_server",
+        )
+    if root and not root.startswith("/"):
+        raise SpecError(f"{fields.prefix}root: '{root}' is not an absolute path", remedy="start it with a slash")
+    if upstream:
+        address = upstream_address(upstream, fields.prefix)
+        if address["path"] and server == "haproxy":
+            raise SpecError(
+                f"{fields.prefix}upstream: HAProxy passes paths on as they are",
+                remedy="end the URL after host and port",
+            )
+    return root, upstream
+
+
+def upstream_address(url: str, prefix: str = "") -> dict[str, Any]:
+    """``http://127.0.0.1:8080/app`` → ``{scheme, host, port, path}``.
+
+    :raises SpecError: it is no such URL.
+    """
+    remedy = "write http://127.0.0.1:8080"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise SpecError(f"{prefix}upstream: '{url}' is not a URL", remedy=remedy) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise SpecError(f"{prefix}upstream: '{url}' is not an http or https URL", remedy=remedy)
+    host = parse_host_name(parts.hostname, f"{prefix}upstream")
+    number = parse_port(port, f"{prefix}upstream") if port is not None else {"http": HTTP, "https": HTTPS}[parts.scheme]
+    return {"scheme": parts.scheme, "host": host, "port": number, "path": parts.path}
+
+
+def whole_number(fields: Fields, field_name: str) -> int:
+    """A number of at least 0; absent is 0.
+
+    :raises SpecError: it is none.
+    """
+    value = str(fields.get(field_name, 0))
+    if not re.fullmatch("[0-9]{1,12}", value):
+        raise SpecError(f"{fields.prefix}{field_name}: '{value}' is not a number of seconds")
+    return int(value)
+
+
+def parse_listen(fields: Fields, value: Any) -> Listen:
+    """``443``, ``192.0.2.1:443``, ``*:443`` or ``[::]:443``.
+
+    :raises SpecError: no port between 1 and 65535.
+    """
+    host, _colon, port = checked(fields, "listen", value).rpartition(":")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536 or host.startswith("unix"):
+        raise SpecError(f"{fields.prefix}listen: '{value}' is not a port or address:port", remedy="as 443 or [::]:443")
+    if host not in ANY_ADDRESS:
+        host = parse_host_name(host, f"{fields.prefix}listen")
+    return Listen(host, int(port))
+
+
+def first_server_name(server_names: list[str]) -> str | None:
+    """The SNI that reaches the site: its first plain name, else one that a wildcard stands for, else None.
+
+    ``~…`` are regular expressions and ``_`` is a name that nobody has (nginx, server_names).
+    """
+    names = [name for name in server_names if name[0] not in "~[" and name != "_"]
+    plain = [name for name in names if "*" not in name]
+    if plain:
+        return plain[0].lstrip(".")
+    return names[0].replace("*", "www") if names else None

@@ -1,0 +1,133 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service of a host: which commands it has there, which unit, whether it runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.tests.unit.support.one_host import service
+
+SYSTEMD = {
+    "validate": ("nginx", "-t", "-q"),
+    "reload": ("systemctl", "reload", "nginx"),
+    "check": ("systemctl", "is-active", "--quiet", "nginx"),
+    "start": ("systemctl", "enable", "--now", "nginx"),
+    "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", "nginx"),
+    "programs": ("nginx",),
+    "guard": "nginx",
+}
+PLAIN = {
+    "validate": ("nginx", "-t", "-q"),
+    "reload": ("nginx", "-s", "reload"),
+    "check": ("test", "-s", "/run/nginx.pid"),
+    "start": ("nginx",),
+    "restart": ("nginx",),
+    "programs": ("nginx",),
+    "guard": "nginx",
+}
+NONE = dict.fromkeys(("validate", "reload", "check", "start"))
+
+
+@pytest.mark.parametrize(
+    ("systemd", "raw", "resolved"),
+    [
+        (True, {"preset": "nginx"}, SYSTEMD),
+        (False, {"preset": "nginx"}, PLAIN),
+        # Our own look at the usual configuration goes with the usual commands.
+        (True, {"preset": "nginx", "validate": ["mine", "-t"]}, {**SYSTEMD, "validate": ("mine", "-t"), "guard": None}),
+        # A reload of the user's own: systemd's unit would be another process.
+        (True, {"preset": "nginx", "reload": ["mine"]}, {**PLAIN, "reload": ("mine",), "guard": None}),
+        (
+            True,
+            {"preset": "nginx", "reload": ["mine"], "check": ["c"]},
+            {**PLAIN, "reload": ("mine",), "check": ("c",), "guard": None},
+        ),
+        (True, {}, NONE),
+        (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
+    ],
+)
+def test_resolve(monkeypatch: pytest.MonkeyPatch, systemd: bool, raw: Any, resolved: Any) -> None:
+    monkeypatch.setattr(daemons, "systemd_runs", lambda: systemd)
+    assert daemons.resolve({**service("web"), **raw}) == Service("web", **resolved)
+
+
+def test_systemd_runs() -> None:
+    assert daemons.systemd_runs() is os.path.isdir("/run/systemd/system")
+
+
+def test_is_running() -> None:
+    assert daemons.is_running(Service("a"))
+    assert daemons.is_running(Service("a", check=("true",)))
+    assert not daemons.is_running(Service("a", check=("false",)))
+    assert not daemons.is_running(Service("a", check=("no-such-program",)))
+
+
+DAEMON = "[Service]\nExecStart=/bin/true\n"
+BRACKET = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+
+
+@pytest.mark.parametrize(
+    ("units", "wanted", "found"),
+    [
+        ({"apache2": DAEMON}, ("apache2", "httpd"), ("apache2",)),
+        ({"httpd": DAEMON}, ("apache2", "httpd"), ("httpd",)),
+        # Debian 12 brackets its instances, Debian 13 and others do not.
+        ({"postfix": BRACKET, "postfix@": DAEMON}, ("postfix", "postfix@-"), ("postfix@-",)),
+        ({"postfix": DAEMON, "postfix@": DAEMON}, ("postfix", "postfix@-"), ("postfix",)),
+        (
+            {"postgresql": BRACKET},
+            ("postgresql", "postgresql@*"),
+            ("postgresql@15-main.service", "postgresql@16-x.service"),
+        ),
+        ({}, ("nginx", "other"), ("nginx",)),
+    ],
+)
+def test_units(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    units: dict[str, str],
+    wanted: tuple[str, ...],
+    found: tuple[str, ...],
+) -> None:
+    for name, text in units.items():
+        (tmp_path / f"{name}.service").write_text(text)
+    listed = (
+        "echo postgresql@15-main.service loaded active running x; echo postgresql@16-x.service loaded failed failed x"
+    )
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\n{listed}; echo other.service x\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(daemons, "UNIT_DIRECTORIES", (str(tmp_path / "absent"), str(tmp_path)))
+    assert daemons.find_units(wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("raw", "reload", "check"),
+    [
+        ({"units": ["gateway"]}, ("systemctl", "reload", "gateway"), ("systemctl", "is-active", "--quiet", "gateway")),
+        # The user's own reload, and what systemd knows of the rest.
+        ({"units": ["gateway"], "reload": ["mine"]}, ("mine",), ("systemctl", "is-active", "--quiet", "gateway")),
+        ({"preset": "caddy"}, ("caddy", "reload"), ("systemctl", "is-active", "--quiet", "caddy")),
+    ],
+)
+def test_units_of_ones_own(monkeypatch: pytest.MonkeyPatch, raw: Any, reload: Any, check: Any) -> None:
+    monkeypatch.setattr(daemons, "systemd_runs", lambda: True)
+    found = daemons.resolve({**service("gateway"), **raw})
+    assert found.reload is not None and found.reload[: len(reload)] == reload and found.check == check
+
+
+def test_redis_is_reloaded_by_what_it_understands_unless_told_otherwise() -> None:
+    assert (
+        daemons.resolve({**service("redis"), "preset": "redis"}).control,
+        daemons.resolve(service("redis")).control,
+    ) == ("redis", None)
+    own = daemons.resolve({**service("redis"), "preset": "redis", "reload": ["mine"], "user": "app"})
+    assert (own.control, own.reload, own.user, own.guard) == (None, ("mine",), "app", None)

@@ -1,0 +1,144 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where servers are configured to listen, as their own programs show it. The servers themselves are met in tests/fleet."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.services import guards
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
+
+NGINX = """# configuration file /etc/nginx/nginx.conf:
+http { # listen 1;
+    server { listen 443 ssl http2 default_server; listen [::]:443 ssl;
+        listen 127.0.0.1:8080; listen 127.0.0.2; listen unix:/run/nginx.sock;
+        location / { return 200 "listen 99 not"; }
+    }
+    server {listen 444;}
+}
+"""
+DOVECOT = """# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf
+listen = 127.0.0.1, 127.0.0.3
+service imap-login {
+  inet_listener user {
+    port = 7143
+  }
+  inet_listener imaps {
+    address = *
+    port = 7993
+  }
+  inet_listener imap {
+    port = 0
+  }
+}
+"""
+CADDY = """{"apps": {"http": {"servers": {
+  "srv0": {"listen": [":11443", "127.0.0.1:81", "udp/:82", "unix//run/caddy.sock", "tcp/[::1]:84"]}, "srv1": {}
+}}}}"""
+MASTER = """smtp       inet  n       -       y       -       -       smtpd
+127.0.0.1:10025 inet n - n - - smtpd
+submission inet n       -       y       -       -       smtpd
+no-such-name inet n - n - - smtpd
+pickup     unix  n       -       y       60      1       pickup
+"""
+POSTCONF = 'case "$1" in -h) echo "127.0.0.1, 127.0.0.2";; *) cat {0};; esac'
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A directory of programs that come before all others."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def program(folder: Path, name: str, shown: str, script: str = "cat {0}") -> None:
+    (folder / f"{name}.shown").write_text(shown)
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + script.format(folder / f"{name}.shown"))
+    path.chmod(0o755)
+
+
+def places(name: str) -> set[tuple[str, int]]:
+    return {(str(address), port) for address, port in guards.LOOKS[name]()}
+
+
+def test_nginx(programs: Path) -> None:
+    program(programs, "nginx", NGINX)
+    found = places("nginx")
+    assert {("0.0.0.0", 443), ("::", 443), ("127.0.0.1", 8080), ("127.0.0.2", 80), ("0.0.0.0", 444)} <= found
+    assert not {port for _host, port in found} & {1}
+
+
+def test_dovecot(programs: Path) -> None:
+    program(programs, "doveconf", DOVECOT)
+    assert places("dovecot") == {("127.0.0.1", 7143), ("127.0.0.3", 7143), ("0.0.0.0", 7993)}
+
+
+def test_caddy(programs: Path) -> None:
+    program(programs, "caddy", CADDY)
+    assert places("caddy") == {("0.0.0.0", 11443), ("127.0.0.1", 81), ("::1", 84)}
+
+
+def test_postfix(programs: Path) -> None:
+    program(programs, "postconf", MASTER, POSTCONF)
+    both = {(host, port) for host in ("127.0.0.1", "127.0.0.2") for port in (25, 587)}
+    assert places("postfix") == both | {("127.0.0.1", 10025)}
+
+
+@pytest.mark.parametrize("name", ["nginx", "dovecot", "caddy"])
+def test_a_program_that_shows_nothing(programs: Path, name: str) -> None:
+    """What cannot be looked at is the server's own check to refuse."""
+    for each in ("nginx", "doveconf", "caddy"):
+        program(programs, each, "", "exit 1")
+    assert places(name) == set()
+
+
+def test_who_has_the_port_is_told(programs: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        program(programs, "nginx", f"server {{ listen 127.0.0.1:{port}; }}")
+        with pytest.raises(StepError, match=f"wants port {port}, which is held by ") as caught:
+            guards.GUARDS["nginx"]()
+    assert caught.value.code == "port_taken" and f"(process {os.getpid()})" in caught.value.message
+    guards.GUARDS["nginx"]()
+
+
+OURS, TYPO = f">>> '{guards.UNKNOWN_OPTION} yes'", ">>> 'maxmemori 1mb'"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        # Redis 7 stops at the first, Redis 8 names all of them, as options of modules that are not there.
+        (f"Reading the configuration file, at line 7\n{OURS}\nBad directive or wrong number of arguments", None),
+        (f"Reading the configuration file, at line 7\n{TYPO}\nBad directive or wrong number of arguments", TYPO),
+        (f"# Unresolved Configuration(s) Detected:\n# {OURS}\n# Module Configuration detected: aborting", None),
+        (
+            f"# Unresolved Configuration(s) Detected:\n# {TYPO}\n# {OURS}\n# Module Configuration detected: aborting",
+            TYPO,
+        ),
+        ("# Failed to configure TLS. Check logs for more info.", "Failed to configure TLS"),
+    ],
+)
+def test_redis_may_complain_of_our_option_only(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, said: str, found: str | None
+) -> None:
+    monkeypatch.setattr(guards, "config_file", lambda: "/etc/redis.conf")
+    program(programs, "redis-server", said, "cat {0}; exit 1")
+    if found is None:
+        guards.GUARDS["redis"]()
+        return
+    with pytest.raises(StepError) as caught:
+        guards.GUARDS["redis"]()
+    assert caught.value.code == "validate_failed" and found in caught.value.message
+
+
+def test_every_preset_s_guard_is_there() -> None:
+    assert {preset.guard for preset in PRESETS.values()} == set(guards.GUARDS)

@@ -1,0 +1,140 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, RotationError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import (
+    Flow,
+    TrustedFiles,
+    chosen_issuer,
+    parse_proofs,
+    trusted_files,
+)
+from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_issuer, make_store
+
+
+def flow_of(path: Path, passphrase: str | None = None) -> Flow:
+    issuer = make_issuer(path) if passphrase is None else make_issuer(path, passphrase=passphrase)
+    return Flow(store=issuer.store, kind="ca", issuer=issuer, inventory=["web1"], now=NOW)
+
+
+def test_begun_with_a_wrong_passphrase_it_can_be_gone_on_with(tmp_path: Path) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    with pytest.raises(PassphraseError):
+        flow_of(tmp_path, "another passphrase").begin((), ())
+    rotation = flow_of(tmp_path).begin((), ())
+    assert rotation is not None and rotation.stage == "prepare"
+    assert make_issuer(tmp_path).rollover().state().successor == ("root-2", "issuing-2")
+
+
+def test_a_kill_between_the_ca_and_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    flow = flow_of(tmp_path)
+    flow.begin((), ())
+    flow.record_proof("web1", [])
+
+    real = flow.store.put
+
+    def put(key: str, value: bytes, *, expect: str | None) -> str:
+        if key.startswith("rotations/"):
+            raise KeyboardInterrupt
+        return real(key, value, expect=expect)
+
+    monkeypatch.setattr(flow.store, "put", put)
+    with pytest.raises(KeyboardInterrupt):
+        flow.advance((), {})
+    monkeypatch.undo()
+    # The CA issues from the new one, as it may: every host had proven that. The record follows.
+    assert make_issuer(tmp_path).rollover().state().root == "root-2"
+    assert flow_of(tmp_path).begin((), ()).stage == "prepare"  # type: ignore[union-attr]
+    assert flow_of(tmp_path).advance((), {}).stage == "activate"
+    assert make_issuer(tmp_path).rollover().state().trusted == ("root-2", "root-1")
+
+
+def test_a_proof_of_a_stage_that_is_over_is_not_recorded(tmp_path: Path) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    flow = flow_of(tmp_path)
+    flow.begin((), ())
+    late = flow_of(tmp_path)
+    stale = late.required()
+    flow.record_proof("web1", [])
+    flow.advance((), {})
+    late.required = lambda: stale  # type: ignore[method-assign]
+    with pytest.raises(RotationError, match="has gone on meanwhile"):
+        late.record_proof("web1", [])
+
+
+def test_another_one_after_the_end(tmp_path: Path) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    flow = flow_of(tmp_path)
+    flow.begin((), ())
+    for _stage in range(3):
+        flow.record_proof("web1", [])
+        flow.advance((), {})
+    assert flow.present().is_done  # type: ignore[union-attr]
+    again = Flow(flow.store, "ca", flow.issuer, ["web1"], NOW + dt.timedelta(days=1)).begin((), ())
+    assert again is not None and again.stage == "prepare" and again.begun_at == int(NOW.timestamp()) + 86400
+    assert make_issuer(tmp_path).rollover().state().successor == ("root-3", "issuing-3")
+
+
+def issuers(path: Path, *names: str) -> dict[str, Issuer]:
+    make_issuer(path, "elsewhere").prepare(NOW)
+    anchors = str(path / "ca/elsewhere/root-1.pem")
+    raw: dict[str, dict[str, object]] = {name: {"type": "ca"} for name in names}
+    raw["other"] = {"type": "command", "command": ["/bin/true"], "anchors": anchors}
+    return load_issuers(raw, make_store(path))
+
+
+def test_the_only_ca_needs_no_name(tmp_path: Path) -> None:
+    assert chosen_issuer(issuers(tmp_path, "internal"), None).name == "internal"
+    assert chosen_issuer(issuers(tmp_path, "a", "b"), "b").name == "b"
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "said"),
+    [(("a", "b"), None, "which CA is to be replaced.*a, b"), ((), None, "none"), (("a",), "other", "has no CA in the store"),
+     (("a",), "aa", "issuer: 'aa' is unknown")],
+)  # fmt: skip
+def test_which_ca(names: tuple[str, ...], name: str | None, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=said):
+        chosen_issuer(issuers(tmp_path, *names), name)
+
+
+def test_bundles_that_have_to_hold_the_ca() -> None:
+    options = {
+        "bundles": [{"path": "/a.pem"}],
+        "clients": [
+            {"bundle": {"path": "/b.pem", "issuers": ["internal"]}}, {"bundle": {"path": "/c.pem", "issuers": ["other"]}},
+            {"bundle": {"path": "/d.pem"}}, {"bundle": {"path": "/a.pem"}}, {"certificate": "app"},
+        ],
+        "trust_issuers": None,
+    }  # fmt: skip
+    assert trusted_files(options, "internal") == TrustedFiles("internal", ("/a.pem", "/b.pem", "/d.pem"))
+    assert trusted_files({**options, "trust_issuers": ["other"]}, "internal").issuer is None
+    assert trusted_files({**options, "trust_issuers": ["other"]}, "internal").paths == ("/b.pem", "/d.pem", "/a.pem")
+    assert trusted_files(options, None) == TrustedFiles(None)
+    with pytest.raises(SpecError, match="bundles: path"):
+        trusted_files({**options, "bundles": [{"path": "relative"}]}, "internal")
+
+
+def test_answers_are_taken_for_what_they_are() -> None:
+    proof = {
+        "kind": "bundle",
+        "subject": "a\n\x1b[2Jb",
+        "canary": "old",
+        "outcome": None,
+        "error": "x" * 5000,
+        "junk": 1,
+    }
+    (parsed,) = parse_proofs({"proofs": [proof]})
+    assert parsed["subject"] == "a  [2Jb" and len(str(parsed["error"])) < 2100 and "junk" not in parsed
+    for bad in ({}, {"proofs": [1]}, {"proofs": [{}]}, {"proofs": 3}):
+        with pytest.raises((KeyError, TypeError, AttributeError)):
+            parse_proofs(bad)
