@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
@@ -51,7 +51,7 @@ class Verdict:
 
 def judge(
     spec: CertificateSpec,
-    found: Found,
+    found: PairReport,
     *,
     now: dt.datetime,
     anchors: Sequence[x509.Certificate],
@@ -100,7 +100,7 @@ def validity(
     return []
 
 
-def differences(spec: CertificateSpec, found: Found, leaf: x509.Certificate) -> list[Reason]:
+def differences(spec: CertificateSpec, found: PairReport, leaf: x509.Certificate) -> list[Reason]:
     """Where the present certificate is not the wanted one.
 
     Issuers may drop the common name and add usages: what one gave for this very request is not asked for again.
@@ -134,7 +134,7 @@ def differences_of_given(spec: CertificateSpec, leaf: x509.Certificate) -> list[
     return reasons
 
 
-def another_issuer(spec: CertificateSpec, found: Found) -> list[Reason]:
+def another_issuer(spec: CertificateSpec, found: PairReport) -> list[Reason]:
     """The present certificate is from none of the wanted issuers."""
     issuer = found.manifest.get("issuer")
     if issuer in spec.issuers:
@@ -154,7 +154,7 @@ def chain_problems(
     return []
 
 
-def repairs(found: Found) -> list[Reason]:
+def repairs(found: PairReport) -> list[Reason]:
     """What is to be put right around a pair that is good."""
     result = [Reason("drift", text) for text in found.drift]
     if not found.manifest.get("settled"):

@@ -14,7 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing imp
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Reason, Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool, PoolPair, PoolState
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress, Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import load_private_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
@@ -31,7 +31,7 @@ class Pooling:
     pool: Pool
     settings: Settings
     now: dt.datetime
-    judge: Callable[[CertificateSpec, Found, bool], Verdict]
+    judge: Callable[[CertificateSpec, PairReport, bool], Verdict]
     clock: Callable[[], float]
 
     def verdict(self, each: Progress) -> Verdict:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import ControllerKey, plain_pem, request_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -66,10 +66,10 @@ class PoolPair:
         """The certificate itself."""
         return self.chain[0]
 
-    def as_found(self) -> Found:
+    def as_found(self) -> PairReport:
         """What a host that has it would show, so that one judge judges both."""
         manifest = {"issuer": self.issuer, "request_digest": self.request_digest, "settled": seconds(self.begin)}
-        return Found(manifest=manifest, chain=self.chain)
+        return PairReport(manifest=manifest, chain=self.chain)
 
     @property
     def begin(self) -> dt.datetime:

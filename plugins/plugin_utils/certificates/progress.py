@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found, Outcome
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, Outcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import ControllerKey
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
@@ -62,7 +62,7 @@ class Progress:
     """
 
     spec: CertificateSpec
-    found: Found = field(default_factory=Found)
+    found: PairReport = field(default_factory=PairReport)
     verdict: Verdict = field(default_factory=Verdict)
     key: ControllerKey | None = None
     issuer: str | None = None

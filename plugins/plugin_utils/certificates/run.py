@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge impor
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress, Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import superseded
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import (
-    Found,
+    PairReport,
     host_error,
     parse_clock,
     parse_found,
@@ -155,12 +155,12 @@ class Run:
         if each.found.manifest.get("issuer") == issuer.name and issuer.ca_in_store and not forced:
             self.refuse_another_store(each, issuer)
 
-    def issuer_of(self, spec: CertificateSpec, found: Found) -> Issuer:
+    def issuer_of(self, spec: CertificateSpec, found: PairReport) -> Issuer:
         """Who a pair says it is from, where that one may issue it; else who is asked first."""
         named = found.manifest.get("issuer")
         return self.issuers[named if named in spec.issuers else spec.issuers[0]]
 
-    def judge(self, spec: CertificateSpec, found: Found, forced: bool) -> Verdict:
+    def judge(self, spec: CertificateSpec, found: PairReport, forced: bool) -> Verdict:
         """The verdict on a pair, a host's or a pool's."""
         issuer = self.issuer_of(spec, found)
         named = found.manifest.get("issuer")
@@ -178,7 +178,7 @@ class Run:
         )
         return self.with_successor(spec, found, issuer, verdict) if ready_made else verdict
 
-    def with_successor(self, spec: CertificateSpec, found: Found, issuer: Issuer, verdict: Verdict) -> Verdict:
+    def with_successor(self, spec: CertificateSpec, found: PairReport, issuer: Issuer, verdict: Verdict) -> Verdict:
         """Where certificates are made by others, a newer one makes this one due, and where there is none it has to do."""
         if found.leaf is None or any(reason.code != "expiring" for reason in verdict.reasons):
             return verdict

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Reason
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, key_id
@@ -60,7 +60,7 @@ def parse_rekey(raw: Any) -> Rekey:
 
 
 def superseded(
-    spec: CertificateSpec, found: Found, issuer: Issuer, rekey: Rekey, issuances: Iterable[Issuance]
+    spec: CertificateSpec, found: PairReport, issuer: Issuer, rekey: Rekey, issuances: Iterable[Issuance]
 ) -> tuple[Reason, ...]:
     """The reasons ``issuer_ca_changed`` and ``key_rotation``.
 

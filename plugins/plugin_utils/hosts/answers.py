@@ -53,7 +53,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Found:
+class PairReport:
     """One certificate as the host has it; ``chain`` is empty where there is none that can be read."""
 
     generation: int | None = None
@@ -83,7 +83,7 @@ class Outcome:
     error: HostError | None = None
 
 
-def parse_found(answer: Any, certificate: str) -> Found:
+def parse_found(answer: Any, certificate: str) -> PairReport:
     """One entry of a look's answer.
 
     :raises HostError: the host reported an error for this certificate, or said something that is no answer.
@@ -102,7 +102,7 @@ def parse_found(answer: Any, certificate: str) -> Found:
             except CertificateError as error:
                 problems += (Problem("damaged", error.message),)
         pending = answer.get("pending")
-        return Found(
+        return PairReport(
             generation=parse_generation(answer),
             manifest=parse_manifest(answer.get("manifest") or {}),
             chain=chain,

@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_reques
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import CLOCK_TOLERANCE
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey, old_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found, parse_clock
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, parse_clock
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
@@ -93,7 +93,7 @@ def ca_problems(
     stage: str,
     issuer: str,
     rollover: CaRollover,
-    founds: Mapping[str, Found],
+    founds: Mapping[str, PairReport],
     issuances: Iterable[Issuance],
     proofs: Iterable[Mapping[str, Any]] = (),
 ) -> list[str]:
@@ -125,7 +125,7 @@ def ca_problems(
     return problems
 
 
-def key_problems(rekey: Rekey, founds: Mapping[str, Found], issuances: Sequence[Issuance]) -> list[str]:
+def key_problems(rekey: Rekey, founds: Mapping[str, PairReport], issuances: Sequence[Issuance]) -> list[str]:
     """What the keys of a host have against a rotation of keys, in words."""
     return [
         f"certificate '{name}': {text}"
@@ -134,7 +134,7 @@ def key_problems(rekey: Rekey, founds: Mapping[str, Found], issuances: Sequence[
     ]
 
 
-def state_problems(founds: Mapping[str, Found]) -> list[str]:
+def state_problems(founds: Mapping[str, PairReport]) -> list[str]:
     """What is wrong with the certificates of a host whatever the rotation: none there, damaged, not the one that is served."""
     problems = []
     for name, found in founds.items():

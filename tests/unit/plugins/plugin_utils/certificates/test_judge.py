@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict, judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found, Problem, Served
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, Problem, Served
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     generate_key,
     make_issuing,
@@ -27,10 +27,10 @@ OTHER_ROOT = make_root("Root", "ecdsa-p256", NOW, 1000 * DAY)
 LEAF = make_leaf(generate_key("ecdsa-p256").public_key(), SPEC.names, SPEC.usages, ISSUING, NOW, 30 * DAY)
 END = LEAF.not_valid_after_utc
 SECOND = dt.timedelta(seconds=1)
-GOOD = Found(generation=3, manifest={"issuer": "internal", "settled": 1}, chain=(LEAF, ISSUING.certificate))
+GOOD = PairReport(generation=3, manifest={"issuer": "internal", "settled": 1}, chain=(LEAF, ISSUING.certificate))
 
 
-def verdict(spec: CertificateSpec = SPEC, found: Found = GOOD, **options: Any) -> Verdict:
+def verdict(spec: CertificateSpec = SPEC, found: PairReport = GOOD, **options: Any) -> Verdict:
     return judge(spec, found, **{"now": NOW, "anchors": [ROOT.certificate], **options})
 
 
@@ -38,7 +38,7 @@ def codes(found: Verdict) -> tuple[list[str], list[str]]:
     return [reason.code for reason in found.reasons], [reason.code for reason in found.repairs]
 
 
-def found_with(**changes: Any) -> Found:
+def found_with(**changes: Any) -> PairReport:
     return dataclasses.replace(GOOD, **changes)
 
 
@@ -54,8 +54,8 @@ def test_nothing_is_due() -> None:
 @pytest.mark.parametrize(
     ("found", "reasons"),
     [
-        (Found(), ["missing"]),
-        (Found(problems=(Problem("damaged", "truncated"),)), ["damaged"]),
+        (PairReport(), ["missing"]),
+        (PairReport(problems=(Problem("damaged", "truncated"),)), ["damaged"]),
         (found_with(problems=(Problem("key_missing", "gone"),)), ["key_missing"]),
         (found_with(problems=(Problem("key_mismatch", "replaced"),)), ["key_mismatch"]),
         (found_with(manifest={"settled": 1}), ["issuer_changed"]),
@@ -65,7 +65,7 @@ def test_nothing_is_due() -> None:
         (found_with(chain=(LEAF, ISSUING.certificate, OTHER_ROOT.certificate)), ["chain_broken"]),
     ],
 )
-def test_reasons_on_the_host(found: Found, reasons: list[str]) -> None:
+def test_reasons_on_the_host(found: PairReport, reasons: list[str]) -> None:
     assert codes(verdict(found=found)) == (reasons, [])
     assert verdict(found=found).due
     assert all(reason.detail for reason in verdict(found=found).reasons)
@@ -145,7 +145,7 @@ def test_the_issuers_advice_wins(advice: dt.datetime, now: dt.datetime, reasons:
 
 def test_forced_comes_on_top() -> None:
     assert codes(verdict(forced=True)) == (["forced"], [])
-    assert codes(verdict(found=Found(), forced=True)) == (["missing", "forced"], [])
+    assert codes(verdict(found=PairReport(), forced=True)) == (["missing", "forced"], [])
 
 
 def test_all_reasons_are_told() -> None:

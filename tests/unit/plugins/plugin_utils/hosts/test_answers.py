@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import LONGEST_TEXT
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import (
-    Found,
+    PairReport,
     Outcome,
     Pending,
     Problem,
@@ -38,9 +38,9 @@ SERVED = {
 def test_nothing_there() -> None:
     assert (
         parse_found({"generation": None, "manifest": None, "fullchain": None, "problems": [], "error": None}, "www")
-        == Found()
+        == PairReport()
     )
-    assert Found().leaf is None
+    assert PairReport().leaf is None
 
 
 def test_everything_there() -> None:
@@ -56,7 +56,7 @@ def test_everything_there() -> None:
         "new_in_a_later_version": 1,
     }
     found = parse_found(answer, "www")
-    assert found == Found(
+    assert found == PairReport(
         generation=7,
         manifest={"issuer": "internal", "settled": 17},
         chain=(LEAF, ROOT.certificate),

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Found, Problem, Served
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, Problem, Served
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import (
@@ -70,10 +70,10 @@ def test_only_in_the_end_the_old_one_has_to_be_refused() -> None:
     assert expected("retire", "new") == "accepted"
 
 
-def found_of(issuer: CaIssuer, request_id: str, *, served: tuple[Served, ...] = (LIVE,)) -> Found:
+def found_of(issuer: CaIssuer, request_id: str, *, served: tuple[Served, ...] = (LIVE,)) -> PairReport:
     (answer,) = issuer.issue([make_request(request_id=request_id)], NOW)
     assert isinstance(answer, Issued)
-    return Found(generation=1, manifest={"issuer": "internal"}, chain=answer.chain, served=served)
+    return PairReport(generation=1, manifest={"issuer": "internal"}, chain=answer.chain, served=served)
 
 
 def test_certificates_of_the_old_and_the_new_ca(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_certificates_of_the_old_and_the_new_ca(tmp_path: Path) -> None:
     rollover = issuer.rollover()
     rollover.prepare("root-2", NOW)
 
-    def problems(stage: str, found: Found) -> list[str]:
+    def problems(stage: str, found: PairReport) -> list[str]:
         return ca_problems(stage, "internal", rollover, {"www": found}, issuer.store.issuances())
 
     assert problems("prepare", old) == []
@@ -94,10 +94,10 @@ def test_certificates_of_the_old_and_the_new_ca(tmp_path: Path) -> None:
     rollover.retire()
     assert problems("retire", old) == ["certificate 'www' is still from the old CA"] and problems("retire", new) == []
     stale = Served("127.0.0.1:8443", None, fingerprint(old.chain[0]), None, False, None)
-    served_elsewhere = Found(1, {"issuer": "internal"}, new.chain, served=(LIVE, stale))
+    served_elsewhere = PairReport(1, {"issuer": "internal"}, new.chain, served=(LIVE, stale))
     assert problems("retire", served_elsewhere) == ["127.0.0.1:8443 still serves a certificate of the old CA ('www')"]
     # Another issuer's certificate is not our affair.
-    assert problems("retire", Found(1, {"issuer": "other"}, old.chain)) == []
+    assert problems("retire", PairReport(1, {"issuer": "other"}, old.chain)) == []
 
 
 def test_a_store_that_is_older_than_the_host(tmp_path: Path) -> None:
@@ -110,17 +110,17 @@ def test_a_store_that_is_older_than_the_host(tmp_path: Path) -> None:
 def test_what_is_wrong_whatever_the_rotation(tmp_path: Path) -> None:
     good = found_of(make_issuer(tmp_path), "request-0001")
     assert state_problems({"www": good}) == []
-    assert state_problems({"www": Found()}) == ["certificate 'www' is not there"]
-    damaged = Found(1, {}, good.chain, problems=(Problem("damaged", "it is torn"),))
+    assert state_problems({"www": PairReport()}) == ["certificate 'www' is not there"]
+    damaged = PairReport(1, {}, good.chain, problems=(Problem("damaged", "it is torn"),))
     assert state_problems({"www": damaged}) == ["certificate 'www': it is torn"]
     for served, said in (
         (Served("a:1", None, "x", None, True, None), "a:1 does not serve certificate 'www' (another one)"),
         (Served("a:1", None, None, "timed out", True, None), "a:1 does not serve certificate 'www' (timed out)"),
         (Served("a:1", None, "x", None, False, "older"), "a:1 does not serve certificate 'www' (another one)"),
     ):
-        assert state_problems({"www": Found(1, {}, good.chain, served=(served,))}) == [said]
+        assert state_problems({"www": PairReport(1, {}, good.chain, served=(served,))}) == [said]
     assert (
-        state_problems({"www": Found(1, {}, good.chain, served=(Served("a:1", None, "x", None, False, None),))}) == []
+        state_problems({"www": PairReport(1, {}, good.chain, served=(Served("a:1", None, "x", None, False, None),))}) == []
     )
 
 
