@@ -25,7 +25,7 @@ LONGEST_PEM = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Problem:
+class PairProblem:
     """Why a pair on the host cannot go on being used; ``code`` is one of the reasons in docs/architecture.md."""
 
     code: str
@@ -59,7 +59,7 @@ class PairReport:
     generation: int | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
     chain: tuple[x509.Certificate, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[PairProblem, ...] = ()
     drift: tuple[str, ...] = ()
     pending: Pending | None = None
     served: tuple[Served, ...] = ()
@@ -100,7 +100,7 @@ def parse_found(answer: Any, certificate: str) -> PairReport:
             try:
                 chain = parse_pem_chain(fullchain[:LONGEST_PEM])
             except CertificateError as error:
-                problems += (Problem("damaged", error.message),)
+                problems += (PairProblem("damaged", error.message),)
         pending = answer.get("pending")
         return PairReport(
             generation=parse_generation(answer),
@@ -151,11 +151,11 @@ def parse_clock(answer: Mapping[str, Any]) -> float | None:
     return float(clock)
 
 
-def parse_problem(raw: Mapping[str, Any]) -> Problem:
+def parse_problem(raw: Mapping[str, Any]) -> PairProblem:
     """:raises ValueError: an unknown code, for which nobody could say what to do."""
     if raw["code"] not in PROBLEMS:
         raise ValueError("problem code")
-    return Problem(str(raw["code"]), shortened(raw["detail"]))
+    return PairProblem(str(raw["code"]), shortened(raw["detail"]))
 
 
 def parse_generation(answer: Mapping[str, Any]) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict, judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, Problem, Served
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, Served
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     generate_key,
     make_issuing,
@@ -55,9 +55,9 @@ def test_nothing_is_due() -> None:
     ("found", "reasons"),
     [
         (PairReport(), ["missing"]),
-        (PairReport(problems=(Problem("damaged", "truncated"),)), ["damaged"]),
-        (found_with(problems=(Problem("key_missing", "gone"),)), ["key_missing"]),
-        (found_with(problems=(Problem("key_mismatch", "replaced"),)), ["key_mismatch"]),
+        (PairReport(problems=(PairProblem("damaged", "truncated"),)), ["damaged"]),
+        (found_with(problems=(PairProblem("key_missing", "gone"),)), ["key_missing"]),
+        (found_with(problems=(PairProblem("key_mismatch", "replaced"),)), ["key_mismatch"]),
         (found_with(manifest={"settled": 1}), ["issuer_changed"]),
         (found_with(manifest={"settled": 1, "issuer": "other"}), ["issuer_changed"]),
         (found_with(chain=(LEAF,)), ["chain_untrusted"]),
@@ -152,7 +152,7 @@ def test_all_reasons_are_told() -> None:
     spec = make_spec(
         dns_names=["c.example"], usages=["client_auth"], private_key={"algorithm": "rsa-2048"}, issuer="other"
     )
-    found = found_with(problems=(Problem("key_mismatch", "x"),), drift=("mode",))
+    found = found_with(problems=(PairProblem("key_mismatch", "x"),), drift=("mode",))
     assert codes(verdict(spec, found, now=END, anchors=[], forced=True)) == (
         ["key_mismatch", "expired", "names_changed", "usages_changed", "key_algorithm_changed", "issuer_changed",
          "chain_untrusted", "forced"],

@@ -15,7 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import (
     PairReport,
     Outcome,
     Pending,
-    Problem,
+    PairProblem,
     Served,
     host_error,
     parse_clock,
@@ -60,7 +60,7 @@ def test_everything_there() -> None:
         generation=7,
         manifest={"issuer": "internal", "settled": 17},
         chain=(LEAF, ROOT.certificate),
-        problems=(Problem("key_mismatch", "replaced"),),
+        problems=(PairProblem("key_mismatch", "replaced"),),
         drift=("mode",),
         pending=Pending("0123-abcd", "CSR"),
         served=(Served("127.0.0.1:443", None, "ab", None, True, "live"),),
@@ -76,7 +76,7 @@ def test_a_chain_that_cannot_be_read_is_damaged(fullchain: Any) -> None:
 
 def test_what_the_host_calls_damaged_is_not_read() -> None:
     found = parse_found({"fullchain": "garbage", "problems": [{"code": "damaged", "detail": "x"}]}, "www")
-    assert found.problems == (Problem("damaged", "x"),)
+    assert found.problems == (PairProblem("damaged", "x"),)
 
 
 @pytest.mark.parametrize(

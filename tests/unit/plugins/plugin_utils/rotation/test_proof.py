@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, Problem, Served
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, Served
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import (
@@ -111,7 +111,7 @@ def test_what_is_wrong_whatever_the_rotation(tmp_path: Path) -> None:
     good = found_of(make_issuer(tmp_path), "request-0001")
     assert state_problems({"www": good}) == []
     assert state_problems({"www": PairReport()}) == ["certificate 'www' is not there"]
-    damaged = PairReport(1, {}, good.chain, problems=(Problem("damaged", "it is torn"),))
+    damaged = PairReport(1, {}, good.chain, problems=(PairProblem("damaged", "it is torn"),))
     assert state_problems({"www": damaged}) == ["certificate 'www': it is torn"]
     for served, said in (
         (Served("a:1", None, "x", None, True, None), "a:1 does not serve certificate 'www' (another one)"),
