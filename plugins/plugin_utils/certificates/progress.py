@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, Outcome
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, ApplyOutcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import ControllerKey
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
@@ -70,7 +70,7 @@ class Progress:
     request_id: str = ""
     private_key: str | None = field(default=None, repr=False)
     reused: bool = False
-    applied: Outcome | None = None
+    applied: ApplyOutcome | None = None
     error: TlsError | None = None
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import du
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import Outcome
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import ApplyOutcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, iso, issuer_text, seconds, to_der
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
@@ -52,7 +52,7 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
 
 def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
     """One certificate, as documented under RETURN."""
-    applied = each.applied or Outcome()
+    applied = each.applied or ApplyOutcome()
     installed_new = bool(each.chain and applied.installed and not applied.rolled_back)
     live_new = is_live(each)
     leaf = each.chain[0] if live_new else each.found.leaf
@@ -131,7 +131,7 @@ def diff(each: Progress, run: Run) -> dict[str, str]:
     """Before and after of one certificate, in lines that people compare."""
     path = f"{run.settings.directory}/live/{each.spec.name}"
     before = lines(each.found.leaf, each.found.manifest.get("issuer"), each.found.generation, run.now)
-    applied = each.applied or Outcome()
+    applied = each.applied or ApplyOutcome()
     if each.chain and applied.installed and not applied.rolled_back:
         after = lines(each.chain[0], each.issuer, applied.generation, run.now)
     elif run.settings.check_mode and each.verdict.due and not each.deferred:
@@ -198,7 +198,7 @@ def failure(run: Run) -> TlsError | None:
 
 def kept(each: Progress, run: Run) -> str:
     """What is in place after a failure."""
-    applied = each.applied or Outcome()
+    applied = each.applied or ApplyOutcome()
     leaf = each.found.leaf
     if applied.installed and not applied.rolled_back:
         return f". Generation {applied.generation} stays installed"

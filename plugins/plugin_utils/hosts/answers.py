@@ -71,7 +71,7 @@ class PairReport:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ApplyOutcome:
     """What became of one certificate in an apply; ``proof`` is what its endpoints present since."""
 
     generation: int | None = None
@@ -115,7 +115,7 @@ def parse_found(answer: Any, certificate: str) -> PairReport:
         raise misshapen(error, certificate) from error
 
 
-def parse_outcome(answer: Any, certificate: str) -> Outcome:
+def parse_outcome(answer: Any, certificate: str) -> ApplyOutcome:
     """One entry of an apply's answer.
 
     :raises HostError: it is no answer.
@@ -125,7 +125,7 @@ def parse_outcome(answer: Any, certificate: str) -> Outcome:
             "the host does not say what became of it", remedy="run again: the look tells", certificate=certificate
         )
     try:
-        return Outcome(
+        return ApplyOutcome(
             generation=parse_generation(answer),
             changed=bool(answer.get("changed")),
             installed=bool(answer.get("installed")),

@@ -13,7 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import LONGEST_TEXT
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import (
     PairReport,
-    Outcome,
+    ApplyOutcome,
     Pending,
     PairProblem,
     Served,
@@ -158,7 +158,7 @@ def test_a_huge_error_is_cut() -> None:
 
 
 def test_outcomes() -> None:
-    assert parse_outcome({}, "www") == Outcome()
+    assert parse_outcome({}, "www") == ApplyOutcome()
     outcome = parse_outcome(
         {"generation": 8, "changed": True, "installed": True, "proof": [SERVED], "unproven": False}, "www"
     )
