@@ -41,7 +41,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Served:
+class EndpointReport:
     """What one endpoint presented: ``fingerprint`` (SHA-256, hex) or ``error``; ``ours``: live, older or None."""
 
     endpoint: str
@@ -62,7 +62,7 @@ class PairReport:
     problems: tuple[PairProblem, ...] = ()
     drift: tuple[str, ...] = ()
     pending: Pending | None = None
-    served: tuple[Served, ...] = ()
+    served: tuple[EndpointReport, ...] = ()
 
     @property
     def leaf(self) -> x509.Certificate | None:
@@ -79,7 +79,7 @@ class ApplyOutcome:
     installed: bool = False
     rolled_back: bool = False
     unproven: bool = False
-    proof: tuple[Served, ...] = ()
+    proof: tuple[EndpointReport, ...] = ()
     error: HostError | None = None
 
 
@@ -183,10 +183,10 @@ def parse_pending(raw: Mapping[str, Any], certificate: str) -> Pending:
     return Pending(request_id, str(raw["csr"])[:LONGEST_PEM])
 
 
-def parse_served(raw: Any) -> tuple[Served, ...]:
+def parse_served(raw: Any) -> tuple[EndpointReport, ...]:
     """``served`` or ``proof`` of an answer."""
     return tuple(
-        Served(
+        EndpointReport(
             endpoint=shortened(each["endpoint"]),
             server_name=text_or_none(each.get("server_name")),
             fingerprint=text_or_none(each.get("fingerprint")),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict, judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, Served
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, EndpointReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     generate_key,
     make_issuing,
@@ -160,8 +160,8 @@ def test_all_reasons_are_told() -> None:
     )  # fmt: skip
 
 
-def served(ours: str | None, *, explicit: bool, fingerprint: str | None = "ab", error: str | None = None) -> Served:
-    return Served("127.0.0.1:443", "a.example", fingerprint, error, explicit, ours)
+def served(ours: str | None, *, explicit: bool, fingerprint: str | None = "ab", error: str | None = None) -> EndpointReport:
+    return EndpointReport("127.0.0.1:443", "a.example", fingerprint, error, explicit, ours)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import (
     ApplyOutcome,
     Pending,
     PairProblem,
-    Served,
+    EndpointReport,
     host_error,
     parse_clock,
     parse_found,
@@ -63,7 +63,7 @@ def test_everything_there() -> None:
         problems=(PairProblem("key_mismatch", "replaced"),),
         drift=("mode",),
         pending=Pending("0123-abcd", "CSR"),
-        served=(Served("127.0.0.1:443", None, "ab", None, True, "live"),),
+        served=(EndpointReport("127.0.0.1:443", None, "ab", None, True, "live"),),
     )
     assert found.leaf == LEAF
 

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, Served
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, EndpointReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import (
@@ -24,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import (
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_issuer, make_request
 
-LIVE = Served("127.0.0.1:443", None, "f", None, True, "live")
+LIVE = EndpointReport("127.0.0.1:443", None, "f", None, True, "live")
 
 
 def proofs(kind: str, old: str | None, new: str | None) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def test_only_in_the_end_the_old_one_has_to_be_refused() -> None:
     assert expected("retire", "new") == "accepted"
 
 
-def found_of(issuer: CaIssuer, request_id: str, *, served: tuple[Served, ...] = (LIVE,)) -> PairReport:
+def found_of(issuer: CaIssuer, request_id: str, *, served: tuple[EndpointReport, ...] = (LIVE,)) -> PairReport:
     (answer,) = issuer.issue([make_request(request_id=request_id)], NOW)
     assert isinstance(answer, Issued)
     return PairReport(generation=1, manifest={"issuer": "internal"}, chain=answer.chain, served=served)
@@ -93,7 +93,7 @@ def test_certificates_of_the_old_and_the_new_ca(tmp_path: Path) -> None:
     )
     rollover.retire()
     assert problems("retire", old) == ["certificate 'www' is still from the old CA"] and problems("retire", new) == []
-    stale = Served("127.0.0.1:8443", None, fingerprint(old.chain[0]), None, False, None)
+    stale = EndpointReport("127.0.0.1:8443", None, fingerprint(old.chain[0]), None, False, None)
     served_elsewhere = PairReport(1, {"issuer": "internal"}, new.chain, served=(LIVE, stale))
     assert problems("retire", served_elsewhere) == ["127.0.0.1:8443 still serves a certificate of the old CA ('www')"]
     # Another issuer's certificate is not our affair.
@@ -114,13 +114,13 @@ def test_what_is_wrong_whatever_the_rotation(tmp_path: Path) -> None:
     damaged = PairReport(1, {}, good.chain, problems=(PairProblem("damaged", "it is torn"),))
     assert state_problems({"www": damaged}) == ["certificate 'www': it is torn"]
     for served, said in (
-        (Served("a:1", None, "x", None, True, None), "a:1 does not serve certificate 'www' (another one)"),
-        (Served("a:1", None, None, "timed out", True, None), "a:1 does not serve certificate 'www' (timed out)"),
-        (Served("a:1", None, "x", None, False, "older"), "a:1 does not serve certificate 'www' (another one)"),
+        (EndpointReport("a:1", None, "x", None, True, None), "a:1 does not serve certificate 'www' (another one)"),
+        (EndpointReport("a:1", None, None, "timed out", True, None), "a:1 does not serve certificate 'www' (timed out)"),
+        (EndpointReport("a:1", None, "x", None, False, "older"), "a:1 does not serve certificate 'www' (another one)"),
     ):
         assert state_problems({"www": PairReport(1, {}, good.chain, served=(served,))}) == [said]
     assert (
-        state_problems({"www": PairReport(1, {}, good.chain, served=(Served("a:1", None, "x", None, False, None),))}) == []
+        state_problems({"www": PairReport(1, {}, good.chain, served=(EndpointReport("a:1", None, "x", None, False, None),))}) == []
     )
 
 
