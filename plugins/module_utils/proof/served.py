@@ -20,7 +20,7 @@ AT_ONCE = 0.1
 SHORTEST = 0.2
 
 
-class Target(NamedTuple):
+class ProofTarget(NamedTuple):
     """An endpoint and what it is to serve.
 
     :param expected: SHA-256 (hex) of the leaf (DER) it is to present.
@@ -63,7 +63,7 @@ class Served(NamedTuple):
         return self._asdict()
 
 
-def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
+def look_at(targets: Sequence[ProofTarget], timeout: float = 2.0) -> list[Served]:
     """One handshake with each target, several at once where they keep us waiting.
 
     :param timeout: seconds for one.
@@ -77,7 +77,7 @@ def look_at(targets: Sequence[Target], timeout: float = 2.0) -> list[Served]:
     return found + in_parallel(lambda target: handshake_with(target, timeout), targets[len(found) :])
 
 
-def prove(targets: Sequence[Target], timeout: float) -> list[Served]:
+def prove(targets: Sequence[ProofTarget], timeout: float) -> list[Served]:
     """Handshakes until each target serves what it is to serve, or its time is up.
 
     :param timeout: seconds for required targets; the others are tried briefly.
@@ -85,7 +85,7 @@ def prove(targets: Sequence[Target], timeout: float) -> list[Served]:
     return in_parallel(lambda target: wait_for(target, timeout if target.required else min(BRIEFLY, timeout)), targets)
 
 
-def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> list[Served]:
+def in_parallel(work: Callable[[ProofTarget], Served], targets: Sequence[ProofTarget]) -> list[Served]:
     """The results in the order of the targets."""
     if len(targets) < 2:
         return [work(target) for target in targets]
@@ -99,7 +99,7 @@ def in_parallel(work: Callable[[Target], Served], targets: Sequence[Target]) -> 
         return list(pool.map(work, targets))
 
 
-def wait_for(target: Target, timeout: float) -> Served:
+def wait_for(target: ProofTarget, timeout: float) -> Served:
     """Poll one target with growing pauses: reloads return before the new workers serve."""
     end = time.monotonic() + timeout
     pause = FIRST_PAUSE
@@ -111,7 +111,7 @@ def wait_for(target: Target, timeout: float) -> Served:
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def handshake_with(target: Target, timeout: float) -> Served:
+def handshake_with(target: ProofTarget, timeout: float) -> Served:
     """What a target presents now."""
     # Late, because a run with no endpoints should not pay for ssl.
     from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import glance
@@ -129,7 +129,7 @@ def handshake_with(target: Target, timeout: float) -> Served:
     return Served(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
 
 
-def look_closer(target: Target, timeout: float) -> tuple[bytes | None, str | None]:
+def look_closer(target: ProofTarget, timeout: float) -> tuple[bytes | None, str | None]:
     """The leaf (DER) of a target that a glance does not tell it of, or why there is none."""
     from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeError, served_leaf
 
@@ -139,6 +139,6 @@ def look_closer(target: Target, timeout: float) -> tuple[bytes | None, str | Non
         return None, str(error)
 
 
-def lacking(targets: Sequence[Target], served: Sequence[Served]) -> list[Target]:
+def lacking(targets: Sequence[ProofTarget], served: Sequence[Served]) -> list[ProofTarget]:
     """The required targets that do not serve what they are to."""
     return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]

@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import beside, group_name, user_name
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import PRIVKEY, output_file
 from ansible_collections.fleet.tls.plugins.module_utils.pair.material import FORMATS_WITH_KEY
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Target
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import intruder, local_addresses
 
@@ -107,7 +107,7 @@ def described(files: Iterable[str]) -> str:
     return ", ".join(said)
 
 
-def refuse_taken_ports(service: Service, targets: Iterable[Target]) -> None:
+def refuse_taken_ports(service: Service, targets: Iterable[ProofTarget]) -> None:
     """A port where the service has to serve, and where somebody else does: it would not get it, and may end over that.
 
     :param targets: of this service; those that already present what they are to are nobody's business.

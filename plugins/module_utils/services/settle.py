@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, Served, Target, lacking, prove
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, Served, ProofTarget, lacking, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running
 
@@ -22,14 +22,14 @@ class Settled:
 
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     served: list[Served] = field(default_factory=list)
-    unproven: list[Target] = field(default_factory=list)
+    unproven: list[ProofTarget] = field(default_factory=list)
     error: StepError | None = None
     rolled_back: bool = False
 
 
 def settle(
     services: Sequence[Service],
-    targets: Sequence[Target],
+    targets: Sequence[ProofTarget],
     timeout: float,
     rollback: Callable[[], Sequence[str]] | None = None,
     roll_back_unproven: bool = True,
@@ -83,7 +83,7 @@ def validate_early(services: Sequence[Service]) -> None:
 
 
 def prove_alive(
-    result: Settled, services: Sequence[Service], targets: Sequence[Target], timeout: float
+    result: Settled, services: Sequence[Service], targets: Sequence[ProofTarget], timeout: float
 ) -> list[Served]:
     """:func:`prove`, which stops at once, with ``result.error``, when a service has gone down with the reload."""
     begin = time.monotonic()
@@ -116,7 +116,7 @@ def attempt(result: Settled, service: Service, work: Callable[[Service], None]) 
         raise
 
 
-def not_served(result: Settled, targets: Sequence[Target], timeout: float) -> StepError:
+def not_served(result: Settled, targets: Sequence[ProofTarget], timeout: float) -> StepError:
     """The error for targets that do not serve what they are to."""
     said = []
     for target, served in zip(targets, result.served):
@@ -160,7 +160,7 @@ def go_back(
     *,
     services: Sequence[Service],
     tried: Sequence[Service],
-    targets: Sequence[Target],
+    targets: Sequence[ProofTarget],
     rollback: Callable[[], Sequence[str]],
     timeout: float,
 ) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import MANIF
 from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import sound_links
 from ansible_collections.fleet.tls.plugins.module_utils.pair.staging import Staged, stage
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, Target, look_at
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, ProofTarget, look_at
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import check_readers, refuse_taken_ports
 from ansible_collections.fleet.tls.plugins.module_utils.services.settle import Settled, settle, validate_early
@@ -145,7 +145,7 @@ def go_back(staged: Sequence[Staged]) -> list[str]:
     return [text for each in reversed(staged) for text in each.go_back()]
 
 
-def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
+def group_targets(group: Group, request: dict[str, Any]) -> list[ProofTarget]:
     """The group's endpoints: what they present now, what they are to present, and which of them have to."""
     by_name = {each.name: each for each in group.staged}
     bare = targets_of(request["services"], by_name)
@@ -161,7 +161,7 @@ def group_targets(group: Group, request: dict[str, Any]) -> list[Target]:
     return targets
 
 
-def strange_targets(group: Group, targets: Sequence[Target], service: Service) -> list[Target]:
+def strange_targets(group: Group, targets: Sequence[ProofTarget], service: Service) -> list[ProofTarget]:
     """The targets of a service that present nothing of ours, so that somebody else may be there."""
     known = {each.name: known_fingerprints(each) for each in group.staged}
     return [each for each in targets if each.service == service.name and each.before not in known[each.certificate]]
@@ -182,14 +182,14 @@ def old_fingerprints(group: Group) -> dict[str, set[str]]:
     return {each.name: known_fingerprints(each) - {str(each.manifest["fingerprint"])} for each in changing}
 
 
-def needs_services(group: Group, targets: Sequence[Target]) -> bool:
+def needs_services(group: Group, targets: Sequence[ProofTarget]) -> bool:
     """Whether there is anything for the services to take: not after a mere change of mode."""
     moved = any(each.installs or each.transaction.done or not each.manifest.get("settled") for each in group.staged)
     return moved or any(target.required and target.before != target.expected for target in targets)
 
 
 def conclude(
-    each: Staged, settled: Settled, targets: Sequence[Target], request: dict[str, Any], *, gone_back: bool
+    each: Staged, settled: Settled, targets: Sequence[ProofTarget], request: dict[str, Any], *, gone_back: bool
 ) -> dict[str, Any]:
     """Keep or give up one certificate, and say what became of it."""
     mine = [(target, served) for target, served in zip(targets, settled.served) if target.certificate == each.name]
@@ -240,6 +240,6 @@ def tidy(each: Staged, keep: int) -> None:
                 shutil.rmtree(each.layout.generation(number), ignore_errors=True)
 
 
-def as_proof(served: Served, target: Target) -> dict[str, Any]:
+def as_proof(served: Served, target: ProofTarget) -> dict[str, Any]:
     """A proof as it stands in the answer."""
     return served._replace(ours="live" if served.fingerprint == target.expected else None).as_answer()

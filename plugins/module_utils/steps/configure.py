@@ -24,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import rea
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, Target, look_at, prove
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, ProofTarget, look_at, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_taken_ports
@@ -44,7 +44,7 @@ class Found:
     """
 
     changes: Sequence[Change]
-    targets: Sequence[Target]
+    targets: Sequence[ProofTarget]
     served: Sequence[Served]
     taken: bool
 
@@ -135,7 +135,7 @@ def missing_program(service: Service) -> str | None:
     return command[0] if command and find_program(command[0]) is None else None
 
 
-def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_missing: bool) -> list[Target]:
+def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_missing: bool) -> list[ProofTarget]:
     """The endpoints and what they are to present: the live leaf of their certificate.
 
     :param skip_missing: in check mode a certificate may not be there yet.
@@ -145,7 +145,7 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
     for each in endpoints:
         expected = live_fingerprint(directory, each["certificate"])
         if expected is not None:
-            target = Target(each["host"], each["port"], each["server_name"], each["certificate"], expected)
+            target = ProofTarget(each["host"], each["port"], each["server_name"], each["certificate"], expected)
             targets.append(target._replace(starttls=each.get("starttls")))
         elif not skip_missing:
             raise StepError(
@@ -162,7 +162,7 @@ def live_fingerprint(directory: str, name: str) -> str | None:
     return None if pem is None else fingerprint(pem)
 
 
-def look(wanted: Sequence[WantedFile], targets: Sequence[Target], record: TakenFiles) -> Found:
+def look(wanted: Sequence[WantedFile], targets: Sequence[ProofTarget], record: TakenFiles) -> Found:
     """Compare files and ask the targets what they present now."""
     changes, taken = compare(wanted), record.covers(digests(wanted))
     # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that

@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
 from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import drift
 from ansible_collections.fleet.tls.plugins.module_utils.pair.integrity import pair_problems, problem
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import FULLCHAIN, MANIFEST, PRIVKEY, Layout
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, Target, look_at, wait_for
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, ProofTarget, look_at, wait_for
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import host_facts
 
@@ -85,10 +85,10 @@ def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> Non
         found[served.certificate]["served"].append(served.as_answer())
 
 
-def targets_of(services: Iterable[dict[str, Any]], names: Iterable[str]) -> list[Target]:
+def targets_of(services: Iterable[dict[str, Any]], names: Iterable[str]) -> list[ProofTarget]:
     """The endpoints of a request's services, as far as they are for certificates in ``names``; nothing expected yet."""
     return [
-        Target(
+        ProofTarget(
             host=each["host"],
             port=each["port"],
             server_name=each["server_name"],

@@ -15,7 +15,7 @@ import warnings
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.proof import served as module
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Target, look_at
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget, look_at
 from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import glance
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Address, Authority, Pair, serving, tls_server
 from tools.ports import free_port
@@ -28,8 +28,8 @@ def www(pairs: list[Pair]) -> Pair:
     return pairs[0]
 
 
-def to(address: Address, name: str | None = "www.example.com", expected: str = "") -> Target:
-    return Target(address.host, address.port, name, "www", expected)
+def to(address: Address, name: str | None = "www.example.com", expected: str = "") -> ProofTarget:
+    return ProofTarget(address.host, address.port, name, "www", expected)
 
 
 def digest(pair: Pair) -> str:

@@ -19,7 +19,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import beside
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import output_file
 from ansible_collections.fleet.tls.plugins.module_utils.pair.material import check_material
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Target
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import (
     check_readers,
@@ -166,13 +166,13 @@ def test_postgresql_s_rule(folder: Path, owner: str, mode: int, accepted: bool) 
 def test_ports() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        target = Target("127.0.0.1", port, None, "www", "new")
+        target = ProofTarget("127.0.0.1", port, None, "www", "new")
         service = Service("web", programs=("nginx",))
         with pytest.raises(StepError, match=f"service 'web': port {port} is held by ") as caught:
             refuse_taken_ports(service, [target])
         assert caught.value.code == "port_taken" and f"process {os.getpid()}" in caught.value.message
         # Nobody's business: it serves what it is to; it does not have to; nobody knows who may.
-        refuse_taken_ports(service, [Target("127.0.0.1", port, None, "www", "new", before="new")])
-        refuse_taken_ports(service, [Target("127.0.0.1", port, None, "www", "new", required=False)])
+        refuse_taken_ports(service, [ProofTarget("127.0.0.1", port, None, "www", "new", before="new")])
+        refuse_taken_ports(service, [ProofTarget("127.0.0.1", port, None, "www", "new", required=False)])
         refuse_taken_ports(Service("own"), [target])
     refuse_taken_ports(service, [target])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Target, prove
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.tests.unit.support.one_host import fingerprint_of
@@ -136,8 +136,8 @@ def test_what_reads_its_files_at_any_time_is_checked_before(tmp_path: Path) -> N
     assert calls(tmp_path) == ["b-check", "b-validate"]
 
 
-def target(port: int, pair: Pair, **changes: Any) -> Target:
-    return Target("127.0.0.1", port, "www.example.com", "www", fingerprint_of(pair), **changes)
+def target(port: int, pair: Pair, **changes: Any) -> ProofTarget:
+    return ProofTarget("127.0.0.1", port, "www.example.com", "www", fingerprint_of(pair), **changes)
 
 
 def test_proof(pairs: list[Pair]) -> None:
@@ -196,5 +196,5 @@ def test_without_a_working_old_pair_nothing_goes_back(pairs: list[Pair]) -> None
 
 
 def test_addresses() -> None:
-    assert Target("::1", 443, None, "www", "").address == "[::1]:443"
-    assert Target("127.0.0.1", 443, None, "www", "").address == "127.0.0.1:443"
+    assert ProofTarget("::1", 443, None, "www", "").address == "[::1]:443"
+    assert ProofTarget("127.0.0.1", 443, None, "www", "").address == "127.0.0.1:443"
