@@ -47,7 +47,7 @@ class ProofTarget(NamedTuple):
         return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
 
 
-class Served(NamedTuple):
+class EndpointReport(NamedTuple):
     """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell."""
 
     endpoint: str
@@ -63,12 +63,12 @@ class Served(NamedTuple):
         return self._asdict()
 
 
-def look_at(targets: Sequence[ProofTarget], timeout: float = 2.0) -> list[Served]:
+def look_at(targets: Sequence[ProofTarget], timeout: float = 2.0) -> list[EndpointReport]:
     """One handshake with each target, several at once where they keep us waiting.
 
     :param timeout: seconds for one.
     """
-    found: list[Served] = []
+    found: list[EndpointReport] = []
     for target in targets:
         begin = time.monotonic()
         found.append(handshake_with(target, timeout))
@@ -77,7 +77,7 @@ def look_at(targets: Sequence[ProofTarget], timeout: float = 2.0) -> list[Served
     return found + in_parallel(lambda target: handshake_with(target, timeout), targets[len(found) :])
 
 
-def prove(targets: Sequence[ProofTarget], timeout: float) -> list[Served]:
+def prove(targets: Sequence[ProofTarget], timeout: float) -> list[EndpointReport]:
     """Handshakes until each target serves what it is to serve, or its time is up.
 
     :param timeout: seconds for required targets; the others are tried briefly.
@@ -85,7 +85,7 @@ def prove(targets: Sequence[ProofTarget], timeout: float) -> list[Served]:
     return in_parallel(lambda target: wait_for(target, timeout if target.required else min(BRIEFLY, timeout)), targets)
 
 
-def in_parallel(work: Callable[[ProofTarget], Served], targets: Sequence[ProofTarget]) -> list[Served]:
+def in_parallel(work: Callable[[ProofTarget], EndpointReport], targets: Sequence[ProofTarget]) -> list[EndpointReport]:
     """The results in the order of the targets."""
     if len(targets) < 2:
         return [work(target) for target in targets]
@@ -99,7 +99,7 @@ def in_parallel(work: Callable[[ProofTarget], Served], targets: Sequence[ProofTa
         return list(pool.map(work, targets))
 
 
-def wait_for(target: ProofTarget, timeout: float) -> Served:
+def wait_for(target: ProofTarget, timeout: float) -> EndpointReport:
     """Poll one target with growing pauses: reloads return before the new workers serve."""
     end = time.monotonic() + timeout
     pause = FIRST_PAUSE
@@ -111,7 +111,7 @@ def wait_for(target: ProofTarget, timeout: float) -> Served:
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def handshake_with(target: ProofTarget, timeout: float) -> Served:
+def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:
     """What a target presents now."""
     # Late, because a run with no endpoints should not pay for ssl.
     from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import glance
@@ -126,7 +126,7 @@ def handshake_with(target: ProofTarget, timeout: float) -> Served:
         leaf, problem = look_closer(target, max(SHORTEST, end - time.monotonic()))
     fingerprint = hashlib.sha256(leaf).hexdigest() if leaf else None
     ours = "live" if fingerprint == target.expected else None
-    return Served(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
+    return EndpointReport(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
 
 
 def look_closer(target: ProofTarget, timeout: float) -> tuple[bytes | None, str | None]:
@@ -139,6 +139,6 @@ def look_closer(target: ProofTarget, timeout: float) -> tuple[bytes | None, str 
         return None, str(error)
 
 
-def lacking(targets: Sequence[ProofTarget], served: Sequence[Served]) -> list[ProofTarget]:
+def lacking(targets: Sequence[ProofTarget], served: Sequence[EndpointReport]) -> list[ProofTarget]:
     """The required targets that do not serve what they are to."""
     return [target for target, each in zip(targets, served) if target.required and each.fingerprint != target.expected]

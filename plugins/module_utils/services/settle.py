@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, Served, ProofTarget, lacking, prove
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, EndpointReport, ProofTarget, lacking, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running
 
@@ -21,7 +21,7 @@ class Settled:
     """What became of the services: name → ``{"state", "error"}``; ``unproven``: required targets that do not serve."""
 
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
-    served: list[Served] = field(default_factory=list)
+    served: list[EndpointReport] = field(default_factory=list)
     unproven: list[ProofTarget] = field(default_factory=list)
     error: StepError | None = None
     rolled_back: bool = False
@@ -84,7 +84,7 @@ def validate_early(services: Sequence[Service]) -> None:
 
 def prove_alive(
     result: Settled, services: Sequence[Service], targets: Sequence[ProofTarget], timeout: float
-) -> list[Served]:
+) -> list[EndpointReport]:
     """:func:`prove`, which stops at once, with ``result.error``, when a service has gone down with the reload."""
     begin = time.monotonic()
     served = prove(targets, min(BRIEFLY, timeout))

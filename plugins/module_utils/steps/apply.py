@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import MANIF
 from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import sound_links
 from ansible_collections.fleet.tls.plugins.module_utils.pair.staging import Staged, stage
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, ProofTarget, look_at
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import check_readers, refuse_taken_ports
 from ansible_collections.fleet.tls.plugins.module_utils.services.settle import Settled, settle, validate_early
@@ -240,6 +240,6 @@ def tidy(each: Staged, keep: int) -> None:
                 shutil.rmtree(each.layout.generation(number), ignore_errors=True)
 
 
-def as_proof(served: Served, target: ProofTarget) -> dict[str, Any]:
+def as_proof(served: EndpointReport, target: ProofTarget) -> dict[str, Any]:
     """A proof as it stands in the answer."""
     return served._replace(ours="live" if served.fingerprint == target.expected else None).as_answer()

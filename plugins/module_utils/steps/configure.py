@@ -24,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import rea
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Served, ProofTarget, look_at, prove
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_taken_ports
@@ -45,7 +45,7 @@ class Found:
 
     changes: Sequence[Change]
     targets: Sequence[ProofTarget]
-    served: Sequence[Served]
+    served: Sequence[EndpointReport]
     taken: bool
 
     @property
@@ -112,7 +112,7 @@ def answer(
     changed: bool = False,
     missing: bool = False,
     validated: bool = False,
-    served: Sequence[Served] = (),
+    served: Sequence[EndpointReport] = (),
     outcome: services.Settled | None = None,
 ) -> tuple[bool, dict[str, Any]]:
     """The step's result, JSON-ready."""
