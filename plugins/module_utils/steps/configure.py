@@ -36,7 +36,7 @@ PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
-class Found:
+class PresentState:
     """What there is before anything is changed.
 
     :param targets: with what they presented, see :class:`Target`.
@@ -162,17 +162,17 @@ def live_fingerprint(directory: str, name: str) -> str | None:
     return None if pem is None else fingerprint(pem)
 
 
-def look(wanted: Sequence[WantedFile], targets: Sequence[ProofTarget], record: TakenFiles) -> Found:
+def look(wanted: Sequence[WantedFile], targets: Sequence[ProofTarget], record: TakenFiles) -> PresentState:
     """Compare files and ask the targets what they present now."""
     changes, taken = compare(wanted), record.covers(digests(wanted))
     # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that
     # answers late is no reason to reload.
     served = look_at(targets) if changes or not taken else prove(targets, PATIENCE)
     asked = [target._replace(before=seen.fingerprint) for target, seen in zip(targets, served)]
-    return Found(changes, asked, served, taken)
+    return PresentState(changes, asked, served, taken)
 
 
-def change(service: Service, found: Found, *, running: bool, started: bool, timeout: float) -> services.Settled:
+def change(service: Service, found: PresentState, *, running: bool, started: bool, timeout: float) -> services.Settled:
     """Write the files and let the service take them.
 
     A service that does not run is still made to check its files: it would not come up with bad ones. Where it is started and then
