@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.scan.scanner import scan
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import jobs_of, seen_as_answer
 from ansible_collections.fleet.tls.plugins.module_utils.steps.trace import trace_step
@@ -84,7 +84,7 @@ class ActionModule(TlsAction):
             else:
                 jobs = jobs_of(request)
 
-                def report(place: int, seen: Seen) -> None:
+                def report(place: int, seen: JobResult) -> None:
                     results.keep(place, judge.entry(endpoints[place], seen_as_answer(jobs[place], seen)))
 
                 scan(jobs, report, Announcer(self._display.display))

@@ -42,7 +42,7 @@ class Resumed:
 
 
 @dataclass(frozen=True)
-class Seen:
+class JobResult:
     """What an endpoint showed.
 
     :param attempts: how many handshakes it took.

@@ -22,7 +22,7 @@ from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.scan.async_connection import Line
 from ansible_collections.fleet.tls.plugins.module_utils.scan.helper_process import Helper, start_helper
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Resumed, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Resumed, JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.system.descriptors import many_descriptors
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError, resolve
@@ -43,7 +43,7 @@ _MOST_PROGRAMS = 8
 # Before an endpoint is tried again; longer each time.
 _PAUSE = 0.2
 
-Report = Callable[[int, Seen], None]
+Report = Callable[[int, JobResult], None]
 Progress = Callable[[int, int], None]
 
 
@@ -186,7 +186,7 @@ class Scan:
             if len(self._workers) > self._allowed:
                 return
 
-    async def _see(self, line: Line, job: Job) -> Seen:
+    async def _see(self, line: Line, job: Job) -> JobResult:
         endpoint, attempts = replace(job.endpoint, ticket=True) if job.resumption else job.endpoint, 0
         while True:
             attempts += 1
@@ -202,7 +202,7 @@ class Scan:
         staple = None
         if job.stapling and result.chain:
             staple = await self._loop.run_in_executor(self._programs, staple_of, endpoint)
-        return Seen(result, attempts, tuple(resumed), staple)
+        return JobResult(result, attempts, tuple(resumed), staple)
 
     async def _resume(self, line: Line, endpoint: Endpoint, session: ssl.SSLSession) -> Resumed:
         result, shaken = await self._shake(line, endpoint, session)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.scan.scanner import scan
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import DEFAULT_TIMEOUT, Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.messages import key_name
@@ -22,7 +22,7 @@ def handshake_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     jobs = jobs_of(request)
     results: list[dict[str, Any]] = [{} for _job in jobs]
 
-    def keep(place: int, seen: Seen) -> None:
+    def keep(place: int, seen: JobResult) -> None:
         results[place] = seen_as_answer(jobs[place], seen)
 
     scan(jobs, keep)
@@ -66,7 +66,7 @@ def beside(endpoint: Endpoint, place: Endpoint) -> Endpoint:
     return replace(endpoint, host=place.host, port=place.port, timeout=place.timeout, starttls=place.starttls)
 
 
-def seen_as_answer(job: Job, seen: Seen) -> dict[str, Any]:
+def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
     """One entry of the step's answer, JSON-ready (docs/host-protocol.md)."""
     result = seen.result
     return {
@@ -88,7 +88,7 @@ def seen_as_answer(job: Job, seen: Seen) -> dict[str, Any]:
     }
 
 
-def resumption(seen: Seen) -> dict[str, Any]:
+def resumption(seen: JobResult) -> dict[str, Any]:
     """How resuming went: at the endpoint itself, and at the other places."""
     if not seen.resumed:
         return {"offered": False, "resumed": None, "error": None, "at": []}

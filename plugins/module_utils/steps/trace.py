@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Resumed, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Resumed, JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import jobs_of, seen_as_answer
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import drive
@@ -90,7 +90,7 @@ def traced(job: Job) -> dict[str, Any]:
         for each in others
     )
     staple = staple_of(job.endpoint) if job.stapling and first.result.chain else None
-    told = seen_as_answer(job, Seen(first.result, attempts, resumed, staple))
+    told = seen_as_answer(job, JobResult(first.result, attempts, resumed, staple))
     shown = {"recorded": recording.CAN_RECORD, "connections": [each.as_answer() for each in connections]}
     return {**told, "trace": shown}
 

@@ -103,7 +103,7 @@ if COLLECTIONS and COLLECTIONS[0].name == "ansible_collections":
     if str(COLLECTIONS[0]) not in known:
         known.append(str(COLLECTIONS[0]))
 
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Seen
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import seen_as_answer
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import handshake
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
@@ -161,7 +161,7 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
 def look(endpoint: Any, anchors: Any, options: watch.WatchOptions) -> watch.Sight:
     """One handshake, and what it means; nothing that an endpoint does raises."""
     try:
-        answer = seen_as_answer(Job(endpoint), Seen(handshake(endpoint)))
+        answer = seen_as_answer(Job(endpoint), JobResult(handshake(endpoint)))
         return watch.sight(read_result(endpoint, answer, anchors=anchors, now=now()), options.threshold, now())
     except Exception as error:
         LOG.warning("%s: %s", endpoint.address, error)
@@ -188,7 +188,7 @@ def read_anchors(options: watch.WatchOptions) -> Any:
     )
 
 
-def read_state(options: watch.WatchOptions) -> dict[str, watch.Seen]:
+def read_state(options: watch.WatchOptions) -> dict[str, watch.JobResult]:
     """What was known before a restart; nothing where there is no file, or none that can be read."""
     if options.state_file is None:
         return {}
@@ -200,7 +200,7 @@ def read_state(options: watch.WatchOptions) -> dict[str, watch.Seen]:
         return {}
 
 
-def keep_state(options: watch.WatchOptions, known: dict[str, watch.Seen]) -> None:
+def keep_state(options: watch.WatchOptions, known: dict[str, watch.JobResult]) -> None:
     """As :func:`write_state`; a disk that is full for a while does not end the watch."""
     try:
         write_state(options, known)
@@ -208,7 +208,7 @@ def keep_state(options: watch.WatchOptions, known: dict[str, watch.Seen]) -> Non
         LOG.warning("%s cannot be written: %s", options.state_file, error)
 
 
-def write_state(options: watch.WatchOptions, known: dict[str, watch.Seen]) -> None:
+def write_state(options: watch.WatchOptions, known: dict[str, watch.JobResult]) -> None:
     """Replace the state file as a whole.
 
     :raises OSError: its directory is not there, or may not be written.
