@@ -23,14 +23,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import join
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.judge import judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, Entry, Finding, Seen, first_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, Entry, Finding, HostInput, first_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.store import judge_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso
 
 
 def health(
-    seen: Sequence[Seen], store: Mapping[str, Any], context: Context, *, threshold: str, ring_age: int
+    seen: Sequence[HostInput], store: Mapping[str, Any], context: Context, *, threshold: str, ring_age: int
 ) -> dict[str, Any]:
     """The document.
 
@@ -71,7 +71,7 @@ def health(
     }
 
 
-def joined_host(seen: Seen, context: Context) -> tuple[list[Entry], list[Finding]]:
+def joined_host(seen: HostInput, context: Context) -> tuple[list[Entry], list[Finding]]:
     """:func:`join`; a certificate of others that nobody foresaw costs its host's part, not the document."""
     try:
         return join(seen, context)
@@ -94,12 +94,12 @@ def with_intermediates(context: Context, entries: Iterable[Entry]) -> Context:
     return replace(context, intermediates=tuple(known.values()))
 
 
-def reachable(seen: Seen) -> bool:
+def reachable(seen: HostInput) -> bool:
     """Whether the host answered."""
     return not any(part.get("unreachable") for part in (seen.look, seen.files, *seen.probes))
 
 
-def host_findings(seen: Seen, entries: Iterable[Entry]) -> list[Finding]:
+def host_findings(seen: HostInput, entries: Iterable[Entry]) -> list[Finding]:
     """What is wrong with a host as a whole."""
     parts = (seen.look, seen.files, *seen.probes)
     if not reachable(seen):
@@ -126,7 +126,7 @@ def failure(host: str, part: Mapping[str, Any]) -> Finding:
     )
 
 
-def host_row(seen: Seen, entries: Iterable[Entry], findings: Iterable[Finding]) -> dict[str, Any]:
+def host_row(seen: HostInput, entries: Iterable[Entry], findings: Iterable[Finding]) -> dict[str, Any]:
     """One of ``hosts``."""
     return {
         "host": seen.host,

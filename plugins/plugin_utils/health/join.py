@@ -13,7 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     Context,
     Entry,
     Finding,
-    Seen,
+    HostInput,
     Sight,
     mappings,
 )
@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe
 DAMAGE = ("damaged", "key_missing", "key_mismatch", "chain_broken")
 
 
-def join(seen: Seen, context: Context) -> tuple[list[Entry], list[Finding]]:
+def join(seen: HostInput, context: Context) -> tuple[list[Entry], list[Finding]]:
     """The certificates of a host, and what was found of files that belong to none."""
     entries = [managed_entry(seen.host, look) for look in mappings(seen.look.get("certificates"))]
     findings = add_files(seen, entries, context)
@@ -64,7 +64,7 @@ def next_run(look: Mapping[str, Any]) -> str:
     return "renew" if look.get("installed") and not damaged else "issue"
 
 
-def add_files(seen: Seen, entries: list[Entry], context: Context) -> list[Finding]:
+def add_files(seen: HostInput, entries: list[Entry], context: Context) -> list[Finding]:
     """Entries for what nobody manages; findings about keys and files."""
     findings = []
     looked = isinstance(seen.look.get("certificates"), (list, tuple)) or bool(seen.look.get("skipped"))
@@ -122,7 +122,7 @@ def file_findings(host: str, file: Mapping[str, Any], owner: Entry | None) -> li
     return found
 
 
-def add_sight(seen: Seen, entries: list[Entry], result: Mapping[str, Any], context: Context) -> list[Finding]:
+def add_sight(seen: HostInput, entries: list[Entry], result: Mapping[str, Any], context: Context) -> list[Finding]:
     """What an endpoint showed goes to the certificate it shows, or to the one that it was to show; findings where there is none."""
     chain = readable_chain(result.get("chain"))
     shown = next((each for each in mappings(result.get("certificates"))), {})

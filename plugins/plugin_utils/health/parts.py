@@ -169,7 +169,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Seen:
+class HostInput:
     """What was seen of one host: results of tasks as they were registered, failed and skipped ones too.
 
     :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_info``;

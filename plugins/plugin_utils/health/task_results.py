@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration, parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import USUAL_TEXT, Context, Seen, mappings
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import USUAL_TEXT, Context, HostInput, mappings
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import parse_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.system_anchors import system_anchors
@@ -52,7 +52,7 @@ def document_of(
         revoked=mapping(store.get("revoked")),
     )
     seen = [
-        Seen(
+        HostInput(
             host=str(host),
             look=mapping(look),
             files=mapping(files.get(host)),

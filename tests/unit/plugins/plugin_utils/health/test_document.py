@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import failing_texts
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.judge import weaknesses
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, Seen
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, HostInput
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     Authority,
     make_issuing,
@@ -117,7 +117,7 @@ KEY = {"algorithm": "ecdsa", "encrypted": False, "public_key_sha256": "ab"}
 
 
 def judged(
-    *seen: Seen,
+    *seen: HostInput,
     store: dict[str, Any] | None = None,
     threshold: str | None = None,
     ring_age: int = 7 * 86400,
@@ -138,8 +138,8 @@ def codes(document: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["code"], each["subject"]) for each in document["findings"]]
 
 
-def web1(*entries: dict[str, Any], files: Any = (), probes: Any = (), **changes: Any) -> Seen:
-    return Seen("web1", look(*entries), {"files": list(files)}, list(probes), **changes)
+def web1(*entries: dict[str, Any], files: Any = (), probes: Any = (), **changes: Any) -> HostInput:
+    return HostInput("web1", look(*entries), {"files": list(files)}, list(probes), **changes)
 
 
 def now_fp(*names: str, **options: Any) -> str:
@@ -148,7 +148,7 @@ def now_fp(*names: str, **options: Any) -> str:
 
 OTHER = now_fp(which=1)
 FULL = (leaf(), ISSUING.certificate)
-FAULTS: dict[str, tuple[Seen, list[tuple[str, str]]]] = {
+FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "all is well": (web1(managed(served=[shown(now_fp())]), probes=[probe(*FULL)]), []),
     "due": (web1(managed(leaf(left=20), action="issue", due=True, reasons=[{"code": "expiring", "detail": "a third is left"}])), [("due", "www")]),
     "repair": (web1(managed(action="repair", repairs=[{"code": "drift", "detail": "mode"}])), [("due", "www")]),
@@ -215,11 +215,11 @@ FAULTS: dict[str, tuple[Seen, list[tuple[str, str]]]] = {
     ),
     "six days, a run a day": (web1(managed(leaf(days=6, left=5))), [("schedule_too_rare", "www")]),
     "47 days, a run a day": (web1(managed(leaf(days=47, left=40))), []),
-    "unreachable": (Seen("web1", {"unreachable": True, "msg": "no route"}), [("unreachable", "web1")]),
-    "unreachable for files": (Seen("web1", {"skipped": True}, {"unreachable": True}), [("unreachable", "web1")]),
-    "bad input": (Seen("web1", {"failed": True, "msg": "issuer: unknown"}), [("failed", "web1")]),
-    "not looked at": (Seen("web1", {}), [("failed", "web1")]),
-    "nothing there": (Seen("web1", {"skipped": True}, {"files": []}), []),
+    "unreachable": (HostInput("web1", {"unreachable": True, "msg": "no route"}), [("unreachable", "web1")]),
+    "unreachable for files": (HostInput("web1", {"skipped": True}, {"unreachable": True}), [("unreachable", "web1")]),
+    "bad input": (HostInput("web1", {"failed": True, "msg": "issuer: unknown"}), [("failed", "web1")]),
+    "not looked at": (HostInput("web1", {}), [("failed", "web1")]),
+    "nothing there": (HostInput("web1", {"skipped": True}, {"files": []}), []),
 }  # fmt: skip
 
 
@@ -348,7 +348,7 @@ def test_a_store_that_cannot_be_read() -> None:
 def test_what_hosts_say_plays_no_tricks() -> None:
     hostile = "\x1b[2J\r\n" + "x" * 2000
     document = judged(
-        Seen("web1", {"unreachable": True, "msg": hostile}), web1(probes=[probe(error=hostile, name=None)])
+        HostInput("web1", {"unreachable": True, "msg": hostile}), web1(probes=[probe(error=hostile, name=None)])
     )
     for each in document["findings"]:
         assert each["message"].isprintable() and len(each["message"]) <= 500
