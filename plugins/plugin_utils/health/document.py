@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import join
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.judge import judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, Entry, Finding, HostInput, first_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, CertificateEntry, Finding, HostInput, first_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.store import judge_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso
@@ -37,7 +37,7 @@ def health(
     :param store: what ``fleet.tls.store_info`` returned; empty: there is no store.
     :param threshold: as it was given; :param ring_age: seconds after which session ticket keys are old.
     """
-    entries: list[Entry] = []
+    entries: list[CertificateEntry] = []
     others: list[Finding] = []
     joined = [(each, *joined_host(each, context)) for each in seen]
     context = with_intermediates(context, [entry for _each, mine, _found in joined for entry in mine])
@@ -71,7 +71,7 @@ def health(
     }
 
 
-def joined_host(seen: HostInput, context: Context) -> tuple[list[Entry], list[Finding]]:
+def joined_host(seen: HostInput, context: Context) -> tuple[list[CertificateEntry], list[Finding]]:
     """:func:`join`; a certificate of others that nobody foresaw costs its host's part, not the document."""
     try:
         return join(seen, context)
@@ -79,7 +79,7 @@ def joined_host(seen: HostInput, context: Context) -> tuple[list[Entry], list[Fi
         return [], [failure(seen.host, {"msg": f"what was seen there cannot be understood: {error!r}"})]
 
 
-def judge_entry(entry: Entry, context: Context) -> None:
+def judge_entry(entry: CertificateEntry, context: Context) -> None:
     """:func:`judge`, with the same care."""
     try:
         judge(entry, context)
@@ -87,7 +87,7 @@ def judge_entry(entry: Entry, context: Context) -> None:
         entry.findings.append(failure(entry.host, {"msg": f"a certificate there cannot be judged: {error!r}"}))
 
 
-def with_intermediates(context: Context, entries: Iterable[Entry]) -> Context:
+def with_intermediates(context: Context, entries: Iterable[CertificateEntry]) -> Context:
     """The same, with the CA certificates that other endpoints send: what one leaves out another may have."""
     sent = [upper for entry in entries for sight in entry.sights for upper in sight.chain[1:]]
     known: dict[str, x509.Certificate] = {fingerprint(each): each for each in (*context.intermediates, *sent)}
@@ -99,7 +99,7 @@ def reachable(seen: HostInput) -> bool:
     return not any(part.get("unreachable") for part in (seen.look, seen.files, *seen.probes))
 
 
-def host_findings(seen: HostInput, entries: Iterable[Entry]) -> list[Finding]:
+def host_findings(seen: HostInput, entries: Iterable[CertificateEntry]) -> list[Finding]:
     """What is wrong with a host as a whole."""
     parts = (seen.look, seen.files, *seen.probes)
     if not reachable(seen):
@@ -126,7 +126,7 @@ def failure(host: str, part: Mapping[str, Any]) -> Finding:
     )
 
 
-def host_row(seen: HostInput, entries: Iterable[Entry], findings: Iterable[Finding]) -> dict[str, Any]:
+def host_row(seen: HostInput, entries: Iterable[CertificateEntry], findings: Iterable[Finding]) -> dict[str, Any]:
     """One of ``hosts``."""
     return {
         "host": seen.host,

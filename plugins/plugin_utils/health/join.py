@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     Context,
-    Entry,
+    CertificateEntry,
     Finding,
     HostInput,
     Sight,
@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe
 DAMAGE = ("damaged", "key_missing", "key_mismatch", "chain_broken")
 
 
-def join(seen: HostInput, context: Context) -> tuple[list[Entry], list[Finding]]:
+def join(seen: HostInput, context: Context) -> tuple[list[CertificateEntry], list[Finding]]:
     """The certificates of a host, and what was found of files that belong to none."""
     entries = [managed_entry(seen.host, look) for look in mappings(seen.look.get("certificates"))]
     findings = add_files(seen, entries, context)
@@ -33,9 +33,9 @@ def join(seen: HostInput, context: Context) -> tuple[list[Entry], list[Finding]]
     return entries, findings
 
 
-def managed_entry(host: str, look: Mapping[str, Any]) -> Entry:
+def managed_entry(host: str, look: Mapping[str, Any]) -> CertificateEntry:
     """A certificate of ``tls_certificates``."""
-    return Entry(
+    return CertificateEntry(
         host=host,
         origin="managed",
         facts=look if look.get("not_after") else {"dns_names": (), "ip_addresses": ()},
@@ -64,7 +64,7 @@ def next_run(look: Mapping[str, Any]) -> str:
     return "renew" if look.get("installed") and not damaged else "issue"
 
 
-def add_files(seen: HostInput, entries: list[Entry], context: Context) -> list[Finding]:
+def add_files(seen: HostInput, entries: list[CertificateEntry], context: Context) -> list[Finding]:
     """Entries for what nobody manages; findings about keys and files."""
     findings = []
     looked = isinstance(seen.look.get("certificates"), (list, tuple)) or bool(seen.look.get("skipped"))
@@ -86,13 +86,13 @@ def add_files(seen: HostInput, entries: list[Entry], context: Context) -> list[F
 
 def unmanaged_entry(
     host: str, origin: str, facts: Mapping[str, Any], context: Context, path: str | None = None
-) -> Entry:
+) -> CertificateEntry:
     """A certificate that is in nobody's ``tls_certificates``."""
     row = context.issued.get(str(facts.get("fingerprint_sha256"))) or {}
-    return Entry(host, origin, facts, path=path, issuer=row.get("issuer"), issuer_subject=facts.get("issuer"))
+    return CertificateEntry(host, origin, facts, path=path, issuer=row.get("issuer"), issuer_subject=facts.get("issuer"))
 
 
-def file_findings(host: str, file: Mapping[str, Any], owner: Entry | None) -> list[Finding]:
+def file_findings(host: str, file: Mapping[str, Any], owner: CertificateEntry | None) -> list[Finding]:
     """What is wrong with a file itself. What is wrong with a managed pair is said with its certificate."""
     path = str(file.get("path"))
     found = []
@@ -122,7 +122,7 @@ def file_findings(host: str, file: Mapping[str, Any], owner: Entry | None) -> li
     return found
 
 
-def add_sight(seen: HostInput, entries: list[Entry], result: Mapping[str, Any], context: Context) -> list[Finding]:
+def add_sight(seen: HostInput, entries: list[CertificateEntry], result: Mapping[str, Any], context: Context) -> list[Finding]:
     """What an endpoint showed goes to the certificate it shows, or to the one that it was to show; findings where there is none."""
     chain = readable_chain(result.get("chain"))
     shown = next((each for each in mappings(result.get("certificates"))), {})
@@ -162,17 +162,17 @@ def readable_chain(raw: Any) -> tuple[x509.Certificate, ...]:
 
 
 def meant(
-    entries: list[Entry], sight: Sight, wanted: str | None, shown: Mapping[str, Any], context: Context
-) -> Entry | None:
+    entries: list[CertificateEntry], sight: Sight, wanted: str | None, shown: Mapping[str, Any], context: Context
+) -> CertificateEntry | None:
     """The certificate that an endpoint shows, or was to show; None: nothing is known of one.
 
     In this order: the one that the inventory names for it; the very one; the one in whose place the ledger says it was issued; one with
     the same names; where nothing is shown, one for the name that was asked for.
     """
-    rules: list[Callable[[Entry], bool]] = [lambda each: bool(wanted) and each.name == wanted]
+    rules: list[Callable[[CertificateEntry], bool]] = [lambda each: bool(wanted) and each.name == wanted]
     if sight.fingerprint:
         row = context.issued.get(sight.fingerprint) or {}
-        names = Entry("", "wire", shown).names
+        names = CertificateEntry("", "wire", shown).names
         rules += [
             lambda each: each.fingerprint == sight.fingerprint,
             lambda each: bool(each.name) and (each.host, each.name) == (row.get("host"), row.get("certificate")),

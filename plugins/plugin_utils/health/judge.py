@@ -12,7 +12,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import DAMAGE
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     Context,
-    Entry,
+    CertificateEntry,
     Sight,
     first_text,
     mappings,
@@ -36,7 +36,7 @@ SAID = {
 }  # fmt: skip
 
 
-def judge(entry: Entry, context: Context) -> None:
+def judge(entry: CertificateEntry, context: Context) -> None:
     """Add every finding about one certificate."""
     if entry.origin == "managed":
         judge_look(entry)
@@ -53,14 +53,14 @@ def judge(entry: Entry, context: Context) -> None:
         entry.found("unmanaged", "nobody manages this certificate", unmanaged_remedy(entry))
 
 
-def unmanaged_remedy(entry: Entry) -> str:
+def unmanaged_remedy(entry: CertificateEntry) -> str:
     """What to do about a certificate that nobody looks after."""
     if entry.origin == "wire":
         return "let tls_certificates manage it"
     return f"let tls_certificates manage it, remove {entry.path}, or name it in tls_check_exclude"
 
 
-def judge_look(entry: Entry) -> None:
+def judge_look(entry: CertificateEntry) -> None:
     """What the host's own look says of a managed one."""
     look, deploy = entry.look, f"run fleet.tls.deploy -l {entry.host}"
     reasons = {str(reason.get("code")): str(reason.get("detail")) for reason in mappings(look.get("reasons"))}
@@ -78,7 +78,7 @@ def judge_look(entry: Entry) -> None:
         entry.found("untrusted", reasons["chain_untrusted"], deploy)
 
 
-def judge_leaf(entry: Entry, context: Context) -> None:
+def judge_leaf(entry: CertificateEntry, context: Context) -> None:
     """Its dates, its strength, whether it is revoked."""
     begin, end = parse_moment(entry.facts["not_before"]), parse_moment(entry.facts["not_after"])
     left = (end - context.now).total_seconds()
@@ -116,7 +116,7 @@ def weaknesses(facts: Mapping[str, object]) -> list[str]:
     return found
 
 
-def judge_sight(entry: Entry, sight: Sight, context: Context) -> None:
+def judge_sight(entry: CertificateEntry, sight: Sight, context: Context) -> None:
     """What one endpoint shows."""
     if sight.fingerprint is None:
         if entry.has("missing"):
@@ -145,13 +145,13 @@ def judge_sight(entry: Entry, sight: Sight, context: Context) -> None:
     judge_chain(entry, sight, context)
 
 
-def once(entry: Entry, code: str, message: str, remedy: str, sight: Sight) -> None:
+def once(entry: CertificateEntry, code: str, message: str, remedy: str, sight: Sight) -> None:
     """Add a finding that several endpoints may show, and that is one."""
     if not entry.has(code):
         entry.found(code, message, remedy, endpoint=sight.endpoint)
 
 
-def judge_chain(entry: Entry, sight: Sight, context: Context) -> None:
+def judge_chain(entry: CertificateEntry, sight: Sight, context: Context) -> None:
     """Whether what is sent leads to somebody who is trusted: a client that knows the anchors only has nothing else."""
     problem = chain_problem(sight.chain, context)
     if problem is None or entry.has("untrusted"):
@@ -195,7 +195,7 @@ def completed(chain: Sequence[x509.Certificate], context: Context) -> bool:
     return False
 
 
-def judge_schedule(entry: Entry, context: Context) -> None:
+def judge_schedule(entry: CertificateEntry, context: Context) -> None:
     """Whether enough runs fall between the moment it becomes due and its end."""
     if not entry.look.get("renew_after") or entry.has("expired", "damaged"):
         return
@@ -213,7 +213,7 @@ def judge_schedule(entry: Entry, context: Context) -> None:
     entry.found("schedule_too_rare", message, remedy, kind="schedule")
 
 
-def judge_due(entry: Entry) -> None:
+def judge_due(entry: CertificateEntry) -> None:
     """What the next run settles, unless it was said already."""
     if entry.look.get("deferred") or entry.look.get("error"):
         return

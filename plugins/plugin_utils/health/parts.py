@@ -91,7 +91,7 @@ class Sight:
 
 
 @dataclass
-class Entry:
+class CertificateEntry:
     """A certificate of a host.
 
     :param facts: of the certificate, as :func:`x509.describe` has them; empty: there is none.
