@@ -14,7 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     CertificateEntry,
     Finding,
     HostInput,
-    Sight,
+    Observation,
     mappings,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -46,7 +46,7 @@ def managed_entry(host: str, look: Mapping[str, Any]) -> CertificateEntry:
         next_run=next_run(look),
         look=look,
         sights=[
-            Sight(str(one.get("endpoint")), one.get("server_name"), one.get("fingerprint"), one.get("error"))
+            Observation(str(one.get("endpoint")), one.get("server_name"), one.get("fingerprint"), one.get("error"))
             for one in mappings(look.get("served"))
             # One that only came with a service's preset counts when it shows this certificate, or an older one of the same name.
             if one.get("explicit") or one.get("ours")
@@ -127,7 +127,7 @@ def add_sight(seen: HostInput, entries: list[CertificateEntry], result: Mapping[
     chain = readable_chain(result.get("chain"))
     shown = next((each for each in mappings(result.get("certificates"))), {})
     fingerprint = shown.get("fingerprint_sha256")
-    sight = Sight(
+    sight = Observation(
         endpoint=str(result.get("endpoint")),
         server_name=result.get("server_name"),
         fingerprint=fingerprint,
@@ -162,7 +162,7 @@ def readable_chain(raw: Any) -> tuple[x509.Certificate, ...]:
 
 
 def meant(
-    entries: list[CertificateEntry], sight: Sight, wanted: str | None, shown: Mapping[str, Any], context: Context
+    entries: list[CertificateEntry], sight: Observation, wanted: str | None, shown: Mapping[str, Any], context: Context
 ) -> CertificateEntry | None:
     """The certificate that an endpoint shows, or was to show; None: nothing is known of one.
 

@@ -13,7 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import DAMAG
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     Context,
     CertificateEntry,
-    Sight,
+    Observation,
     first_text,
     mappings,
     span_text,
@@ -116,7 +116,7 @@ def weaknesses(facts: Mapping[str, object]) -> list[str]:
     return found
 
 
-def judge_sight(entry: CertificateEntry, sight: Sight, context: Context) -> None:
+def judge_sight(entry: CertificateEntry, sight: Observation, context: Context) -> None:
     """What one endpoint shows."""
     if sight.fingerprint is None:
         if entry.has("missing"):
@@ -145,13 +145,13 @@ def judge_sight(entry: CertificateEntry, sight: Sight, context: Context) -> None
     judge_chain(entry, sight, context)
 
 
-def once(entry: CertificateEntry, code: str, message: str, remedy: str, sight: Sight) -> None:
+def once(entry: CertificateEntry, code: str, message: str, remedy: str, sight: Observation) -> None:
     """Add a finding that several endpoints may show, and that is one."""
     if not entry.has(code):
         entry.found(code, message, remedy, endpoint=sight.endpoint)
 
 
-def judge_chain(entry: CertificateEntry, sight: Sight, context: Context) -> None:
+def judge_chain(entry: CertificateEntry, sight: Observation, context: Context) -> None:
     """Whether what is sent leads to somebody who is trusted: a client that knows the anchors only has nothing else."""
     problem = chain_problem(sight.chain, context)
     if problem is None or entry.has("untrusted"):

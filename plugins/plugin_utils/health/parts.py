@@ -65,7 +65,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """What an endpoint showed.
 
     :param fingerprint: of the leaf; None: it showed none.
@@ -108,7 +108,7 @@ class CertificateEntry:
     issuer_subject: str | None = None
     next_run: str = "nothing"
     look: Mapping[str, Any] = field(default_factory=dict)
-    sights: list[Sight] = field(default_factory=list)
+    sights: list[Observation] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
