@@ -89,7 +89,7 @@ class WatchOptions:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RememberedEndpoint:
     """What is remembered of an endpoint: its state, since when, which certificate, and when an event told of it last."""
 
     state: str
@@ -179,8 +179,8 @@ def down(error: str) -> Sight:
 
 
 def observe(
-    watched: Watched, found: Sight, before: Seen | None, remind_after: int | None, now: dt.datetime
-) -> tuple[Seen, dict[str, Any] | None]:
+    watched: Watched, found: Sight, before: RememberedEndpoint | None, remind_after: int | None, now: dt.datetime
+) -> tuple[RememberedEndpoint, dict[str, Any] | None]:
     """What to remember of an endpoint, and the event to emit: its state changed, it is not well and nobody knew, or it is time to
     remind of that.
     """
@@ -190,7 +190,7 @@ def observe(
     changed = before is None or before.state != state
     reminder = not changed and is_reminder_due(state, before, remind_after, now)
     silent = state == OK and before is None if changed else not reminder
-    seen = Seen(
+    seen = RememberedEndpoint(
         state=state,
         since=now if before is None or changed else before.since,
         told=before.told if before and silent else now,
@@ -219,7 +219,7 @@ def observe(
     return seen, event
 
 
-def is_reminder_due(state: str, before: Seen | None, after: int | None, now: dt.datetime) -> bool:
+def is_reminder_due(state: str, before: RememberedEndpoint | None, after: int | None, now: dt.datetime) -> bool:
     """Whether to tell once more of an endpoint that is still not well."""
     return state != OK and before is not None and after is not None and (now - before.told).total_seconds() >= after
 
@@ -241,7 +241,7 @@ def inert(value: Any) -> str:
     return text.translate(BRACES)
 
 
-def remembered(raw: Any) -> dict[str, Seen]:
+def remembered(raw: Any) -> dict[str, RememberedEndpoint]:
     """The content of a state file; what is not readable in it is not known.
 
     :param raw: the parsed JSON.
@@ -252,13 +252,13 @@ def remembered(raw: Any) -> dict[str, Seen]:
         try:
             if entry["state"] in REMEDIES:
                 since, told = parse_moment(entry["since"]), parse_moment(entry["told"])
-                known[str(key)] = Seen(entry["state"], since, told, entry.get("fingerprint_sha256"))
+                known[str(key)] = RememberedEndpoint(entry["state"], since, told, entry.get("fingerprint_sha256"))
         except (KeyError, TypeError, AttributeError, SpecError):
             continue
     return known
 
 
-def to_remember(known: Mapping[str, Seen], watched: Iterable[Watched]) -> dict[str, Any]:
+def to_remember(known: Mapping[str, RememberedEndpoint], watched: Iterable[Watched]) -> dict[str, Any]:
     """The content of a state file, JSON-ready; endpoints that are no longer watched are left out."""
     keys = {each.key for each in watched}
     entries = {

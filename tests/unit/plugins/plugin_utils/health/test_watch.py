@@ -52,7 +52,7 @@ def entry(certificate: dict[str, Any] | None = None, **changes: Any) -> dict[str
     }
 
 
-def step(state: str, before: watch.Seen | None, now: dt.datetime = NOW, remind: int | None = None) -> Any:
+def step(state: str, before: watch.RememberedEndpoint | None, now: dt.datetime = NOW, remind: int | None = None) -> Any:
     certificate = None if state == "endpoint_down" else leaf()
     return watch.observe(WATCHED, watch.Sight(state, ("why",), certificate), before, remind, now)
 
