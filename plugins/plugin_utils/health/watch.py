@@ -99,7 +99,7 @@ class RememberedEndpoint:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """What one look showed: the state, everything that is wrong, in words, and the leaf as :func:`scan.read_certificate` describes it."""
 
     state: str
@@ -148,7 +148,7 @@ def parse_watched(raw: Any, defaults: Defaults) -> Watched:
     return Watched(parse_endpoint(rest, defaults), hosts)
 
 
-def sight(entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> Sight:
+def sight(entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) -> Observation:
     """What a look at an endpoint means.
 
     :param entry: of :func:`scan.read_answer`.
@@ -157,7 +157,7 @@ def sight(entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) ->
         return down(entry["error"] or "it showed no certificate")
     problems, leaf = list(entry["problems"]), entry["certificates"][0]
     if leaf["error"]:
-        return Sight("damaged", tuple(problems), leaf)
+        return Observation("damaged", tuple(problems), leaf)
     validity, wanted = validity_of(leaf), entry["server_name"] or entry["host"]
     names = Names(dns_names=tuple(leaf["dns_names"]), ip_addresses=tuple(leaf["ip_addresses"]))
     states = {
@@ -170,16 +170,16 @@ def sight(entry: Mapping[str, Any], threshold: RenewBefore, now: dt.datetime) ->
     states["expiring"] = validity.expiring(threshold, now)
     if states["expiring"] and not states["expired"]:
         problems.append(f"the certificate ends on {leaf['not_after']}, in {leaf['days_left']:g} days")
-    return Sight(worst_code(state for state, holds in states.items() if holds), tuple(problems), leaf)
+    return Observation(worst_code(state for state, holds in states.items() if holds), tuple(problems), leaf)
 
 
-def down(error: str) -> Sight:
+def down(error: str) -> Observation:
     """An endpoint that could not be looked at."""
-    return Sight("endpoint_down", (error,), None)
+    return Observation("endpoint_down", (error,), None)
 
 
 def observe(
-    watched: Watched, found: Sight, before: RememberedEndpoint | None, remind_after: int | None, now: dt.datetime
+    watched: Watched, found: Observation, before: RememberedEndpoint | None, remind_after: int | None, now: dt.datetime
 ) -> tuple[RememberedEndpoint, dict[str, Any] | None]:
     """What to remember of an endpoint, and the event to emit: its state changed, it is not well and nobody knew, or it is time to
     remind of that.

@@ -158,7 +158,7 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
             await asyncio.sleep(max(0.0, begin + options.interval - loop.time()))
 
 
-def look(endpoint: Any, anchors: Any, options: watch.WatchOptions) -> watch.Sight:
+def look(endpoint: Any, anchors: Any, options: watch.WatchOptions) -> watch.Observation:
     """One handshake, and what it means; nothing that an endpoint does raises."""
     try:
         answer = seen_as_answer(Job(endpoint), JobResult(handshake(endpoint)))

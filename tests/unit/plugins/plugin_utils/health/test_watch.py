@@ -54,7 +54,7 @@ def entry(certificate: dict[str, Any] | None = None, **changes: Any) -> dict[str
 
 def step(state: str, before: watch.RememberedEndpoint | None, now: dt.datetime = NOW, remind: int | None = None) -> Any:
     certificate = None if state == "endpoint_down" else leaf()
-    return watch.observe(WATCHED, watch.Sight(state, ("why",), certificate), before, remind, now)
+    return watch.observe(WATCHED, watch.Observation(state, ("why",), certificate), before, remind, now)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_reminders() -> None:
 def test_a_server_cannot_put_a_template_into_an_event() -> None:
     nasty = "{{ lookup('pipe', 'id') }}{% if %}\n\x1b[31m" + "x" * 9999
     certificate = leaf(subject=nasty, common_name=nasty, dns_names=[nasty] * 9999)
-    sight = watch.Sight("untrusted", (nasty,), certificate)
+    sight = watch.Observation("untrusted", (nasty,), certificate)
     _seen, event = watch.observe(WATCHED, sight, None, None, NOW)
     text = json.dumps({**event, "meta": None}, ensure_ascii=False)
     assert "{{" not in text and "{%" not in text and "\x1b" not in text and "\\u001b" not in text
