@@ -29,7 +29,7 @@ REPLACE = "replace"
 
 
 @dataclass(frozen=True)
-class Seen:
+class PoolObservation:
     """One pool as this run saw it.
 
     :param generation: the store's when the hosts were looked at; None: no host could be.
@@ -41,7 +41,7 @@ class Seen:
     lifetime: int
 
 
-def parse_hosts(looks: Mapping[str, Any], pools: Mapping[str, Any]) -> dict[str, Seen]:
+def parse_hosts(looks: Mapping[str, Any], pools: Mapping[str, Any]) -> dict[str, PoolObservation]:
     """Pool → what was seen of it.
 
     :param looks: host → result of ``session_ticket_keys`` in check mode; hosts that were passed over do not count.
@@ -59,10 +59,10 @@ def parse_hosts(looks: Mapping[str, Any], pools: Mapping[str, Any]) -> dict[str,
     return {pool: parse_pool_looks(each) for pool, each in found.items()}
 
 
-def parse_pool_looks(looks: Mapping[str, Mapping[str, Any]]) -> Seen:
+def parse_pool_looks(looks: Mapping[str, Mapping[str, Any]]) -> PoolObservation:
     """The hosts of one pool."""
     generations = {look["generation"] for look in looks.values() if look.get("generation")}
-    return Seen(
+    return PoolObservation(
         looks={host: parse_host_look(look) for host, look in looks.items()},
         # Another run may have begun a step while this one looked: the older is what some host was compared with.
         generation=min(generations, default=None),
@@ -92,7 +92,7 @@ class Rotation:
     now: int
     replace_older_than: int | None = None
 
-    def result(self, pools: Mapping[str, Seen], *, diff: bool) -> dict[str, Any]:
+    def result(self, pools: Mapping[str, PoolObservation], *, diff: bool) -> dict[str, Any]:
         """The task's result; a pool that is held back is in it, and the others go on.
 
         :raises SpecError: a host to be left behind that no pool has.
@@ -118,7 +118,7 @@ class Rotation:
             ]
         return result
 
-    def step(self, pool: str, seen: Seen) -> dict[str, Any]:
+    def step(self, pool: str, seen: PoolObservation) -> dict[str, Any]:
         """One pool: its entry in the result."""
         rings = RingStore(self.store, pool)
         try:
@@ -130,11 +130,11 @@ class Rotation:
             return entry(Step(REFUSE, (error.message,), error.remedy), seen.generation, seen.generation)
 
     @staticmethod
-    def without_looks(seen: Seen) -> tuple[str, ...]:
+    def without_looks(seen: PoolObservation) -> tuple[str, ...]:
         """Why there is nothing to go by."""
         return tuple(unreachable(seen.looks)) or ("the store has no ring of it yet",)
 
-    def decided(self, rings: RingStore, known: Known, seen: Seen) -> dict[str, Any]:
+    def decided(self, rings: RingStore, known: Known, seen: PoolObservation) -> dict[str, Any]:
         """Plan, and do it unless in check mode; inside the store's lock."""
         leave = tuple(host for host in self.leave_behind if host in seen.looks or host in known.record.proven)
         before, record = known.record.generation, known.record
@@ -151,7 +151,7 @@ class Rotation:
             rings.put(record.leaving(leave), known.sealed, expect=known.version)
         return entry(step, before, before)
 
-    def replaced(self, rings: RingStore, known: Known, seen: Seen, leave: tuple[str, ...]) -> dict[str, Any]:
+    def replaced(self, rings: RingStore, known: Known, seen: PoolObservation, leave: tuple[str, ...]) -> dict[str, Any]:
         """Every key at once. A host that is not there would go on taking the old ones, so it holds this back as well."""
         held = {host: look for host, look in seen.looks.items() if host not in leave}
         missing = [
