@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import STORE_OPTIONS, TlsAction
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.rotation import Rotation, parse_hosts
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.rotation import TicketRotation, parse_hosts
 
 preload("store", "directory")
 
@@ -29,7 +29,7 @@ class ActionModule(TlsAction):
     _requires_connection = False
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        rotation = Rotation(
+        rotation = TicketRotation(
             store=load_store(options["store"]),
             leave_behind=tuple(options["leave_behind"]),
             replace=options["replace"],

@@ -79,7 +79,7 @@ def parse_host_look(look: Mapping[str, Any]) -> HostLook:
 
 
 @dataclass(frozen=True)
-class Rotation:
+class TicketRotation:
     """What the task's options say; ``now``: seconds since the epoch.
 
     :param replace_older_than: seconds since the epoch: with ``replace``, a ring made since then is left as it is; None: none is.
