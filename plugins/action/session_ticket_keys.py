@@ -17,7 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     TlsAction,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_answers import parse_servers
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_run import Settings, TicketRun
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_run import TicketSettings, TicketRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import parse_pool_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 
@@ -42,7 +42,7 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         pool, servers = parse_pool_name(options["pool"]), parse_servers(options["servers"])
-        settings = Settings(
+        settings = TicketSettings(
             directory=parse_directory(options["directory"], "directory"),
             memory=options["location"] == "memory",
             owner=options["owner"],

@@ -24,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store impor
 
 
 @dataclass(frozen=True)
-class Settings:
+class TicketSettings:
     """What the task's options say.
 
     :param memory: keys live in memory rather than on disk.
@@ -54,7 +54,7 @@ class TicketRun:
     host: str
     rings: RingStore
     servers: tuple[TicketServer, ...]
-    settings: Settings
+    settings: TicketSettings
     look: Callable[[dict[str, Any]], Mapping[str, Any]]
     install: Callable[[dict[str, Any], dict[str, str]], Mapping[str, Any]]
     now: int
