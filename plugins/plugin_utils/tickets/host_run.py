@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_answers imp
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import newer
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import Known, RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TicketRun:
         ready = found.generation == record.generation and found.known == pairs and found.present == pairs
         return self.settings.defer_proof and ready and not found.drift and not found.settled and not found.shows(record)
 
-    def installed(self, known: Known, found: HostRing) -> dict[str, Any]:
+    def installed(self, known: StoredRing, found: HostRing) -> dict[str, Any]:
         """The ring on the host; errors as :meth:`result`."""
         record = known.record
         try:

@@ -22,7 +22,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Ring
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredRing:
     """A pool's entry as it was read."""
 
     record: RingRecord
@@ -38,7 +38,7 @@ class RingStore:
         self.pool = pool
         self.entry = f"tickets/{pool}.json"
 
-    def known(self) -> Known | None:
+    def known(self) -> StoredRing | None:
         """The entry, None where there is none.
 
         :raises StoreError: it is damaged.
@@ -48,13 +48,13 @@ class RingStore:
             return None
         try:
             raw = json.loads(entry.value)
-            return Known(RingRecord.load(raw), dict(raw["ring"]), entry.version)
+            return StoredRing(RingRecord.load(raw), dict(raw["ring"]), entry.version)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"'{self.entry}' in {self.store.describe()} is damaged", remedy="restore it from the store's backup"
             ) from error
 
-    def ring(self, known: Known) -> Ring:
+    def ring(self, known: StoredRing) -> Ring:
         """The keys.
 
         :raises PassphraseError: none given, or the wrong one.
@@ -75,7 +75,7 @@ class RingStore:
         """What is sealed, in words that bind it to its pool and generation."""
         return f"generation {record.generation} of the session ticket keys of '{self.pool}'"
 
-    def create(self, now: int) -> Known:
+    def create(self, now: int) -> StoredRing:
         """The pool's first ring; the one that is there where another host of this run was faster.
 
         :param now: seconds since the epoch.
@@ -92,7 +92,7 @@ class RingStore:
         return known
 
     @contextlib.contextmanager
-    def exclusive(self, generation: int | None = None) -> Iterator[Known]:
+    def exclusive(self, generation: int | None = None) -> Iterator[StoredRing]:
         """The entry, kept from changing until the block ends.
 
         :param generation: what the caller has looked at.
@@ -113,12 +113,12 @@ class RingStore:
                 )
             yield known
 
-    def rotate(self, known: Known, leave_behind: Iterable[str], now: int) -> RingRecord:
+    def rotate(self, known: StoredRing, leave_behind: Iterable[str], now: int) -> RingRecord:
         """One step, inside :meth:`exclusive`; nothing of it is on any host before it is here."""
         ring = self.ring(known).rotated()
         return self.renew(known, ring, known.record.leaving(leave_behind).renewed(ring, now))
 
-    def replace(self, known: Known, leave_behind: Iterable[str], at_least: int, now: int) -> RingRecord:
+    def replace(self, known: StoredRing, leave_behind: Iterable[str], at_least: int, now: int) -> RingRecord:
         """All keys at once, inside :meth:`exclusive`: every session that there is ends.
 
         :param at_least: the new generation is newer than this one, which some host may have.
@@ -127,7 +127,7 @@ class RingStore:
         generation = max(known.record.generation, at_least) + 1
         return self.renew(known, ring, known.record.leaving(leave_behind).renewed(ring, now, generation))
 
-    def renew(self, known: Known, ring: Ring, record: RingRecord) -> RingRecord:
+    def renew(self, known: StoredRing, ring: Ring, record: RingRecord) -> RingRecord:
         """Put another ring in the place of the one that was read."""
         self.put(record, seal(self.store, ring.dump(), self.context(record)), expect=known.version)
         return record

@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import
     unreachable,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord, parse_pool_name
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import Known, RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
 
 REPLACE = "replace"
 
@@ -134,7 +134,7 @@ class TicketRotation:
         """Why there is nothing to go by."""
         return tuple(unreachable(seen.looks)) or ("the store has no ring of it yet",)
 
-    def decided(self, rings: RingStore, known: Known, seen: PoolObservation) -> dict[str, Any]:
+    def decided(self, rings: RingStore, known: StoredRing, seen: PoolObservation) -> dict[str, Any]:
         """Plan, and do it unless in check mode; inside the store's lock."""
         leave = tuple(host for host in self.leave_behind if host in seen.looks or host in known.record.proven)
         before, record = known.record.generation, known.record
@@ -151,7 +151,7 @@ class TicketRotation:
             rings.put(record.leaving(leave), known.sealed, expect=known.version)
         return entry(step, before, before)
 
-    def replaced(self, rings: RingStore, known: Known, seen: PoolObservation, leave: tuple[str, ...]) -> dict[str, Any]:
+    def replaced(self, rings: RingStore, known: StoredRing, seen: PoolObservation, leave: tuple[str, ...]) -> dict[str, Any]:
         """Every key at once. A host that is not there would go on taking the old ones, so it holds this back as well."""
         held = {host: look for host, look in seen.looks.items() if host not in leave}
         missing = [

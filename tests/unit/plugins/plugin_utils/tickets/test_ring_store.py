@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Proof
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import Known, RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes, killed_at
 
@@ -22,7 +22,7 @@ def rings(path: Path, pool: str = "web", passphrase: str | None = PASSPHRASE) ->
     return RingStore(make_store(path, passphrase), pool)
 
 
-def known(path: Path) -> Known:
+def known(path: Path) -> StoredRing:
     found = rings(path).known()
     assert found is not None
     return found
