@@ -47,7 +47,7 @@ class TicketServer:
 
 
 @dataclass(frozen=True)
-class Wire:
+class TicketOnWire:
     """What one endpoint's ticket showed: a key's name (hex), or why there was none."""
 
     endpoint: str
@@ -69,7 +69,7 @@ class HostRing:
     settled: bool
     present: list[list[str]] | None
     drift: tuple[str, ...]
-    wire: tuple[Wire, ...]
+    wire: tuple[TicketOnWire, ...]
 
     def compared_with(self, record: RingRecord) -> HostLook:
         """How it stands to the store's ring."""
@@ -157,9 +157,9 @@ def parse_pairs(raw: Any) -> list[list[str]] | None:
     return pairs
 
 
-def parse_wire(raw: Any) -> tuple[Wire, ...]:
+def parse_wire(raw: Any) -> tuple[TicketOnWire, ...]:
     """``wire`` of an answer."""
     return tuple(
-        Wire(shortened(each["endpoint"]), text_or_none(each.get("name")), text_or_none(each.get("error")))
+        TicketOnWire(shortened(each["endpoint"]), text_or_none(each.get("name")), text_or_none(each.get("error")))
         for each in raw or ()
     )
