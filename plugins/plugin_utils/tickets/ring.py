@@ -68,7 +68,7 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class Proof:
+class RingProof:
     """A host has shown this generation's current key on the wire; ``at``: seconds since the epoch, when it did first."""
 
     generation: int
@@ -89,8 +89,8 @@ class RingRecord:
     generation: int
     keys: tuple[KeyId, ...]
     made_at: int
-    proven: Mapping[str, Proof] = field(default_factory=dict)
-    left_behind: Mapping[str, Proof] = field(default_factory=dict)
+    proven: Mapping[str, RingProof] = field(default_factory=dict)
+    left_behind: Mapping[str, RingProof] = field(default_factory=dict)
 
     @property
     def unproven(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class RingRecord:
             return self
         return dataclasses.replace(
             self,
-            proven={**self.proven, host: Proof(self.generation, now)},
+            proven={**self.proven, host: RingProof(self.generation, now)},
             left_behind=without(self.left_behind, [host]),
         )
 
@@ -142,7 +142,7 @@ class RingRecord:
         if len(keys) != RING_SIZE:
             raise ValueError("no ring")
         proven, left_behind = (
-            {str(host): Proof(int(generation), int(at)) for host, (generation, at) in raw[each].items()}
+            {str(host): RingProof(int(generation), int(at)) for host, (generation, at) in raw[each].items()}
             for each in ("proven", "left_behind")
         )
         return cls(int(raw["generation"]), keys, int(raw["made_at"]), proven, left_behind)
@@ -162,7 +162,7 @@ def parse_pool_name(value: Any) -> str:
     return name
 
 
-def without(proofs: Mapping[str, Proof], hosts: Iterable[str]) -> dict[str, Proof]:
+def without(proofs: Mapping[str, RingProof], hosts: Iterable[str]) -> dict[str, RingProof]:
     """The same less these hosts."""
     gone = set(hosts)
     return {host: proof for host, proof in proofs.items() if host not in gone}

@@ -9,16 +9,16 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import HostLook, Step, plan_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Proof, Ring, RingRecord
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingProof, Ring, RingRecord
 
 NOW, DAY = 1_800_000_000, 86400
 CURRENT = HostLook(generation=7, current=True)
-BOTH = {"web1": Proof(7, NOW - DAY), "web2": Proof(7, NOW - DAY)}
+BOTH = {"web1": RingProof(7, NOW - DAY), "web2": RingProof(7, NOW - DAY)}
 
 
 def plan(
     looks: dict[str, HostLook] | None = None,
-    proven: dict[str, Proof] | None = None,
+    proven: dict[str, RingProof] | None = None,
     leave: tuple[str, ...] = (),
     passed: int = DAY,
     **changes: Any,
@@ -44,7 +44,7 @@ def test_the_interval_is_at_least_the_lifetime_of_a_session(passed: int, kind: s
 
 
 def test_the_interval_counts_from_the_last_host() -> None:
-    late = {"web1": Proof(7, NOW - DAY), "web2": Proof(7, NOW - 10)}
+    late = {"web1": RingProof(7, NOW - DAY), "web2": RingProof(7, NOW - 10)}
     assert plan(proven=late).why[0].startswith("the last step was done 10 s ago")
 
 
@@ -61,7 +61,7 @@ def test_a_step_that_is_not_done_is_finished_first(look: HostLook) -> None:
 
 
 def test_a_proof_that_was_not_noted_is_noted_first() -> None:
-    step = plan(proven={"web1": Proof(7, NOW - DAY), "web2": Proof(6, NOW - 2 * DAY)})
+    step = plan(proven={"web1": RingProof(7, NOW - DAY), "web2": RingProof(6, NOW - 2 * DAY)})
     assert (step.kind, step.why) == ("resume", ("the step to generation 7 is finished first on web2",))
 
 
@@ -83,7 +83,7 @@ def test_what_holds_a_step_back_is_named_and_can_be_left_behind(look: HostLook, 
 
 
 def test_a_host_of_the_pool_that_is_not_in_the_run() -> None:
-    proven = {**BOTH, "web3": Proof(7, NOW - DAY)}
+    proven = {**BOTH, "web3": RingProof(7, NOW - DAY)}
     step = plan(proven=proven)
     assert (step.kind, step.why) == ("refuse", ("web3 has the pool's ring and is not in this run",))
     assert plan(proven=proven, leave=("web3",)).kind == "begin"

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import (
-    Proof,
+    RingProof,
     Ring,
     RingRecord,
     dump_entry,
@@ -62,7 +62,7 @@ def test_there_and_back() -> None:
     for data in (b"", ring.dump()[:-1], ring.dump() + b"x"):
         with pytest.raises(ValueError, match="no ring"):
             Ring.load(data)
-    known = record(ring, proven={"web1": Proof(7, NOW), "web2": Proof(6, NOW - 9)}, left_behind={"web3": Proof(5, 1)})
+    known = record(ring, proven={"web1": RingProof(7, NOW), "web2": RingProof(6, NOW - 9)}, left_behind={"web3": RingProof(5, 1)})
     raw = json.loads(dump_entry(known, {"sealed": "x"}))
     assert RingRecord.load(raw) == known and raw["ring"] == {"sealed": "x"}
 
@@ -75,7 +75,7 @@ def test_the_public_part_has_no_key() -> None:
 
 
 def test_a_step_is_done_when_the_last_host_has_shown_it() -> None:
-    first = record(proven={"web1": Proof(6, NOW - 100), "web2": Proof(6, NOW - 90)})
+    first = record(proven={"web1": RingProof(6, NOW - 100), "web2": RingProof(6, NOW - 90)})
     assert (first.unproven, first.done_at) == (("web1", "web2"), None)
     second = first.with_proof("web1", NOW + 5)
     assert (second.unproven, second.done_at) == (("web2",), None)
@@ -86,11 +86,11 @@ def test_a_step_is_done_when_the_last_host_has_shown_it() -> None:
 
 
 def test_a_host_that_is_left_behind_is_remembered_until_it_shows_a_ring() -> None:
-    known = record(proven={"web1": Proof(7, NOW), "web2": Proof(6, NOW)})
+    known = record(proven={"web1": RingProof(7, NOW), "web2": RingProof(6, NOW)})
     left = known.leaving(["web2", "never heard of"])
-    assert left.unproven == () and left.left_behind == {"web2": Proof(6, NOW)}
+    assert left.unproven == () and left.left_behind == {"web2": RingProof(6, NOW)}
     back = left.with_proof("web2", NOW + 1)
-    assert back.left_behind == {} and back.proven["web2"] == Proof(7, NOW + 1)
+    assert back.left_behind == {} and back.proven["web2"] == RingProof(7, NOW + 1)
 
 
 @pytest.mark.parametrize("name", ["", "../web", "web.json", "a b", "-x", "x" * 65, "wéb"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, StoreConflict, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Proof
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingProof
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes, killed_at
@@ -71,7 +71,7 @@ def test_the_public_part_needs_no_passphrase(tmp_path: Path) -> None:
     rings(tmp_path).create(NOW)
     blind = rings(tmp_path, passphrase=None)
     record = blind.note(lambda each: each.with_proof("web1", NOW), 1)
-    assert record.proven == {"web1": Proof(1, NOW)}
+    assert record.proven == {"web1": RingProof(1, NOW)}
     assert known(tmp_path).record == record
     with pytest.raises(PassphraseError):
         blind.ring(known(tmp_path))
