@@ -51,7 +51,7 @@ class TicketServer:
 
 
 @dataclass(frozen=True)
-class WireName:
+class TicketOnWire:
     """What one endpoint's ticket shows: the name of the key (hex), or why there is none."""
 
     endpoint: str
@@ -69,7 +69,7 @@ class Outcome:
 
     how: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    wire: list[WireName] = field(default_factory=list)
+    wire: list[TicketOnWire] = field(default_factory=list)
     proven: bool = False
 
 
@@ -141,21 +141,21 @@ def look(place: TicketPlace, servers: Sequence[TicketServer], wanted: list[list[
     }
 
 
-def look_at_wire(servers: Sequence[TicketServer]) -> list[WireName]:
+def look_at_wire(servers: Sequence[TicketServer]) -> list[TicketOnWire]:
     """One handshake with each endpoint, several at once."""
     asked = [endpoint for server in servers for endpoint in server.endpoints]
     with ThreadPoolExecutor(max_workers=max(1, min(8, len(asked)))) as pool:
         return list(pool.map(wire_name, asked))
 
 
-def wire_name(endpoint: Endpoint) -> WireName:
+def wire_name(endpoint: Endpoint) -> TicketOnWire:
     """The name of the key that an endpoint encrypts its tickets with."""
     result = handshake(endpoint)
     if len(result.ticket) >= SHORTEST_TICKET:
-        return WireName(endpoint.address, result.ticket[:NAME_BYTES].hex(), None)
+        return TicketOnWire(endpoint.address, result.ticket[:NAME_BYTES].hex(), None)
     if result.ticket:
-        return WireName(endpoint.address, None, "its sessions are in a cache of its own, not in tickets")
-    return WireName(endpoint.address, None, result.error or "it sent no session ticket")
+        return TicketOnWire(endpoint.address, None, "its sessions are in a cache of its own, not in tickets")
+    return TicketOnWire(endpoint.address, None, result.error or "it sent no session ticket")
 
 
 def refuse_backwards(place: TicketPlace, request: dict[str, Any]) -> None:
@@ -263,7 +263,7 @@ def take(
     return outcome
 
 
-def shown(wire: WireName) -> str:
+def shown(wire: TicketOnWire) -> str:
     """What an endpoint shows instead, for people."""
     return "{0}: {1}".format(wire.endpoint, wire.error or "it uses the key named {0}".format(wire.name))
 
@@ -284,7 +284,7 @@ def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], no
     return "reloaded"
 
 
-def prove(servers: Sequence[TicketServer], expected: str, timeout: float) -> list[WireName]:
+def prove(servers: Sequence[TicketServer], expected: str, timeout: float) -> list[TicketOnWire]:
     """Handshakes until every endpoint shows the expected name (hex), or the time (seconds) is up."""
     end = time.monotonic() + timeout
     pause = FIRST_PAUSE
