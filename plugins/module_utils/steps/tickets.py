@@ -64,7 +64,7 @@ class TicketOnWire:
 
 
 @dataclass
-class Outcome:
+class InstallOutcome:
     """What an installation came to. ``how``: server → reloaded, set (at HAProxy's socket), unchanged, not_running or unused."""
 
     how: dict[str, str] = field(default_factory=dict)
@@ -235,12 +235,12 @@ def undo(place: TicketPlace, known: dict[str, Any], target: str | None) -> None:
 
 def take(
     place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], request: dict[str, Any], *, first: bool
-) -> Outcome:
+) -> InstallOutcome:
     """Let each server take the ring, and see the current key's name in a ticket of each endpoint.
 
     :raises StepError: validate_failed, reload_failed, not_proven.
     """
-    outcome = Outcome()
+    outcome = InstallOutcome()
     for server in servers:
         if not daemons.is_running(server.service):
             outcome.how[server.kind] = "not_running"
