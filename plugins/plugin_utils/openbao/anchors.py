@@ -44,7 +44,7 @@ AGAIN = 600
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredAnchors:
     """A CA certificate. ``until``: seconds since the epoch, for an anchor that the mount has no more."""
 
     certificate: x509.Certificate
@@ -60,14 +60,14 @@ class State:
     fetched_at: int
     tried_at: int
     ids: tuple[str, ...] = ()
-    known: tuple[Known, ...] = field(default=())
+    known: tuple[StoredAnchors, ...] = field(default=())
 
     @classmethod
     def load(cls, text: bytes) -> State:
         """:raises ValueError, KeyError, TypeError, CertificateError: not what :meth:`dump` writes."""
         raw = json.loads(text)
         known = tuple(
-            Known(parse_pem_chain(each["pem"])[0], bool(each["anchor"]), each["until"]) for each in raw["certificates"]
+            StoredAnchors(parse_pem_chain(each["pem"])[0], bool(each["anchor"]), each["until"]) for each in raw["certificates"]
         )
         ids = tuple(str(each) for each in raw["ids"])
         return cls(str(raw["source"]), int(raw["fetched_at"]), int(raw["tried_at"]), ids, known)
@@ -190,13 +190,13 @@ class MountAnchors:
         self.store.put(self.entry, state.dump(), expect=entry.version if entry else None)
         return state
 
-    def sort_out(self, certificates: Iterable[x509.Certificate]) -> tuple[Known, ...]:
+    def sort_out(self, certificates: Iterable[x509.Certificate]) -> tuple[StoredAnchors, ...]:
         """Roots, and what leads to them; each once.
 
         :raises IssuerError: an issuer that leads to no root that is known.
         """
         unique = {fingerprint(each): each for each in certificates}
-        known: list[Known] = []
+        known: list[StoredAnchors] = []
         for each in unique.values():
             check_is_ca(f"{self.connection.describe()}: {self.mount}", each)
             is_root = is_issued_by(each, each) or each in self.roots
@@ -206,10 +206,10 @@ class MountAnchors:
                     f" '{each.subject.rfc4514_string()}'",
                     remedy=f"import the root's certificate there ({self.mount}/issuers/import/cert), or set root",
                 )
-            known.append(Known(each, is_root))
+            known.append(StoredAnchors(each, is_root))
         return tuple(known)
 
-    def still_needed(self, left: Iterable[Known], present: set[str], now: dt.datetime) -> tuple[Known, ...]:
+    def still_needed(self, left: Iterable[StoredAnchors], present: set[str], now: dt.datetime) -> tuple[StoredAnchors, ...]:
         """Anchors that the mount has no more, as long as certificates of theirs may be in use."""
         gone = [each for each in left if fingerprint(each.certificate) not in present]
         moment = int(now.timestamp())
