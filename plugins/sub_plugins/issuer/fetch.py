@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Seen:
+class FetchNote:
     """What was there when somebody looked last; ``looked_at``: seconds since the epoch."""
 
     tag: str = ""
@@ -108,7 +108,7 @@ class FetchIssuer(Issuer):
             chain = told_of(place, handed_over.chain)
             # What has been opened once need not be opened again to see that it is as it was.
             entry = self.entry(place)
-            self.note(entry, Seen(content.tag, time.time(), chain), self.seen(entry))
+            self.note(entry, FetchNote(content.tag, time.time(), chain), self.seen(entry))
         except TlsError as error:
             return error
         if handed_over.private_key is not None:
@@ -151,7 +151,7 @@ class FetchIssuer(Issuer):
         seen = self.look(certificate, host, record=record)
         return seen.chain[0] if is_newer(seen.chain[0], leaf, now) else None
 
-    def look(self, certificate: str, host: str, *, record: bool) -> Seen:
+    def look(self, certificate: str, host: str, *, record: bool) -> FetchNote:
         """The chain that is there: for remote places one request a run, whatever the number of hosts, and a conditional one.
 
         :raises TlsError: it cannot be looked at.
@@ -168,32 +168,32 @@ class FetchIssuer(Issuer):
         found = self.look_there(place, seen)
         return self.note(entry, found, seen) if record and (seen is None or seen.tag != found.tag) else found
 
-    def look_there(self, place: Source, seen: Seen | None) -> Seen:
+    def look_there(self, place: Source, seen: FetchNote | None) -> FetchNote:
         """What is there now."""
         content, now = place.changed(seen.tag) if seen else place.read(), time.time()
         if content is None:
-            return replace(seen or Seen(), looked_at=now)
+            return replace(seen or FetchNote(), looked_at=now)
         found = told_of(place, lambda: self.opened(content))
         chain = told_of(place, HandedOver(found.certificates).chain)
-        return Seen(content.tag, now, chain)
+        return FetchNote(content.tag, now, chain)
 
     def entry(self, place: Source) -> str:
         """Where in the store it is noted what was seen at a place; the place itself may have a secret in it."""
         written = f"{self.fields.text('certificate')}\n{place.describe()}"
         return f"fetch/{self.name}/{hashlib.sha256(written.encode()).hexdigest()[:32]}.json"
 
-    def seen(self, entry: str) -> Seen | None:
+    def seen(self, entry: str) -> FetchNote | None:
         """What is noted in the store; a note that cannot be read is none."""
         found = self.store.get(entry)
         if found is None:
             return None
         try:
             raw = json.loads(found.value)
-            return Seen(str(raw["tag"]), float(raw["looked_at"]), parse_pem_chain(raw["chain"]), found.version)
+            return FetchNote(str(raw["tag"]), float(raw["looked_at"]), parse_pem_chain(raw["chain"]), found.version)
         except (ValueError, KeyError, TypeError, CertificateError):
-            return Seen(version=found.version)
+            return FetchNote(version=found.version)
 
-    def note(self, entry: str, found: Seen, before: Seen | None) -> Seen:
+    def note(self, entry: str, found: FetchNote, before: FetchNote | None) -> FetchNote:
         """Note it; where another run was faster, its note is as good."""
         note = {
             "version": 1,
@@ -244,7 +244,7 @@ class FetchIssuer(Issuer):
         return f"issuer '{self.name}': {field}"
 
 
-def is_fresh(seen: Seen) -> bool:
+def is_fresh(seen: FetchNote) -> bool:
     """Whether somebody looked in this very run."""
     return bool(seen.chain) and this_run.THIS_RUN.started <= seen.looked_at <= time.time()
 
