@@ -14,7 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import parse_rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import (
@@ -67,7 +67,7 @@ class ActionModule(TlsAction):
             run=THIS_RUN.name,
             run_started=THIS_RUN.started,
         )
-        run = Run(
+        run = HostRun(
             host=self.host(variables),
             spec=spec,
             issuers=issuers,

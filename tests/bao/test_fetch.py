@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base import playbook_run as this_run
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import ThisRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.fetch import FetchIssuer
 from ansible_collections.fleet.tls.tests.unit.support.given import DAY, Given, Makers
@@ -47,7 +47,7 @@ class Safe:
         """A new version of the secret."""
         self.cluster.root.secrets.kv.v2.create_or_update_secret(f"{self.folder}/www", secret=values)
 
-    def run(self, token: str | None = None, **options: Any) -> Run:
+    def run(self, token: str | None = None, **options: Any) -> HostRun:
         """The task in a run of its own."""
         self.monkeypatch.setattr(this_run, "THIS_RUN", ThisRun("next", time.time()))
         place = {"path": f"{self.folder}/{{certificate}}", **self.cluster.options(token or self.token)}
@@ -55,7 +55,7 @@ class Safe:
         self.host.clock = TASK_NOW.timestamp()
         return run_task(self.host, {"kept": issuer}, WWW, now=NOW)
 
-    def ok(self, **options: Any) -> Run:
+    def ok(self, **options: Any) -> HostRun:
         """The same; it succeeds."""
         run = self.run(**options)
         assert failure(run) is None, str(failure(run))

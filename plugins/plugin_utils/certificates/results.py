@@ -15,7 +15,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.ocsp import names_re
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import ApplyOutcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, iso, issuer_text, seconds, to_der
@@ -27,7 +27,7 @@ LEAF_FIELDS = (
 )  # fmt: skip
 
 
-def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
+def task_result(run: HostRun, diff_wanted: bool) -> dict[str, Any]:
     """The whole result; ``failed`` is left to the caller, see :func:`failure`."""
     entries = [certificate_result(each, run) for each in run.progress.values()]
     result: dict[str, Any] = {
@@ -50,7 +50,7 @@ def task_result(run: Run, diff_wanted: bool) -> dict[str, Any]:
     return result
 
 
-def certificate_result(each: Progress, run: Run) -> dict[str, Any]:
+def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
     """One certificate, as documented under RETURN."""
     applied = each.applied or ApplyOutcome()
     installed_new = bool(each.chain and applied.installed and not applied.rolled_back)
@@ -127,7 +127,7 @@ def renewal_of(spec: CertificateSpec, leaf: x509.Certificate) -> dt.datetime:
     return dt.datetime.fromtimestamp(moment, dt.timezone.utc)
 
 
-def diff(each: Progress, run: Run) -> dict[str, str]:
+def diff(each: Progress, run: HostRun) -> dict[str, str]:
     """Before and after of one certificate, in lines that people compare."""
     path = f"{run.settings.directory}/live/{each.spec.name}"
     before = lines(each.found.leaf, each.found.manifest.get("issuer"), each.found.generation, run.now)
@@ -167,7 +167,7 @@ def lines(leaf: x509.Certificate | None, issuer: Any, generation: Any, now: dt.d
     ]
 
 
-def planned_lines(each: Progress, run: Run) -> list[str]:
+def planned_lines(each: Progress, run: HostRun) -> list[str]:
     """What would be issued; dates, serial and fingerprint are not known before it is."""
     spec = each.spec
     lifetime = spec.duration or run.issuers[spec.issuers[0]].lifetime
@@ -186,7 +186,7 @@ def text(content: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in content)
 
 
-def failure(run: Run) -> TlsError | None:
+def failure(run: HostRun) -> TlsError | None:
     """All that went wrong on this host as one error, None when nothing did. What each certificate has kept is said."""
     failed = [each for each in run.progress.values() if each.error]
     if not failed:
@@ -196,7 +196,7 @@ def failure(run: Run) -> TlsError | None:
     return HostError("; ".join(parts), code=codes.pop() if len(codes) == 1 else "several")
 
 
-def kept(each: Progress, run: Run) -> str:
+def kept(each: Progress, run: HostRun) -> str:
     """What is in place after a failure."""
     applied = each.applied or ApplyOutcome()
     leaf = each.found.leaf

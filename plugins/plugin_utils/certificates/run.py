@@ -54,7 +54,7 @@ CLOCK_WARNING = 300.0
 
 
 @dataclass
-class Run:
+class HostRun:
     """One host's run of the task; ``now`` is the controller's clock at its start."""
 
     host: str
@@ -72,7 +72,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     known_trust: dict[str, tuple[x509.Certificate, ...]] = field(default_factory=dict)
 
-    def __call__(self) -> Run:
+    def __call__(self) -> HostRun:
         """Go through it; afterwards ``progress`` and ``services`` tell what was found and done.
 
         :raises TlsError: the host as a whole could not be looked at or worked on.

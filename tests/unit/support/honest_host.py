@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain
@@ -172,7 +172,7 @@ def run_task(
     now: dt.datetime = NOW,
     name: str = "web1",
     **settings: Any,
-) -> Run:
+) -> HostRun:
     """The task on a host; each certificate is an entry of tls_certificates, ``internal`` its default issuer.
 
     The host's clock is the controller's, but for the difference that its own already had.
@@ -180,7 +180,7 @@ def run_task(
     host.clock += (now - NOW).total_seconds()
     lifetimes = {issuer: each.lifetime for issuer, each in issuers.items()}
     spec = parse_host([{"issuer": "internal", **each} for each in certificates], lifetimes)
-    run = Run(
+    run = HostRun(
         host=name, spec=spec, issuers=issuers, settings=Settings(**settings), look=host.look, apply=host.apply, now=now
     )
     try:

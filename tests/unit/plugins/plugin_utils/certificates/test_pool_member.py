@@ -19,7 +19,7 @@ from cryptography import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, key_id, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
@@ -50,7 +50,7 @@ class Fleet:
 
     def run(
         self, *names: str, wish: Mapping[str, Any] | None = None, now: dt.datetime = NOW, **settings: Any
-    ) -> list[Run]:
+    ) -> list[HostRun]:
         """One run of ansible-playbook, its hosts one after the other."""
         self.runs += 1
         mark = {"run": f"run-{self.runs}", "run_started": now.timestamp()}
@@ -59,7 +59,7 @@ class Fleet:
             for name in names or self.hosts
         ]
 
-    def ok(self, *names: str, **options: Any) -> list[Run]:
+    def ok(self, *names: str, **options: Any) -> list[HostRun]:
         """The same; it succeeds."""
         runs = self.run(*names, **options)
         assert [str(failure(run)) for run in runs if failure(run)] == []
@@ -82,7 +82,7 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path)
 
 
-def reasons(run: Run) -> list[str]:
+def reasons(run: HostRun) -> list[str]:
     return [reason.code for reason in run.progress["www"].verdict.reasons]
 
 

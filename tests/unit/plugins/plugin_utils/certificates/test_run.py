@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     PEM_CERTIFICATE,
@@ -41,11 +41,11 @@ def leaf_of(host: HonestHost, name: str = "www") -> x509.Certificate:
     return parse_pem_chain("".join(host.live[name].chain))[0]
 
 
-def reasons(run: Run) -> dict[str, list[str]]:
+def reasons(run: HostRun) -> dict[str, list[str]]:
     return {name: [reason.code for reason in each.verdict.reasons] for name, each in run.progress.items()}
 
 
-def ok(run: Run) -> Run:
+def ok(run: HostRun) -> HostRun:
     assert failure(run) is None
     return run
 

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
@@ -41,7 +41,7 @@ def issuers(tmp_path: Path) -> dict[str, Issuer]:
     return {name: make_issuer(tmp_path, name) for name in ("internal", "other")}
 
 
-def told(run: Run) -> str:
+def told(run: HostRun) -> str:
     """All that the task says."""
     return str(failure(run)) + repr(task_result(run, True))
 

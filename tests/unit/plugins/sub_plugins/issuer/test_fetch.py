@@ -17,7 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base import playbook_run
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import ThisRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Run
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, key_id, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.fetch import FetchIssuer
@@ -73,14 +73,14 @@ class Shop:
         host: HonestHost | None = None,
         issuer: dict[str, Any] | None = None,
         **settings: Any,
-    ) -> Run:
+    ) -> HostRun:
         """The task; the clock of these hosts is ours."""
         host, now = host or self.host, settings.pop("now", NOW)
         # run_task moves the host's clock by the difference to its own moment.
         host.clock = TASK_NOW.timestamp()
         return run_task(host, self.issuers(**(issuer or {})), wish or WWW, now=now, **settings)
 
-    def ok(self, *arguments: Any, **options: Any) -> Run:
+    def ok(self, *arguments: Any, **options: Any) -> HostRun:
         """The same; it succeeds."""
         run = self.run(*arguments, **options)
         assert failure(run) is None, str(failure(run))
@@ -106,7 +106,7 @@ def next_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(this_run, "THIS_RUN", ThisRun("next", time.time()))
 
 
-def reasons(run: Run) -> list[str]:
+def reasons(run: HostRun) -> list[str]:
     return [reason.code for reason in run.progress["www"].verdict.reasons]
 
 
