@@ -27,7 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_ch
 
 
 @dataclass(frozen=True)
-class Asking:
+class IssuanceRound:
     """What all requests of one host have in common.
 
     :param clock: the controller's clock by now, seconds since the epoch: CAs that date nothing back issue after a run's start.

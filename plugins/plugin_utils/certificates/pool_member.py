@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import Asking
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import IssuanceRound
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Reason, Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool, PoolPair, PoolState
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress, Settings
@@ -49,7 +49,7 @@ class Pooling:
         what = "has no pair yet" if current is None else f"has another pair by now ({fingerprint(current.leaf)[:8]})"
         return Verdict((Reason("pool_changed", f"the pool '{self.pool.name}' {what}"),), mine.repairs)
 
-    def issue(self, each: Progress, ask: Asking) -> None:
+    def issue(self, each: Progress, ask: IssuanceRound) -> None:
         """Take the pool's pair; the first host that finds that due has the next one issued, the others wait for it.
 
         :raises TlsError: the store or the pool does not let it.

@@ -43,7 +43,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import St
 
 # Imported where they are used: with nothing due most of it is not, and every run would wait for it to be compiled.
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import Asking
+    from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import IssuanceRound
     from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_member import Pooling
 
 Step = Callable[..., Mapping[str, Any]]
@@ -265,11 +265,11 @@ class HostRun:
                 self.guard(each, lambda each: self.pooling(each).issue(each, ask))
         self.known_trust.clear()
 
-    def asking(self) -> Asking:
+    def asking(self) -> IssuanceRound:
         """The issuers, for requests of this host."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import Asking
+        from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import IssuanceRound
 
-        return Asking(self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof)
+        return IssuanceRound(self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof)
 
     def pooling(self, each: Progress) -> Pooling:
         """The certificate's pool."""
