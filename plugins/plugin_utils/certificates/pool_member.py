@@ -21,7 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 
 
 @dataclass(frozen=True)
-class Pooling:
+class PoolMember:
     """A host's certificate of a pool.
 
     :param judge: the verdict on a pair for the wish: (wish, found, forced) → verdict.

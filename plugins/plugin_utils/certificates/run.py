@@ -44,7 +44,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import St
 # Imported where they are used: with nothing due most of it is not, and every run would wait for it to be compiled.
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import IssuanceRound
-    from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_member import Pooling
+    from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_member import PoolMember
 
 Step = Callable[..., Mapping[str, Any]]
 
@@ -271,12 +271,12 @@ class HostRun:
 
         return IssuanceRound(self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof)
 
-    def pooling(self, each: Progress) -> Pooling:
+    def pooling(self, each: Progress) -> PoolMember:
         """The certificate's pool."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_member import Pooling
+        from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_member import PoolMember
         from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
 
-        return Pooling(Pool(self.store_of(each.spec), str(each.pool)), self.settings, self.now, self.judge, self.clock)
+        return PoolMember(Pool(self.store_of(each.spec), str(each.pool)), self.settings, self.now, self.judge, self.clock)
 
     def store_of(self, spec: CertificateSpec) -> Store:
         """The store, which all issuers share."""
