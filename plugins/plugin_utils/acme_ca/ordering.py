@@ -37,7 +37,7 @@ GONE_WORDS = frozenset({"malformed", "unauthorized", "accountDoesNotExist"})
 
 
 @dataclass
-class Ordering:
+class OrderRound:
     """All requests of one host and run to one CA.
 
     :param account: signs for the client.

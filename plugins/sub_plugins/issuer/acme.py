@@ -127,10 +127,10 @@ class AcmeIssuer(Issuer):
         if all(answers):
             return tuple(answer for answer in answers if answer)
         # Late: the library is not for those who have nothing to order.
-        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.ordering import Ordering
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.ordering import OrderRound
 
         client, account = self.accounts.client()
-        ordering = Ordering(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
+        ordering = OrderRound(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
         return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
 
     def connect(self, key: Any) -> Client:
