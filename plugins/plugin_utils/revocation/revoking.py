@@ -34,7 +34,7 @@ CANARY_LISTED = dt.timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Meant:
+class RevocationSelector:
     """What the user means: certificates that fit everything given; at least one thing is given.
 
     :param which: serial numbers, fingerprints or key ids, hexadecimal.
@@ -77,12 +77,12 @@ def parse_meant(
     *,
     same_key: bool = False,
     also: Iterable[str] = (),
-) -> Meant:
+) -> RevocationSelector:
     """Options as a value.
 
     :raises SpecError: nothing is given, which would be everything; or a number that is none.
     """
-    meant = Meant(
+    meant = RevocationSelector(
         tuple(revocation.parse_which(each) for each in which),
         frozenset(names),
         frozenset(hosts),
@@ -98,7 +98,7 @@ def parse_meant(
     return meant
 
 
-def choose(store: Store, meant: Meant, now: dt.datetime) -> tuple[Issuance, ...]:
+def choose(store: Store, meant: RevocationSelector, now: dt.datetime) -> tuple[Issuance, ...]:
     """Those that are meant and have not expired, oldest first, canaries left out.
 
     :raises SpecError: the ledger knows no such one, or not every one of ``which``.

@@ -14,7 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, serial_text, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking import (
-    Meant,
+    RevocationSelector,
     choose,
     parse_meant,
     proof_problems,
@@ -45,14 +45,14 @@ def test_what_fits_all_that_is_given_is_meant(issuer: CaIssuer) -> None:
     rows = {(name, host): issue(issuer, name, host) for name in ("www", "mail") for host in ("web1", "web2")}
     row = rows["www", "web1"]
     for meant, wanted in (
-        (Meant(names=frozenset({"www"})), {("www", "web1"), ("www", "web2")}),
-        (Meant(hosts=frozenset({"web2"})), {("www", "web2"), ("mail", "web2")}),
-        (Meant(names=frozenset({"www"}), hosts=frozenset({"web2"})), {("www", "web2")}),
-        (Meant(which=(row.serial,)), {("www", "web1")}),
-        (Meant(which=(row.fingerprint, rows["mail", "web2"].key_id)), {("www", "web1"), ("mail", "web2")}),
-        (Meant(issuer="internal"), set(rows)),
+        (RevocationSelector(names=frozenset({"www"})), {("www", "web1"), ("www", "web2")}),
+        (RevocationSelector(hosts=frozenset({"web2"})), {("www", "web2"), ("mail", "web2")}),
+        (RevocationSelector(names=frozenset({"www"}), hosts=frozenset({"web2"})), {("www", "web2")}),
+        (RevocationSelector(which=(row.serial,)), {("www", "web1")}),
+        (RevocationSelector(which=(row.fingerprint, rows["mail", "web2"].key_id)), {("www", "web1"), ("mail", "web2")}),
+        (RevocationSelector(issuer="internal"), set(rows)),
         (
-            Meant(hosts=frozenset({"web2"}), also=frozenset({row.fingerprint, "f" * 64})),
+            RevocationSelector(hosts=frozenset({"web2"}), also=frozenset({row.fingerprint, "f" * 64})),
             {("www", "web1"), ("www", "web2"), ("mail", "web2")},
         ),
     ):
@@ -67,23 +67,23 @@ def test_all_certificates_of_a_key(issuer: CaIssuer) -> None:
     assert isinstance(answer, Issued)
     with issuer.store.ledger() as ledger:
         ledger.add(dataclasses.replace(row, host="web7", fingerprint="f" * 64, serial="1", request_id="other"))
-    chosen = choose(issuer.store, Meant(which=(row.serial,), same_key=True), NOW)
+    chosen = choose(issuer.store, RevocationSelector(which=(row.serial,), same_key=True), NOW)
     assert {each.host for each in chosen} == {"web1", "web7"}
 
 
 def test_what_has_expired_is_left_out(issuer: CaIssuer) -> None:
     row = issue(issuer, "www", "web1")
-    assert choose(issuer.store, Meant(which=(row.serial,)), NOW + 91 * DAY) == ()
+    assert choose(issuer.store, RevocationSelector(which=(row.serial,)), NOW + 91 * DAY) == ()
 
 
 @pytest.mark.parametrize(
     ("meant", "said"),
     [
-        (Meant(which=("abc",)), "no certificate for abc"),
-        (Meant(names=frozenset({"nobody"})), "no certificate for what was asked for"),
+        (RevocationSelector(which=("abc",)), "no certificate for abc"),
+        (RevocationSelector(names=frozenset({"nobody"})), "no certificate for what was asked for"),
     ],
 )
-def test_what_nobody_knows(meant: Meant, said: str, issuer: CaIssuer) -> None:
+def test_what_nobody_knows(meant: RevocationSelector, said: str, issuer: CaIssuer) -> None:
     issue(issuer, "www", "web1")
     with pytest.raises(SpecError, match=said):
         choose(issuer.store, meant, NOW)
@@ -108,7 +108,7 @@ def test_revoked_and_listed_with_a_canary(issuer: CaIssuer, tmp_path: Path) -> N
     numbers = {name: serial_text(parse_pem_chain(canary.chain)[0].serial_number) for name, canary in canaries.items()}
     assert numbers["revoked"] in listed and numbers["good"] not in listed
     # The ledger's own row of it is nobody's certificate.
-    assert {each.certificate for each in choose(issuer.store, Meant(issuer="internal"), NOW)} == {"www", "mail"}
+    assert {each.certificate for each in choose(issuer.store, RevocationSelector(issuer="internal"), NOW)} == {"www", "mail"}
 
 
 def test_openssl_tells_the_canaries_apart(issuer: CaIssuer, tmp_path: Path) -> None:
