@@ -23,7 +23,7 @@ FINGERPRINT_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Revoked:
+class RevocationResult:
     """What came of it.
 
     :param revocations: what is revoked, in the order asked for; what had been revoked before is there as it was.
@@ -36,7 +36,7 @@ class Revoked:
     warnings: tuple[str, ...]
 
 
-def revoke(issuers: Mapping[str, Issuer], store: Store, which: Iterable[str], reason: str, now: dt.datetime) -> Revoked:
+def revoke(issuers: Mapping[str, Issuer], store: Store, which: Iterable[str], reason: str, now: dt.datetime) -> RevocationResult:
     """Revoke certificates of the ledger, all of them or (where one cannot be) none.
 
     :param which: serial numbers or SHA-256 fingerprints, hex with or without colons.
@@ -50,7 +50,7 @@ def revoke(issuers: Mapping[str, Issuer], store: Store, which: Iterable[str], re
         revocations = tuple(revoke_one(ledger, issuers, each, known, now) for each in wanted)
     concerned = [issuers[name] for name in dict.fromkeys(each.issuance.issuer for each in revocations)]
     crls = tuple(crl for issuer in concerned for crl in issuer.crls(now))
-    return Revoked(revocations, crls, tuple(text for issuer in concerned if (text := issuer.waits_for(now))))
+    return RevocationResult(revocations, crls, tuple(text for issuer in concerned if (text := issuer.waits_for(now))))
 
 
 def revoke_one(ledger: Ledger, issuers: Mapping[str, Issuer], which: str, reason: str, now: dt.datetime) -> Revocation:
