@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, seconds, serial_text, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, HostSpec
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import Service
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ServiceSpec
 
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
@@ -30,7 +30,7 @@ def no_anchors(_spec: CertificateSpec) -> str:
 
 def look_request(
     specs: Sequence[CertificateSpec],
-    services: Sequence[Service],
+    services: Sequence[ServiceSpec],
     settings: Settings,
     now: dt.datetime,
     prepare: str | list[str],
@@ -128,7 +128,7 @@ def wish(spec: CertificateSpec, anchors: Anchors = no_anchors) -> dict[str, Any]
     }
 
 
-def service_requests(services: Sequence[Service], entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def service_requests(services: Sequence[ServiceSpec], entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The services that ``entries`` name, with the endpoints of those certificates only."""
     certificates = {entry["name"] for entry in entries}
     named = {service for entry in entries for service in entry["services"]}

@@ -34,7 +34,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, 
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     NO_PRESETS,
     Access,
-    Service,
+    ServiceSpec,
     key_access,
     merge_services,
     parse_service,
@@ -102,7 +102,7 @@ class CertificateSpec:
     group: str | None = None
     mode: str = "0600"
     outputs: tuple[Output, ...] = ()
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceSpec, ...] = ()
     pool: str | None = None
     must_staple: bool = False
 
@@ -120,7 +120,7 @@ class HostSpec:
     """All that one host wants: its certificates, and each service once."""
 
     certificates: tuple[CertificateSpec, ...]
-    services: tuple[Service, ...]
+    services: tuple[ServiceSpec, ...]
 
 
 def parse_host(
@@ -139,7 +139,7 @@ def parse_host(
     certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in raw)
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
     paths: set[str] = set()
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceSpec, ...] = ()
     for certificate in certificates:
         try:
             for output in certificate.outputs:
@@ -248,7 +248,7 @@ def parse_pool(name: str, fields: Fields) -> str | None:
     return pool or name
 
 
-def parse_access(fields: Fields, services: Iterable[Service]) -> Access:
+def parse_access(fields: Fields, services: Iterable[ServiceSpec]) -> Access:
     """``owner``, ``group`` and ``mode`` of an entry; where it names neither owner nor group, they are as its services need them.
 
     :raises SpecError: a mode that lets others read a key; see :func:`service.key_access`.

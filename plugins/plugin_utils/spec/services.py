@@ -53,7 +53,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceSpec:
     """How a service is checked, reloaded and proven; commands are argument lists, None or empty: as the preset has it.
 
     :param units: its systemd unit, under the names it may have.
@@ -100,7 +100,7 @@ def parse_presets(raw: Any) -> dict[str, Mapping[str, Any]]:
 
 def parse_service(
     raw: Any, certificate: str, names: Names, presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
-) -> Service:
+) -> ServiceSpec:
     """One of a certificate's ``services``: a preset's name, or a mapping with ``name``.
 
     :param presets: the user's own, from :func:`parse_presets`. Their fields take the place of ours, those of ``raw`` that of theirs.
@@ -122,7 +122,7 @@ def parse_service(
     user = fields.text("user")
     owner = fields.text("owner") or user or preset.owner or preset.user
     mode = preset.mode if fields.get("mode") is None else parse_mode(fields.get("mode"), secret=True)
-    return Service(
+    return ServiceSpec(
         name=name,
         preset=name if name in PRESETS else None,
         units=parse_units(fields),
@@ -149,7 +149,7 @@ def parse_units(fields: Fields) -> tuple[str, ...]:
     return units
 
 
-def key_access(services: Iterable[Service], outputs: Iterable[Access]) -> Access:
+def key_access(services: Iterable[ServiceSpec], outputs: Iterable[Access]) -> Access:
     """Whom the key of a certificate belongs to where the certificate does not say: as the one service wants it that does not take all.
 
     :param outputs: of the certificate's further files that hold the key, as far as the user said; a service whose user owns one of
@@ -172,7 +172,7 @@ def key_access(services: Iterable[Service], outputs: Iterable[Access]) -> Access
 
 def parse_bare_services(
     raw: Iterable[Any], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
-) -> tuple[Service, ...]:
+) -> tuple[ServiceSpec, ...]:
     """Services that a task reloads for another reason than a certificate, so without endpoints.
 
     :raises SpecError: see :func:`parse_service` and :func:`merge_services`.
@@ -217,12 +217,12 @@ def default_server_name(names: Names) -> str | None:
     return names.dns_names[0].replace("*", "www", 1) if names.dns_names else None
 
 
-def merge_services(services: Iterable[Service]) -> tuple[Service, ...]:
+def merge_services(services: Iterable[ServiceSpec]) -> tuple[ServiceSpec, ...]:
     """Each service once, with the endpoints of all certificates that name it.
 
     :raises SpecError: two certificates describe one service in two ways.
     """
-    merged: dict[str, Service] = {}
+    merged: dict[str, ServiceSpec] = {}
     for service in services:
         known = merged.setdefault(service.name, service)
         if known is service:

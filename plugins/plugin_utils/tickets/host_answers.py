@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN, shortened, text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import Service, parse_endpoint, parse_service
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ServiceSpec, parse_endpoint, parse_service
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import HostLook
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord
 
@@ -38,7 +38,7 @@ class TicketServer:
     """A server that reads the ring; ``service.endpoints`` are where its tickets are looked at."""
 
     kind: str
-    service: Service
+    service: ServiceSpec
     socket: str | None
 
     def as_request(self) -> dict[str, Any]:

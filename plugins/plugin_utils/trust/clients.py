@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_mode, parse_path, suggestion
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import Service, parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ServiceSpec, parse_bare_services
 
 CLIENT_FIELDS = ("name", "certificate", "bundle", "endpoints", "services")
 BUNDLE_FIELDS = ("path", "issuers", "anchors", "owner", "group", "mode")
@@ -60,7 +60,7 @@ class Client:
     certificate: str
     bundle: Bundle | None = None
     endpoints: tuple[ClientEndpoint, ...] = ()
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceSpec, ...] = ()
 
     def as_request(self, bundle: str | None) -> dict[str, Any]:
         """The form the host gets; ``bundle`` is the content of its file."""

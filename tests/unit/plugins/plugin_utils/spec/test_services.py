@@ -13,7 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     Access,
     Endpoint,
-    Service,
+    ServiceSpec,
     default_server_name,
     key_access,
     merge_services,
@@ -25,7 +25,7 @@ NAMES = Names(dns_names=("www.example.com",))
 
 
 def test_a_preset_brings_its_endpoints_and_leaves_the_commands_to_the_host() -> None:
-    assert parse_service("nginx", "www", NAMES) == Service(
+    assert parse_service("nginx", "www", NAMES) == ServiceSpec(
         name="nginx", preset="nginx", endpoints=(Endpoint("127.0.0.1", 443, "www.example.com", "www", explicit=False),)
     )
 
@@ -150,7 +150,7 @@ def test_presets_of_ones_own() -> None:
     }
     presets = parse_presets(raw)
     gateway = parse_service("gateway", "www", NAMES, presets)
-    assert gateway == Service(
+    assert gateway == ServiceSpec(
         name="gateway", units=("gateway",), validate=("gateway", "-t"), user="gw", access=Access("gw"),
         endpoints=(Endpoint("127.0.0.1", 1143, "www.example.com", "www", explicit=False, starttls="imap"),),
     )  # fmt: skip
