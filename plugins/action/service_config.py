@@ -13,7 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import Endpoint, parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ProofEndpoint, parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
@@ -82,7 +82,7 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         (service,) = parse_bare_services([options["service"]])
-        endpoints = tuple(Endpoint(**each, explicit=True) for each in options["endpoints"])
+        endpoints = tuple(ProofEndpoint(**each, explicit=True) for each in options["endpoints"])
         trust = self.client_trust(options["client_trust"]) if options["client_trust"] else None
         files = [self.file_request(each, variables, trust) for each in options["files"]]
         refuse_twice((each["path"] for each in files), "files: two entries have the path")

@@ -27,7 +27,7 @@ NO_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ProofEndpoint:
     """Where a certificate is served.
 
     :param server_name: SNI, None: none is sent.
@@ -72,7 +72,7 @@ class ServiceSpec:
     programs: tuple[str, ...] = ()
     user: str | None = None
     access: Access = Access()
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[ProofEndpoint, ...] = ()
 
     def as_request(self) -> dict[str, Any]:
         """The form the host gets."""
@@ -199,14 +199,14 @@ def parse_command(fields: Fields, field: str) -> tuple[str, ...] | None:
     return command
 
 
-def parse_endpoint(raw: Any, certificate: str, names: Names, explicit: bool) -> Endpoint:
+def parse_endpoint(raw: Any, certificate: str, names: Names, explicit: bool) -> ProofEndpoint:
     """Where it is served, see :func:`addresses.parse_place`, and ``server_name``; SNI defaults to the certificate's first DNS name.
 
     :raises SpecError: no host, or no port between 1 and 65535, an unknown protocol.
     """
     fields, host, port, starttls = parse_place(raw, ("server_name",))
     server_name = fields.text("server_name") or default_server_name(names)
-    return Endpoint(host, port, server_name, certificate, explicit, starttls)
+    return ProofEndpoint(host, port, server_name, certificate, explicit, starttls)
 
 
 def default_server_name(names: Names) -> str | None:

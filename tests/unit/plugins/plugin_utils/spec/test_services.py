@@ -12,7 +12,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     Access,
-    Endpoint,
+    ProofEndpoint,
     ServiceSpec,
     default_server_name,
     key_access,
@@ -26,7 +26,7 @@ NAMES = Names(dns_names=("www.example.com",))
 
 def test_a_preset_brings_its_endpoints_and_leaves_the_commands_to_the_host() -> None:
     assert parse_service("nginx", "www", NAMES) == ServiceSpec(
-        name="nginx", preset="nginx", endpoints=(Endpoint("127.0.0.1", 443, "www.example.com", "www", explicit=False),)
+        name="nginx", preset="nginx", endpoints=(ProofEndpoint("127.0.0.1", 443, "www.example.com", "www", explicit=False),)
     )
 
 
@@ -41,9 +41,9 @@ def test_a_service_of_ones_own() -> None:
     assert (service.preset, service.validate, service.check) == (None, ("billing", "--check", "a b"), None)
     assert service.reload == ("systemctl", "reload", "billing")
     assert service.endpoints == (
-        Endpoint("127.0.0.1", 8443, "www.example.com", "www", explicit=True),
-        Endpoint("::1", 9443, "www.example.com", "www", explicit=True),
-        Endpoint("db", 5432, "db.example.com", "www", explicit=True),
+        ProofEndpoint("127.0.0.1", 8443, "www.example.com", "www", explicit=True),
+        ProofEndpoint("::1", 9443, "www.example.com", "www", explicit=True),
+        ProofEndpoint("db", 5432, "db.example.com", "www", explicit=True),
     )
     assert service.as_request()["endpoints"][1]["host"] == "::1"
 
@@ -152,7 +152,7 @@ def test_presets_of_ones_own() -> None:
     gateway = parse_service("gateway", "www", NAMES, presets)
     assert gateway == ServiceSpec(
         name="gateway", units=("gateway",), validate=("gateway", "-t"), user="gw", access=Access("gw"),
-        endpoints=(Endpoint("127.0.0.1", 1143, "www.example.com", "www", explicit=False, starttls="imap"),),
+        endpoints=(ProofEndpoint("127.0.0.1", 1143, "www.example.com", "www", explicit=False, starttls="imap"),),
     )  # fmt: skip
     # What a certificate says comes before it.
     more = parse_service({"name": "gateway", "user": "other", "endpoints": ["[::1]:1"]}, "www", NAMES, presets)
