@@ -44,7 +44,7 @@ class Keeper(Protocol):
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryPair:
     """A leaf that shows who trusts a CA: good for servers and clients, short-lived, its key kept nowhere.
 
     :param chain: PEM, leaf first.
@@ -173,11 +173,11 @@ class CaRollover:
                 return {"old": (old, f"issuing-{number}"), **found}
         return found
 
-    def canaries(self, now: dt.datetime) -> dict[str, Canary]:
+    def canaries(self, now: dt.datetime) -> dict[str, CanaryPair]:
         """Canaries of the ``old`` and the ``new`` CA; errors as :meth:`canary`."""
         return {name: self.canary(*pair, now) for name, pair in self.pairs().items()}
 
-    def canary(self, root_id: str, issuing_id: str, now: dt.datetime, serial: int | None = None) -> Canary:
+    def canary(self, root_id: str, issuing_id: str, now: dt.datetime, serial: int | None = None) -> CanaryPair:
         """A canary of an issuing CA below a root.
 
         :param serial: its serial number; None: one that nobody has.
@@ -196,4 +196,4 @@ class CaRollover:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return Canary(to_pem(leaf) + to_pem(issuing.certificate), pem.decode())
+        return CanaryPair(to_pem(leaf) + to_pem(issuing.certificate), pem.decode())

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import REASONS
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, Canary
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, CanaryPair
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     fingerprint,
@@ -188,7 +188,7 @@ def canary_print(issuer: Issuer, store: Store, now: dt.datetime) -> list[str]:
     return [row.fingerprint]
 
 
-def proving_canaries(issuer: Issuer, store: Store, now: dt.datetime) -> dict[str, Canary]:
+def proving_canaries(issuer: Issuer, store: Store, now: dt.datetime) -> dict[str, CanaryPair]:
     """Canaries that a server which knows of the last revocation tells apart: ``good`` and ``revoked``.
 
     :raises IssuerError: nothing was revoked within the last days.

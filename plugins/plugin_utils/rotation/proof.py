@@ -13,7 +13,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, Canary, CaRollover
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, CanaryPair, CaRollover
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import look_request
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import CLOCK_TOLERANCE
@@ -34,7 +34,7 @@ def proof_request(
     now: dt.datetime,
     *,
     stage: str,
-    canaries: Mapping[str, Canary],
+    canaries: Mapping[str, CanaryPair],
     bundles: Sequence[str],
     system: bool,
     endpoints: Sequence[Mapping[str, Any]] = (),
