@@ -28,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import Client, certificate_usages, parse_clients
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import ClientSpec, certificate_usages, parse_clients
 
 
 class ActionModule(TlsAction):
@@ -74,7 +74,7 @@ class ActionModule(TlsAction):
         )
         return self.concluded(result, answer)
 
-    def trusted(self, client: Client, issuers: Mapping[str, Issuer]) -> Selection | None:
+    def trusted(self, client: ClientSpec, issuers: Mapping[str, Issuer]) -> Selection | None:
         """What a client is to trust; None: what its system does.
 
         :raises TlsError: as :func:`anchors.trusted_by`, :func:`anchors.select` and :func:`anchors.refuse_empty`.

@@ -53,7 +53,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Client:
+class ClientSpec:
     """One mTLS client of a host. ``bundle`` None: it trusts what the system trusts."""
 
     name: str
@@ -77,7 +77,7 @@ class Client:
         }
 
 
-def parse_clients(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> tuple[Client, ...]:
+def parse_clients(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> tuple[ClientSpec, ...]:
     """``tls_clients`` of one host.
 
     :param certificates: names and usages of the host's certificates; None: they are not known here.
@@ -92,7 +92,7 @@ def parse_clients(raw: Any, certificates: Mapping[str, Iterable[str]] | None) ->
     return clients
 
 
-def parse_client(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> Client:
+def parse_client(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> ClientSpec:
     """One of them; errors as :func:`parse_clients`, naming the client."""
     fields = Fields(raw, CLIENT_FIELDS, "clients")
     certificate = str(fields.get("certificate", ""))
@@ -106,7 +106,7 @@ def parse_client(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> 
     try:
         if certificates is not None:
             refuse_unfit(certificate, certificates)
-        return Client(
+        return ClientSpec(
             name=name,
             certificate=certificate,
             bundle=None if fields.get("bundle") is None else parse_bundle(fields.get("bundle")),

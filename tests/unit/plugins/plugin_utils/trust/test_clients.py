@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import (
     Bundle,
-    Client,
+    ClientSpec,
     ClientEndpoint,
     certificate_usages,
     parse_client,
@@ -80,7 +80,7 @@ def test_a_client() -> None:
         "path": "/etc/app/ca.pem", "owner": None, "group": "app", "mode": "0640", "content": "PEM"
     }  # fmt: skip
     assert request["endpoints"] == [{"host": "a.example", "port": 1, "server_name": "a.example", "request": None}]
-    assert parse_client({"certificate": "both"}, USAGES) == Client("both", "both")
+    assert parse_client({"certificate": "both"}, USAGES) == ClientSpec("both", "both")
     assert parse_client({"certificate": "anything"}, None).certificate == "anything"
 
 
