@@ -36,7 +36,7 @@ def client_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 def one_client(raw: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """One client's answer."""
     try:
-        client = Client(raw, request)
+        client = ClientRun(raw, request)
         if request["check"]:
             return client.foresee()
         return client.converge()
@@ -55,7 +55,7 @@ def answer(error: StepError | None = None, proof: Sequence[Proof] = (), **known:
     return found
 
 
-class Client:
+class ClientRun:
     """One client of this host, and how it stands."""
 
     def __init__(self, raw: dict[str, Any], request: dict[str, Any]) -> None:
