@@ -24,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import St
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
+    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class AccountKeeper:
         issuer: str,
         directory: str,
         contact: tuple[str, ...],
-        connect: Callable[[Any], Client],
-        register: Callable[[Client], str],
+        connect: Callable[[Any], AcmeClient],
+        register: Callable[[AcmeClient], str],
     ) -> None:
         self.store, self.issuer, self.directory, self.contact = store, issuer, directory, contact
         self.connect, self.register = connect, register
@@ -102,7 +102,7 @@ class AccountKeeper:
             return f"the contact of the ACME account of '{self.issuer}' is changed"
         return None
 
-    def client(self, *, again: bool = False) -> tuple[Client, Account]:
+    def client(self, *, again: bool = False) -> tuple[AcmeClient, Account]:
         """A client that signs for the account; key and account are made where they are missing.
 
         :param again: register even so: the CA says that it does not know the account.
@@ -125,7 +125,7 @@ class AccountKeeper:
         with self.store.lock(f"acme/{self.issuer}"):
             return self.settle(again)
 
-    def settle(self, again: bool) -> tuple[Client, Account]:
+    def settle(self, again: bool) -> tuple[AcmeClient, Account]:
         """Key, then its thumbprint for the servers, then the account: what a CA that is down cannot give is done last."""
         key = self.key()
         account = self.kept()

@@ -28,7 +28,7 @@ class Payload:
         return json.dumps(self.content)
 
 
-class Client:
+class AcmeClient:
     """A connection to one CA for one account key.
 
     :param network: signed requests; the directory is read at once.

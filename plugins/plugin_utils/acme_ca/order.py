@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client, Payload
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient, Payload
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import AcmeError, problem_text, retry_after
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_window import unpadded
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, IssuerError, TlsError
@@ -51,7 +51,7 @@ class Order:
     :param resumed: whether an earlier run began it, and may have been killed before it took its answers away.
     """
 
-    client: Client
+    client: AcmeClient
     solver: Solver
     thumbprint: str
     url: str
@@ -254,7 +254,7 @@ def normal(value: str) -> str:
 
 
 def download(
-    client: Client, url: str, preferred: str | None, anchors: tuple[x509.Certificate, ...], now: Any
+    client: AcmeClient, url: str, preferred: str | None, anchors: tuple[x509.Certificate, ...], now: Any
 ) -> tuple[x509.Certificate, ...]:
     """The chain: the preferred one where the CA has it, else the first that leads to an anchor, else the CA's own choice.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account import Account, AccountKeeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.budget import Budget, wanted
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import AcmeError
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.options import AcmeOptions
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import (
@@ -49,7 +49,7 @@ class OrderRound:
     records: Records
     budget: Budget
     accounts: AccountKeeper
-    client: Client
+    client: AcmeClient
     account: Account
     called_at: dt.datetime
     called: float

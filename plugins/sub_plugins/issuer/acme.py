@@ -27,7 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, CertificateSpec
 
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
+    from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
 
 
 class AcmeIssuer(Issuer):
@@ -133,15 +133,15 @@ class AcmeIssuer(Issuer):
         ordering = OrderRound(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
         return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
 
-    def connect(self, key: Any) -> Client:
+    def connect(self, key: Any) -> AcmeClient:
         """A client of this CA."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import Client
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
         from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import Network
 
         network = Network(key, verify=self.options.ca_certificate, patience=self.options.timeout)
-        return Client(network, self.options.directory_url)
+        return AcmeClient(network, self.options.directory_url)
 
-    def register(self, client: Client) -> str:
+    def register(self, client: AcmeClient) -> str:
         """The account's URL."""
         try:
             return client.register(
