@@ -42,7 +42,7 @@ def reload_pair() -> None:
         read_settings(path, settings)
     try:
         with contextlib.closing(connect(settings)) as sock:
-            client = Client(sock)
+            client = RedisConnection(sock)
             password = first(settings, "requirepass")
             if password:
                 client.call("AUTH", password)
@@ -64,7 +64,7 @@ def reload_pair() -> None:
         ) from None
 
 
-def pair_value(client: Client, name: str) -> str:
+def pair_value(client: RedisConnection, name: str) -> str:
     """What the running server has for a setting, empty: nothing."""
     reply = client.call("CONFIG", "GET", name)
     return str(reply[1]) if isinstance(reply, list) and len(reply) > 1 else ""
@@ -150,7 +150,7 @@ def secure(address: str, port: int, settings: Settings) -> socket.socket:
         raise
 
 
-class Client:
+class RedisConnection:
     """One command after the other, in RESP2 (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
 
     def __init__(self, sock: socket.socket) -> None:
