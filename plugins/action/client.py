@@ -28,7 +28,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import ClientSpec, certificate_usages, parse_clients
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import (
+    ClientSpec,
+    certificate_usages,
+    parse_clients,
+)
 
 
 class ActionModule(TlsAction):

@@ -17,7 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     TlsAction,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_answers import parse_servers
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_run import TicketSettings, TicketRun
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_run import TicketRun, TicketSettings
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import parse_pool_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 

@@ -126,7 +126,9 @@ def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:
         leaf, problem = look_closer(target, max(SHORTEST, end - time.monotonic()))
     fingerprint = hashlib.sha256(leaf).hexdigest() if leaf else None
     ours = "live" if fingerprint == target.expected else None
-    return EndpointReport(target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours)
+    return EndpointReport(
+        target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours
+    )
 
 
 def look_closer(target: ProofTarget, timeout: float) -> tuple[bytes | None, str | None]:

@@ -22,7 +22,7 @@ from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.scan.async_connection import Line
 from ansible_collections.fleet.tls.plugins.module_utils.scan.helper_process import Helper, start_helper
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Resumed, JobResult
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult, Resumed
 from ansible_collections.fleet.tls.plugins.module_utils.system.descriptors import many_descriptors
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError, resolve

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, EndpointReport, ProofTarget, lacking, prove
+from ansible_collections.fleet.tls.plugins.module_utils.proof.served import (
+    BRIEFLY,
+    EndpointReport,
+    ProofTarget,
+    lacking,
+    prove,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running
 

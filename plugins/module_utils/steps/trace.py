@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, Resumed, JobResult
+from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult, Resumed
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import jobs_of, seen_as_answer
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import drive

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, ApplyOutcome
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import ApplyOutcome, PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import ControllerKey
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec

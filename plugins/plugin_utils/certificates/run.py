@@ -269,14 +269,18 @@ class HostRun:
         """The issuers, for requests of this host."""
         from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import IssuanceRound
 
-        return IssuanceRound(self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof)
+        return IssuanceRound(
+            self.host, self.issuers, self.clock, self.challenge, servers_follow=self.settings.defer_proof
+        )
 
     def pooling(self, each: Progress) -> PoolMember:
         """The certificate's pool."""
         from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_member import PoolMember
         from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
 
-        return PoolMember(Pool(self.store_of(each.spec), str(each.pool)), self.settings, self.now, self.judge, self.clock)
+        return PoolMember(
+            Pool(self.store_of(each.spec), str(each.pool)), self.settings, self.now, self.judge, self.clock
+        )
 
     def store_of(self, spec: CertificateSpec) -> Store:
         """The store, which all issuers share."""

@@ -23,7 +23,13 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import join
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.judge import judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, CertificateEntry, Finding, HostInput, first_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
+    CertificateEntry,
+    Context,
+    Finding,
+    HostInput,
+    first_text,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.store import judge_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso

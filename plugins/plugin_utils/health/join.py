@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
-    Context,
     CertificateEntry,
+    Context,
     Finding,
     HostInput,
     Observation,
@@ -89,7 +89,9 @@ def unmanaged_entry(
 ) -> CertificateEntry:
     """A certificate that is in nobody's ``tls_certificates``."""
     row = context.issued.get(str(facts.get("fingerprint_sha256"))) or {}
-    return CertificateEntry(host, origin, facts, path=path, issuer=row.get("issuer"), issuer_subject=facts.get("issuer"))
+    return CertificateEntry(
+        host, origin, facts, path=path, issuer=row.get("issuer"), issuer_subject=facts.get("issuer")
+    )
 
 
 def file_findings(host: str, file: Mapping[str, Any], owner: CertificateEntry | None) -> list[Finding]:
@@ -122,7 +124,9 @@ def file_findings(host: str, file: Mapping[str, Any], owner: CertificateEntry | 
     return found
 
 
-def add_sight(seen: HostInput, entries: list[CertificateEntry], result: Mapping[str, Any], context: Context) -> list[Finding]:
+def add_sight(
+    seen: HostInput, entries: list[CertificateEntry], result: Mapping[str, Any], context: Context
+) -> list[Finding]:
     """What an endpoint showed goes to the certificate it shows, or to the one that it was to show; findings where there is none."""
     chain = readable_chain(result.get("chain"))
     shown = next((each for each in mappings(result.get("certificates"))), {})

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import DAMAGE
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
-    Context,
     CertificateEntry,
+    Context,
     Observation,
     first_text,
     mappings,

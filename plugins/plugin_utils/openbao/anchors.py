@@ -67,7 +67,8 @@ class State:
         """:raises ValueError, KeyError, TypeError, CertificateError: not what :meth:`dump` writes."""
         raw = json.loads(text)
         known = tuple(
-            StoredAnchors(parse_pem_chain(each["pem"])[0], bool(each["anchor"]), each["until"]) for each in raw["certificates"]
+            StoredAnchors(parse_pem_chain(each["pem"])[0], bool(each["anchor"]), each["until"])
+            for each in raw["certificates"]
         )
         ids = tuple(str(each) for each in raw["ids"])
         return cls(str(raw["source"]), int(raw["fetched_at"]), int(raw["tried_at"]), ids, known)
@@ -209,7 +210,9 @@ class MountAnchors:
             known.append(StoredAnchors(each, is_root))
         return tuple(known)
 
-    def still_needed(self, left: Iterable[StoredAnchors], present: set[str], now: dt.datetime) -> tuple[StoredAnchors, ...]:
+    def still_needed(
+        self, left: Iterable[StoredAnchors], present: set[str], now: dt.datetime
+    ) -> tuple[StoredAnchors, ...]:
         """Anchors that the mount has no more, as long as certificates of theirs may be in use."""
         gone = [each for each in left if fingerprint(each.certificate) not in present]
         moment = int(now.timestamp())

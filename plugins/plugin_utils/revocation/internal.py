@@ -36,7 +36,9 @@ class RevocationResult:
     warnings: tuple[str, ...]
 
 
-def revoke(issuers: Mapping[str, Issuer], store: Store, which: Iterable[str], reason: str, now: dt.datetime) -> RevocationResult:
+def revoke(
+    issuers: Mapping[str, Issuer], store: Store, which: Iterable[str], reason: str, now: dt.datetime
+) -> RevocationResult:
     """Revoke certificates of the ledger, all of them or (where one cannot be) none.
 
     :param which: serial numbers or SHA-256 fingerprints, hex with or without colons.

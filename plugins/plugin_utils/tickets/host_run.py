@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.host_answers imp
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import newer
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore, StoredRing
 
 
 @dataclass(frozen=True)

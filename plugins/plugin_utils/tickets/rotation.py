@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import
     unreachable,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord, parse_pool_name
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore, StoredRing
 
 REPLACE = "replace"
 
@@ -151,7 +151,9 @@ class TicketRotation:
             rings.put(record.leaving(leave), known.sealed, expect=known.version)
         return entry(step, before, before)
 
-    def replaced(self, rings: RingStore, known: StoredRing, seen: PoolObservation, leave: tuple[str, ...]) -> dict[str, Any]:
+    def replaced(
+        self, rings: RingStore, known: StoredRing, seen: PoolObservation, leave: tuple[str, ...]
+    ) -> dict[str, Any]:
         """Every key at once. A host that is not there would go on taking the old ones, so it holds this back as well."""
         held = {host: look for host, look in seen.looks.items() if host not in leave}
         missing = [

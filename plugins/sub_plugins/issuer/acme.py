@@ -130,7 +130,9 @@ class AcmeIssuer(Issuer):
         from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.ordering import OrderRound
 
         client, account = self.accounts.client()
-        ordering = OrderRound(self, self.options, self.records, self.budget, self.accounts, client, account, now, called)
+        ordering = OrderRound(
+            self, self.options, self.records, self.budget, self.accounts, client, account, now, called
+        )
         return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
 
     def connect(self, key: Any) -> AcmeClient:

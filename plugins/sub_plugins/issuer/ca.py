@@ -183,7 +183,7 @@ class CaIssuer(CaFiles, Issuer):
         """Where another run was faster with the same request, its certificate serves both: ours has left this process nowhere."""
         for _try in range(TRIES):
             with contextlib.suppress(StoreConflict):
-                return self.issue_once(request, issuing, ledger, now)
+                return self.issue_from_ledger(request, issuing, ledger, now)
         return IssuerError(
             "other runs issue for the same request all the time", remedy="run again when they have ended"
         )
@@ -204,7 +204,7 @@ class CaIssuer(CaFiles, Issuer):
         """How long the certificate is to live."""
         return dt.timedelta(seconds=request.duration or self.duration)
 
-    def issue_once(
+    def issue_from_ledger(
         self, request: IssueRequest, issuing: Authority, ledger: Ledger, now: dt.datetime
     ) -> Issued | TlsError:
         """Sign, or hand out again what was signed for this very request and can still be used."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict, judge
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, EndpointReport
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import EndpointReport, PairProblem, PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     generate_key,
     make_issuing,
@@ -160,7 +160,9 @@ def test_all_reasons_are_told() -> None:
     )  # fmt: skip
 
 
-def served(ours: str | None, *, explicit: bool, fingerprint: str | None = "ab", error: str | None = None) -> EndpointReport:
+def served(
+    ours: str | None, *, explicit: bool, fingerprint: str | None = "ab", error: str | None = None
+) -> EndpointReport:
     return EndpointReport("127.0.0.1:443", "a.example", fingerprint, error, explicit, ours)
 
 

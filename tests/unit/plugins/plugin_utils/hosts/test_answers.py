@@ -12,11 +12,11 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import LONGEST_TEXT
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import (
-    PairReport,
     ApplyOutcome,
-    Pending,
-    PairProblem,
     EndpointReport,
+    PairProblem,
+    PairReport,
+    Pending,
     host_error,
     parse_clock,
     parse_found,

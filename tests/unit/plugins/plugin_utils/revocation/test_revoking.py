@@ -108,7 +108,10 @@ def test_revoked_and_listed_with_a_canary(issuer: CaIssuer, tmp_path: Path) -> N
     numbers = {name: serial_text(parse_pem_chain(canary.chain)[0].serial_number) for name, canary in canaries.items()}
     assert numbers["revoked"] in listed and numbers["good"] not in listed
     # The ledger's own row of it is nobody's certificate.
-    assert {each.certificate for each in choose(issuer.store, RevocationSelector(issuer="internal"), NOW)} == {"www", "mail"}
+    assert {each.certificate for each in choose(issuer.store, RevocationSelector(issuer="internal"), NOW)} == {
+        "www",
+        "mail",
+    }
 
 
 def test_openssl_tells_the_canaries_apart(issuer: CaIssuer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, PairProblem, EndpointReport
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import EndpointReport, PairProblem, PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import (
@@ -115,12 +115,18 @@ def test_what_is_wrong_whatever_the_rotation(tmp_path: Path) -> None:
     assert state_problems({"www": damaged}) == ["certificate 'www': it is torn"]
     for served, said in (
         (EndpointReport("a:1", None, "x", None, True, None), "a:1 does not serve certificate 'www' (another one)"),
-        (EndpointReport("a:1", None, None, "timed out", True, None), "a:1 does not serve certificate 'www' (timed out)"),
+        (
+            EndpointReport("a:1", None, None, "timed out", True, None),
+            "a:1 does not serve certificate 'www' (timed out)",
+        ),
         (EndpointReport("a:1", None, "x", None, False, "older"), "a:1 does not serve certificate 'www' (another one)"),
     ):
         assert state_problems({"www": PairReport(1, {}, good.chain, served=(served,))}) == [said]
     assert (
-        state_problems({"www": PairReport(1, {}, good.chain, served=(EndpointReport("a:1", None, "x", None, False, None),))}) == []
+        state_problems(
+            {"www": PairReport(1, {}, good.chain, served=(EndpointReport("a:1", None, "x", None, False, None),))}
+        )
+        == []
     )
 
 

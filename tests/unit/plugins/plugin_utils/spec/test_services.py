@@ -26,7 +26,9 @@ NAMES = Names(dns_names=("www.example.com",))
 
 def test_a_preset_brings_its_endpoints_and_leaves_the_commands_to_the_host() -> None:
     assert parse_service("nginx", "www", NAMES) == ServiceSpec(
-        name="nginx", preset="nginx", endpoints=(ProofEndpoint("127.0.0.1", 443, "www.example.com", "www", explicit=False),)
+        name="nginx",
+        preset="nginx",
+        endpoints=(ProofEndpoint("127.0.0.1", 443, "www.example.com", "www", explicit=False),),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import HostLook, Step, plan_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingProof, Ring, RingRecord
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Ring, RingProof, RingRecord
 
 NOW, DAY = 1_800_000_000, 86400
 CURRENT = HostLook(generation=7, current=True)

@@ -10,8 +10,8 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import (
-    RingProof,
     Ring,
+    RingProof,
     RingRecord,
     dump_entry,
     parse_pool_name,
@@ -62,7 +62,9 @@ def test_there_and_back() -> None:
     for data in (b"", ring.dump()[:-1], ring.dump() + b"x"):
         with pytest.raises(ValueError, match="no ring"):
             Ring.load(data)
-    known = record(ring, proven={"web1": RingProof(7, NOW), "web2": RingProof(6, NOW - 9)}, left_behind={"web3": RingProof(5, 1)})
+    known = record(
+        ring, proven={"web1": RingProof(7, NOW), "web2": RingProof(6, NOW - 9)}, left_behind={"web3": RingProof(5, 1)}
+    )
     raw = json.loads(dump_entry(known, {"sealed": "x"}))
     assert RingRecord.load(raw) == known and raw["ring"] == {"sealed": "x"}
 

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingProof
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import StoredRing, RingStore
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore, StoredRing
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes, killed_at
 

@@ -10,8 +10,8 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import (
     Bundle,
-    ClientSpec,
     ClientEndpoint,
+    ClientSpec,
     certificate_usages,
     parse_client,
     parse_clients,
