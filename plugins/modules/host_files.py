@@ -26,7 +26,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Certificates in a folder (use fleet.tls.certificate_info instead)
+- name: Certificates in a folder (use fleet.tls.certificate_files_info instead)
   fleet.tls.host_files:
     step: files
     request:

@@ -26,7 +26,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Shake hands with an endpoint from the host (use fleet.tls.probe instead)
+- name: Shake hands with an endpoint from the host (use fleet.tls.endpoint_info instead)
   fleet.tls.host_prove:
     step: handshake
     request:

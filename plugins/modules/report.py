@@ -9,7 +9,7 @@ module: report
 short_description: Write the health of an inventory's certificates in the forms its readers want
 version_added: 0.1.0
 description:
-  - Writes the health document, C(tls_health) of the playbook C(fleet.tls.check), as files on the controller, each whole or not at all,
+  - Writes the health document, C(fleet_tls_health) of the playbook C(fleet.tls.check), as files on the controller, each whole or not at all,
     and hands it to a program of yours when something is wrong. It connects to no host; use C(run_once).
   - Every run makes the files anew, so that their readers see when the fleet was last looked at. It counts as a change when a file has
     more to say than another moment and what is counted from it (days left, ages, the place of things on the timeline).
@@ -73,7 +73,7 @@ seealso:
 EXAMPLES = r"""
 - name: A page for people, a file for Prometheus, and a mail when something is critical
   fleet.tls.report:
-    health: "{{ tls_health }}"
+    health: "{{ fleet_tls_health }}"
     directory: /var/www/tls
     formats: [html]
     files:

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure fleet.tls.certificate_info over many files of one real host, beside a ping and a process of openssl for every file.
+"""Measure fleet.tls.certificate_files_info over many files of one real host, beside a ping and a process of openssl for every file.
 
 Run it with ``.dev/venv/main/bin/python tests/bench/info.py`` after ``./dev up``'s set-up. Says how fast, never fails for slowness: the exit
 status is 1 only when a run did not do its job.
@@ -36,7 +36,7 @@ FOLDER = "/srv/info-bench"
 OPENSSL = "find {0} -name '*.pem' -exec openssl x509 -noout -subject -enddate -fingerprint -sha256 -in {{}} \\;"
 TASKS = {
     "ping": {"ansible.builtin.ping": {}},
-    "fleet.tls.certificate_info": {"fleet.tls.certificate_info": {"paths": [FOLDER]}},
+    "fleet.tls.certificate_files_info": {"fleet.tls.certificate_files_info": {"paths": [FOLDER]}},
     "openssl x509, a process a certificate": {"ansible.builtin.command": {"cmd": "sh /srv/info-bench.sh"}, "changed_when": False},
 }  # fmt: skip
 
@@ -80,9 +80,9 @@ def check(inventory: Path, folder: Path, count: int) -> None:
     """:raises AssertionError: it did not find what is there."""
     play = folder / "play.yml"
     play.write_text(
-        json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [TASKS["fleet.tls.certificate_info"]]}])
+        json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [TASKS["fleet.tls.certificate_files_info"]]}])
     )
-    (result,) = run_playbook(play, inventory).check().results(action="fleet.tls.certificate_info")
+    (result,) = run_playbook(play, inventory).check().results(action="fleet.tls.certificate_files_info")
     found = result["files"]
     if len(found) != count // 2 * 2 or not all(each["pairs"] for each in found) or not result["complete"]:
         raise AssertionError(
@@ -114,7 +114,7 @@ def main() -> int:
                 for task in TASKS
             }
         seconds = {task: statistics.median(each) for task, each in rounds.items()}
-        own = seconds["fleet.tls.certificate_info"]
+        own = seconds["fleet.tls.certificate_files_info"]
         print(f"{options.files} files on one host, one task, median of {options.rounds} rounds")
         for task, took in seconds.items():
             print(f"  {task:<40} {took:6.2f} s  {took / own:5.1f} x")

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure fleet.tls.probe beside openssl, community.crypto and sslyze, against one nginx with a thousand listeners; run by ./dev bench scan.
+"""Measure fleet.tls.endpoint_info beside openssl, community.crypto and sslyze, against one nginx with a thousand listeners; run by ./dev bench scan.
 
 Says how fast, never fails for slowness: the exit status is 1 only when a scan did not do its job.
 """
@@ -124,7 +124,7 @@ def ours(folder: Path, place: Farm, dead: Sequence[tuple[str, int]]) -> Scanned:
         targets.insert(number * (step + 1), f"{host}:{port}")
     results = folder / "results.jsonl"
     task = {
-        "fleet.tls.probe": {
+        "fleet.tls.endpoint_info": {
             "endpoints": "{{ targets }}", "anchors": place.root, "timeout": TIME_LIMIT, "results_file": str(results),
         }
     }  # fmt: skip
@@ -186,7 +186,7 @@ def table(bare: Scanned, with_dead: Scanned, others: Mapping[str, Scanned]) -> s
         ("", "handshakes", "seconds", "a second", "fleet.tls is faster", "largest process", "target"),
         ("---",) * 7,
         line(
-            "fleet.tls.probe", bare, "–",
+            "fleet.tls.endpoint_info", bare, "–",
             f"≥ {FASTEST} a second: {word(bare.rate >= FASTEST)}; < {MEGABYTES} MB: {word((bare.megabytes or 0) < MEGABYTES)}",
         ),
         line(
@@ -217,7 +217,7 @@ def main() -> int:
         say(f"nginx with {LISTENERS} listeners")
         (folder / "farm").mkdir()
         with farm(folder / "farm", LISTENERS) as place, silent(DEAD) as dead:
-            say(f"fleet.tls.probe, {LISTENERS * TIMES} handshakes in one task")
+            say(f"fleet.tls.endpoint_info, {LISTENERS * TIMES} handshakes in one task")
             bare = ours(folder, place, ())
             say(f"the same, and {DEAD} that never answer")
             with_dead = ours(folder, place, dead)

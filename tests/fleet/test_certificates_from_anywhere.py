@@ -88,8 +88,8 @@ class World:
                 {"name": "wild", "server_names": [f"*.{name}"], "certificate": "wild", **site},
                 {"name": "shared", "server_names": [f"shared.{ZONE}"], "certificate": "shared", **site},
             ],
-            "tls_client_issuers": ["bao"],
-            "tls_client_revocation": False,
+            "tls_client_auth_issuers": ["bao"],
+            "tls_client_auth_revocation": False,
             "tls_prove_timeout": 30,
         }
 

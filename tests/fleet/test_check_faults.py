@@ -103,7 +103,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def document(result: PlaybookResult) -> dict[str, Any]:
     """The health document."""
     (judged,) = result.results(task="Judge")
-    return judged["ansible_facts"]["tls_health"]  # type: ignore[no-any-return]
+    return judged["ansible_facts"]["fleet_tls_health"]  # type: ignore[no-any-return]
 
 
 def test_one_of_each(world: World) -> None:

@@ -74,9 +74,9 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     names = [*NAMES.values(), "mixed-open.test", "mixed-closed.test"]
     variables = {
         "tls_certificates": [{"name": "www", "issuer": "internal", "dns_names": names}],
-        "tls_client_issuers": [],
-        "tls_client_anchors": {"ours": ours.pem},
-        "tls_client_crls": [ours.crl(issued["revoked"][0])],
+        "tls_client_auth_issuers": [],
+        "tls_client_auth_anchors": {"ours": ours.pem},
+        "tls_client_auth_crls": [ours.crl(issued["revoked"][0])],
         # With tickets wherever the roles allow them: what has to be refused is refused also then.
         "tls_session_tickets": True,
         "tls_sites": [
@@ -207,7 +207,7 @@ def test_a_client_that_is_revoked_now_finds_no_session_of_its_own(bench: Bench) 
         sessions[host, server, version] = context, bench.ask(host, server, version, "good", CLOSED, context=context)
     assert all(answer.private for _context, answer in sessions.values())
     serials = [certificate_of(bench, name) for name in ("revoked", "good")]
-    changed = {**bench.variables, "tls_client_crls": [bench.authority.crl(*serials)]}
+    changed = {**bench.variables, "tls_client_auth_crls": [bench.authority.crl(*serials)]}
     bench.servers.run(changed).check()
     for (host, server, version), (context, made) in sessions.items():
         answer = bench.ask(host, server, version, "good", CLOSED, context=context, session=made.session)

@@ -16,7 +16,13 @@ from fleet import servers
 from fleet.ninefold import Ninefold
 from tools.playbook import run_playbook
 
-PROBE = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"fleet.tls.probe": "{{ asked }}", "name": "Probe"}]}]
+PROBE = [
+    {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "tasks": [{"fleet.tls.endpoint_info": "{{ asked }}", "name": "Probe"}],
+    }
+]
 GATEWAY = {
     "unit": ["no-such-gateway", "nginx.service"],
     "validate": ["nginx", "-t", "-q"],
@@ -81,7 +87,11 @@ def test_a_probe_speaks_their_protocols(nine: Ninefold, tmp_path: Any) -> None:
         ],
         "starttls": "postgres", "anchors": root,
     }  # fmt: skip
-    shown = run_playbook(play, "localhost,", {"asked": asked}).check().results(action="fleet.tls.probe")[0]["endpoints"]
+    shown = (
+        run_playbook(play, "localhost,", {"asked": asked})
+        .check()
+        .results(action="fleet.tls.endpoint_info")[0]["endpoints"]
+    )
     names = [("postfix", 25), ("dovecot", 143), ("dovecot", 110), ("postgresql", 5432)]
     for entry, (name, port) in zip(shown, names):
         assert entry["port"] == port and entry["error"] is None
@@ -89,7 +99,11 @@ def test_a_probe_speaks_their_protocols(nine: Ninefold, tmp_path: Any) -> None:
         # It was asked for by its address, and is for its name only.
         assert entry["problems"] == [f"the certificate is not for {address} (its names: {name}.test)"]
     wrong = {"endpoints": [f"imap://{address}:25", f"smtp://{address}:443"], "timeout": 3}
-    said = run_playbook(play, "localhost,", {"asked": wrong}).check().results(action="fleet.tls.probe")[0]["endpoints"]
+    said = (
+        run_playbook(play, "localhost,", {"asked": wrong})
+        .check()
+        .results(action="fleet.tls.endpoint_info")[0]["endpoints"]
+    )
     assert [entry["reachable"] for entry in said] == [False, False]
     assert said[0]["error"].startswith("imap: the server does not start TLS: it said '220 postfix.test ESMTP")
     assert said[1]["error"].startswith("smtp: ")
@@ -100,15 +114,17 @@ def test_a_preset_of_ones_own(nine: Ninefold) -> None:
     nginx = servers.BY_NAME["nginx"]
     wanted = [{**nginx.wanted(), "services": ["gateway"]}]
     presets = {"gateway": GATEWAY, "nginx": {"mode": "0640"}}
-    changed = nine.run(wanted, ["nine13"], tls_force=True, tls_services=presets).check()
+    changed = nine.run(wanted, ["nine13"], tls_force=True, tls_service_presets=presets).check()
     (result,) = changed.results(action="fleet.tls.certificates")
     assert result["services"] == {"gateway": {"state": "reloaded", "error": None}}
     assert nine.served("nine13", nginx) == live(nine, "nine13", nginx)
     key = f"{servers.LIVE}/nginx/privkey.pem"
     assert nine.fleet.exec("nine13", ["stat", "-L", "-c", "%U:%G %a", key]).stdout.strip() == "www-data:www-data 600"
-    assert nine.run(wanted, ["nine13"], tls_services=presets).check().changed == 0
+    assert nine.run(wanted, ["nine13"], tls_service_presets=presets).check().changed == 0
 
-    back = nine.run([nginx.wanted()], ["nine13"], tls_services={"nginx": {"mode": "0640", "owner": "root"}}).check()
+    back = nine.run(
+        [nginx.wanted()], ["nine13"], tls_service_presets={"nginx": {"mode": "0640", "owner": "root"}}
+    ).check()
     assert back.changed == 1
     assert nine.fleet.exec("nine13", ["stat", "-L", "-c", "%U %a", key]).stdout.strip() == "www-data 640"
     nine.run([nginx.wanted(owner="root", group="root")], ["nine13"]).check()

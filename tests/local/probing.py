@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fleet.tls.probe in a playbook, for tests that look at what it returns."""
+"""fleet.tls.endpoint_info in a playbook, for tests that look at what it returns."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def play(
 
 def probe(folder: Path, host: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
     """What one task returns, which has to succeed."""
-    result = play(folder, [{"fleet.tls.probe": options}], host, timeout=300).check()
-    return dict(result.results(action="fleet.tls.probe")[0])
+    result = play(folder, [{"fleet.tls.endpoint_info": options}], host, timeout=300).check()
+    return dict(result.results(action="fleet.tls.endpoint_info")[0])

@@ -89,7 +89,7 @@ def checked(folder: Path, place: faults.Place) -> Iterator[PlaybookResult]:
 def document(result: PlaybookResult) -> dict[str, Any]:
     """The health document."""
     (judged,) = result.results(task="Judge")
-    return judged["ansible_facts"]["tls_health"]  # type: ignore[no-any-return]
+    return judged["ansible_facts"]["fleet_tls_health"]  # type: ignore[no-any-return]
 
 
 def test_each_fault_is_found_by_its_right_name_and_nothing_else(checked: PlaybookResult, place: faults.Place) -> None:

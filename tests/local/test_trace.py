@@ -80,9 +80,11 @@ def traced(site: Site, folder: Path, endpoints: list[dict[str, Any]], **options:
         "server_name": "www.example.com",
         "anchors": site.ca.root.pem,
     }
-    result = play(folder, [{"fleet.tls.probe": {**common, **options}, "register": "seen", "check_mode": True}]).check()
+    result = play(
+        folder, [{"fleet.tls.endpoint_info": {**common, **options}, "register": "seen", "check_mode": True}]
+    ).check()
     assert result.changed == 0
-    return result.results(action="fleet.tls.probe")[0]["endpoints"]
+    return result.results(action="fleet.tls.endpoint_info")[0]["endpoints"]
 
 
 def summaries(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -167,7 +169,7 @@ def test_drawn_in_a_playbook(site: Site, tmp_path: Path) -> None:
         "server_name": "www.example.com",
     }
     tasks = [
-        {"fleet.tls.probe": {**probe, "origin": "host"}, "register": "seen"},
+        {"fleet.tls.endpoint_info": {**probe, "origin": "host"}, "register": "seen"},
         {"ansible.builtin.debug": {"msg": "{{ seen.endpoints[0] | fleet.tls.handshake_diagram(width=80) }}"}},
         {"ansible.builtin.debug": {"msg": "{{ {} | fleet.tls.handshake_diagram }}"}, "ignore_errors": True},
         {
@@ -191,8 +193,10 @@ def test_bad_input_is_refused(site: Site, tmp_path: Path) -> None:
         ({"endpoints": [site.at("tickets", maximum_version="1.2")]}, "maximum_version: '1.2' is unknown"),
         ({"endpoints": ["127.0.0.1:1"], "minimum_version": "TLSv1.3", "maximum_version": "TLSv1.2"}, "in TLSv1.3 at least and TLSv1.2 at most"),
     ]  # fmt: skip
-    tasks = [{"fleet.tls.probe": {"trace": True, **options}, "ignore_errors": True} for options, _complaint in cases]
-    messages = [each["msg"] for each in play(tmp_path, tasks).results(action="fleet.tls.probe")]
+    tasks = [
+        {"fleet.tls.endpoint_info": {"trace": True, **options}, "ignore_errors": True} for options, _complaint in cases
+    ]
+    messages = [each["msg"] for each in play(tmp_path, tasks).results(action="fleet.tls.endpoint_info")]
     for message, (_options, complaint) in zip(messages, cases):
         assert complaint in message
 

@@ -91,7 +91,7 @@ class Inventory:
         dead = {"ansible_host": "192.0.2.1", "ansible_timeout": 1}
         inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(("web1", "web2", "web3"), dead)}}))
         playbook.write_text(json.dumps(PLAY))
-        values = {"tls_health": health or given.sample(), **variables}
+        values = {"fleet_tls_health": health or given.sample(), **variables}
         (self.folder / "values.json").write_text(json.dumps(values))
         return run_playbook(playbook, inventory, args=["-e", f"@{self.folder}/values.json", *arguments])
 
@@ -182,7 +182,7 @@ def test_a_webhook_of_an_internal_ca_is_verified(inventory: Inventory, tmp_path:
 
 
 def test_a_webhook_may_want_other_words(inventory: Inventory, hook: Hook) -> None:
-    body = {"text": "{{ tls_health.summary.findings }} findings, the worst {{ tls_health.summary.worst }}"}
+    body = {"text": "{{ fleet_tls_health.summary.findings }} findings, the worst {{ fleet_tls_health.summary.worst }}"}
     inventory.run(tls_report_webhook={"url": hook.url, "body": body}).check()
     assert hook.got[0][2] == {"text": "11 findings, the worst critical"}
 
@@ -225,7 +225,7 @@ def test_secrets_are_not_shown_when_all_goes_well(inventory: Inventory, hook: Ho
     [
         ({"tls_report_formats": ["pdf"]}, "pdf"),
         ({"tls_report_webhook": {"adress": "http://127.0.0.1/"}}, "adress"),
-        ({"tls_health": {"schema": "other"}}, "no document of the schema fleet.tls/health/1"),
+        ({"fleet_tls_health": {"schema": "other"}}, "no document of the schema fleet.tls/health/1"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

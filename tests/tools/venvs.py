@@ -186,7 +186,7 @@ def _stamp(folder: Path, layer: str) -> Path:
 def _digest(folder: Path, layer: str) -> str:
     """Requirements and interpreter: a change of either makes the environment stale."""
     interpreter = os.path.realpath(folder / "bin" / "python")
-    text = (paths.REQUIREMENTS / (layer + ".txt")).read_text(encoding="utf-8") + interpreter + str(folder)
+    text = (paths.REQUIREMENTS / (layer + ".txt")).read_text(encoding="utf-8") + interpreter + os.path.realpath(folder)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

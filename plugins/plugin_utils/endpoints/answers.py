@@ -40,7 +40,7 @@ def read_answer(
     anchors: Sequence[x509.Certificate] | None,
     now: dt.datetime,
 ) -> list[dict[str, Any]]:
-    """What the handshakes showed, one entry an endpoint as documented in ``fleet.tls.probe``.
+    """What the handshakes showed, one entry an endpoint as documented in ``fleet.tls.endpoint_info``.
 
     :param answer: of the step ``handshake``. It may come from a host, so its shape is not taken on trust.
     :param anchors: verify that chains lead there; None: say nothing about trust.

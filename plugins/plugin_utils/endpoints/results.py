@@ -116,7 +116,7 @@ class Announcer:
         """So many of so many are done."""
         if self._clock() >= self._next and done < total:
             self._next = self._clock() + PATIENCE
-            self._say(f"fleet.tls.probe: {done} of {total} endpoints")
+            self._say(f"fleet.tls.endpoint_info: {done} of {total} endpoints")
 
 
 def has_problems(entry: Mapping[str, Any]) -> bool:

@@ -52,7 +52,7 @@ def read_trace(
     anchors: Sequence[x509.Certificate] | None,
     now: dt.datetime,
 ) -> dict[str, Any]:
-    """A trace as documented in ``fleet.tls.probe``.
+    """A trace as documented in ``fleet.tls.endpoint_info``.
 
     :param said: the endpoint's result of the step ``trace``. It may come from a host, so its shape is not taken on trust.
     :param entry: what :class:`scan.Judge` made of the same result.

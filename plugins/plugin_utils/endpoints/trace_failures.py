@@ -32,7 +32,7 @@ ENDINGS = {
 class Failure:
     """Why.
 
-    :param code: one word for programs, see RETURN of ``fleet.tls.probe``.
+    :param code: one word for programs, see RETURN of ``fleet.tls.endpoint_info``.
     :param why: for people.
     :param ended_by: ``client``, ``server``, or None: nobody, the time was up or the way broke.
     """

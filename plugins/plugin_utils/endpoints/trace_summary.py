@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.trace_failures
 def summarise(
     connection: Mapping[str, Any], now: dt.datetime, objections: Sequence[str], before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The summary of one connection, JSON-ready, as documented in ``fleet.tls.probe``.
+    """The summary of one connection, JSON-ready, as documented in ``fleet.tls.endpoint_info``.
 
     :param connection: as :func:`trace.read_trace` has it.
     :param objections: what a client that verifies has against the server's certificates.

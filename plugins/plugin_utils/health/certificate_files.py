@@ -71,7 +71,7 @@ def parse_search(
     trust_stores: bool,
     directory: str,
 ) -> Search:
-    """The options of ``fleet.tls.certificate_info``.
+    """The options of ``fleet.tls.certificate_files_info``.
 
     :param paths: None: :data:`PATHS`; :param exclude: None: :data:`EXCLUDE`.
     :raises SpecError: a path that is not absolute; passphrases that are none, or too many.
@@ -97,7 +97,7 @@ def parse_search(
 
 
 def read_files(answer: Mapping[str, Any], now: dt.datetime) -> list[dict[str, Any]]:
-    """The files as they stand in the result, see RETURN of ``fleet.tls.certificate_info``.
+    """The files as they stand in the result, see RETURN of ``fleet.tls.certificate_files_info``.
 
     :raises HostError: the answer does not have the agreed shape.
     """

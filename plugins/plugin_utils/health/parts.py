@@ -172,8 +172,8 @@ class CertificateEntry:
 class HostInput:
     """What was seen of one host: results of tasks as they were registered, failed and skipped ones too.
 
-    :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_info``;
-    :param probes: of ``fleet.tls.probe``.
+    :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_files_info``;
+    :param probes: of ``fleet.tls.endpoint_info``.
     :param wanted: endpoint and server name → the name of the certificate that is to be served there.
     """
 

@@ -134,7 +134,7 @@ def parse_options(raw: Any) -> WatchOptions:
 
 
 def parse_watched(raw: Any, defaults: Defaults) -> Watched:
-    """An endpoint as ``fleet.tls.probe`` takes it; a mapping may have ``hosts`` besides.
+    """An endpoint as ``fleet.tls.endpoint_info`` takes it; a mapping may have ``hosts`` besides.
 
     :raises SpecError: as :func:`scan.parse_endpoint`; hosts that are no names.
     """

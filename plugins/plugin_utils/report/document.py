@@ -51,7 +51,7 @@ def parse_document(raw: Any) -> dict[str, Any]:
     document = plain(raw)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise SpecError(
-            f"this is no document of the schema {SCHEMA}", remedy="give tls_health, as fleet.tls.check makes it"
+            f"this is no document of the schema {SCHEMA}", remedy="give fleet_tls_health, as fleet.tls.check makes it"
         )
     lists = {name: entries(document, name) for name in LISTS}
     moment = parse_moment(document.get("generated"))

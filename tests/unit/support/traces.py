@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real handshake, traced and read as fleet.tls.probe does it, without Ansible around it."""
+"""A real handshake, traced and read as fleet.tls.endpoint_info does it, without Ansible around it."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ DOCUMENTATION = r"""
 ---
 short_description: Watch what endpoints serve, and tell when a certificate expires, is about to, or is not trusted
 description:
-  - Shakes hands with every endpoint, as M(fleet.tls.probe) does, and emits an event when the state of one changes. At the start, one for
+  - Shakes hands with every endpoint, as M(fleet.tls.endpoint_info) does, and emits an event when the state of one changes. At the start, one for
     every endpoint that is not well.
   - An endpoint that fails is a state, C(endpoint_down), and never ends the source.
   - Needs the Python package C(cryptography) beside ansible-rulebook.
 options:
   endpoints:
     description:
-      - Where to look, as in M(fleet.tls.probe). C(host:port), C([IPv6]:port), C(smtp://host:25), or a mapping with C(host), C(port),
+      - Where to look, as in M(fleet.tls.endpoint_info). C(host:port), C([IPv6]:port), C(smtp://host:25), or a mapping with C(host), C(port),
         C(server_name), C(starttls), C(timeout), C(client_certificate) and C(client_key).
       - A mapping may have C(hosts), names of hosts or groups of the inventory. The playbook that a rule runs is limited to these.
     type: list

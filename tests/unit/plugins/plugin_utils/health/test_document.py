@@ -96,7 +96,7 @@ def shown(fingerprint_: str | None, **changes: Any) -> dict[str, Any]:
 
 
 def probe(*chain: x509.Certificate, name: str | None = "www.example.com", **changes: Any) -> dict[str, Any]:
-    """What fleet.tls.probe says of an endpoint."""
+    """What fleet.tls.endpoint_info says of an endpoint."""
     entry = {
         "endpoint": "web1:443", "server_name": name, "reachable": bool(chain), "error": None, "protocol": "TLSv1.3",
         "chain": [to_pem(each) for each in chain], "certificates": [{**describe(each, NOW), "error": None} for each in chain], **changes,
@@ -105,7 +105,7 @@ def probe(*chain: x509.Certificate, name: str | None = "www.example.com", **chan
 
 
 def file(certificate: x509.Certificate | None = None, **changes: Any) -> dict[str, Any]:
-    """What fleet.tls.certificate_info says of a file."""
+    """What fleet.tls.certificate_files_info says of a file."""
     found = [{**describe(certificate, NOW), "ca": False, "error": None}] if certificate else []
     return {
         "path": "/etc/nginx/a.pem", "links": [], "mode": "0644", "readable_by_others": True, "managed": None, "certificates": found,

@@ -101,4 +101,4 @@ def test_an_announcer_is_quiet_at_first_and_not_too_loud_later() -> None:
     for second in range(13):
         clock[0] = second
         tell(second, 12)
-    assert said == ["fleet.tls.probe: 5 of 12 endpoints", "fleet.tls.probe: 10 of 12 endpoints"]
+    assert said == ["fleet.tls.endpoint_info: 5 of 12 endpoints", "fleet.tls.endpoint_info: 10 of 12 endpoints"]

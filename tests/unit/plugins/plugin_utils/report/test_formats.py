@@ -68,8 +68,8 @@ def test_every_form_takes_an_empty_and_a_hostile_document(name: str) -> None:
 
 
 def test_the_filter_renders_what_templates_give_it() -> None:
-    templar = Templar(DataLoader(), variables={"tls_health": given.sample()})
-    made = templar.template(trust_as_template("{{ tls_health | fleet.tls.health_report('prometheus') }}"))
+    templar = Templar(DataLoader(), variables={"fleet_tls_health": given.sample()})
+    made = templar.template(trust_as_template("{{ fleet_tls_health | fleet.tls.health_report('prometheus') }}"))
     assert made == render(given.sample(), "prometheus")
 
 

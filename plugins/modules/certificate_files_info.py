@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: certificate_info
+module: certificate_files_info
 short_description: Find the certificates and private keys in the files of a host
 version_added: 0.1.0
 description:
@@ -60,7 +60,7 @@ options:
 
 EXAMPLES = r"""
 - name: Find what nobody renews
-  fleet.tls.certificate_info:
+  fleet.tls.certificate_files_info:
   register: found
 
 - name: Show those that end within a month
@@ -79,7 +79,7 @@ EXAMPLES = r"""
     exposed: "{{ found.files | selectattr('private_keys') | selectattr('readable_by_others') }}"
 
 - name: A keystore of the application's
-  fleet.tls.certificate_info:
+  fleet.tls.certificate_files_info:
     paths: [/opt/app/conf/keystore.p12]
     passphrases: ["{{ vault_keystore_passphrase }}"]
 """

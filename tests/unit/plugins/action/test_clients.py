@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.fleet.tls.plugins.action.client import ActionModule
+from ansible_collections.fleet.tls.plugins.action.clients import ActionModule
 from ansible_collections.fleet.tls.plugins.module_utils.steps.client import client_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, to_pem

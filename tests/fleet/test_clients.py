@@ -93,7 +93,7 @@ class World:
     def prove(self, host: str, **changes: Any) -> PlaybookResult:
         """The role client alone, on one host."""
         play = self.folder / "prove.yml"
-        play.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.client"]}]))
+        play.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.clients"]}]))
         return self.run(play, hosts=(host,), **changes)
 
     def trust(self, *names: str) -> None:
@@ -121,14 +121,14 @@ def now() -> dt.datetime:
 
 def proofs(result: PlaybookResult, host: str) -> dict[int, str | None]:
     """Port → what the server had against the client."""
-    (task,) = result.results(host=host, action="fleet.tls.client")
+    (task,) = result.results(host=host, action="fleet.tls.clients")
     (client,) = task["clients"].values()
     return {int(each["endpoint"].rpartition(":")[2]): each["error"] for each in client["proof"]}
 
 
 def told(result: PlaybookResult, host: str) -> str:
     """What the client's task said."""
-    (task,) = result.results(host=host, action="fleet.tls.client")
+    (task,) = result.results(host=host, action="fleet.tls.clients")
     return str(task["msg"])
 
 

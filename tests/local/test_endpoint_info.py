@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fleet.tls.probe and the tests on what it returns, against a real nginx, as a playbook uses them."""
+"""fleet.tls.endpoint_info and the tests on what it returns, against a real nginx, as a playbook uses them."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def test_from_the_controller_without_a_connection(site: Site, tmp_path: Path) ->
     result = play(
         tmp_path,
         [
-            {"fleet.tls.probe": probe, "register": "seen", "check_mode": True},
+            {"fleet.tls.endpoint_info": probe, "register": "seen", "check_mode": True},
             {"ansible.builtin.assert": {"that": asserts}},
         ],
     ).check()
     assert result.changed == 0
-    first, second, mutual, client, plain, closed = result.results(action="fleet.tls.probe")[0]["endpoints"]
+    first, second, mutual, client, plain, closed = result.results(action="fleet.tls.endpoint_info")[0]["endpoints"]
 
     assert first["chain"] == pems(site.www.chain)
     assert (first["reachable"], first["error"], first["protocol"]) == (True, None, "TLSv1.3")
@@ -125,9 +125,9 @@ def test_from_the_controller_without_a_connection(site: Site, tmp_path: Path) ->
 def test_required(site: Site, tmp_path: Path) -> None:
     endpoints = [f"127.0.0.1:{site.tls}", f"127.0.0.1:{site.closed}"]
     common = {"endpoints": endpoints, "server_name": "mail.example.com", "required": True}
-    result = play(tmp_path, [{"fleet.tls.probe": {**common, "anchors": site.ca.root.pem}}])
+    result = play(tmp_path, [{"fleet.tls.endpoint_info": {**common, "anchors": site.ca.root.pem}}])
     assert result.rc == 2
-    (failed,) = result.results(action="fleet.tls.probe")
+    (failed,) = result.results(action="fleet.tls.endpoint_info")
     assert failed["msg"] == (
         f"web1: 127.0.0.1:{site.tls}: the certificate is not for mail.example.com (its names: www.example.com);"
         f" 127.0.0.1:{site.closed}: connection refused: nothing listens there"
@@ -143,15 +143,15 @@ def test_from_the_host(site: Site, tmp_path: Path) -> None:
         "client_certificate": str(site.client.chain),
         "client_key": str(site.client.key),
     }
-    result = play(tmp_path, [{"fleet.tls.probe": probe, "check_mode": True}], LOCAL).check()
+    result = play(tmp_path, [{"fleet.tls.endpoint_info": probe, "check_mode": True}], LOCAL).check()
     assert result.changed == 0
-    seen, closed = result.results(action="fleet.tls.probe")[0]["endpoints"]
+    seen, closed = result.results(action="fleet.tls.endpoint_info")[0]["endpoints"]
     assert (seen["chain"], seen["client_certificate"]) == (pems(site.www.chain), "accepted")
     assert closed["error"] == "connection refused: nothing listens there"
 
 
 def test_from_a_host_that_cannot_be_reached(site: Site, tmp_path: Path) -> None:
-    result = play(tmp_path, [{"fleet.tls.probe": {"endpoints": [f"127.0.0.1:{site.tls}"], "origin": "host"}}])
+    result = play(tmp_path, [{"fleet.tls.endpoint_info": {"endpoints": [f"127.0.0.1:{site.tls}"], "origin": "host"}}])
     assert result.stats["web1"]["unreachable"] == 1
 
 
@@ -179,7 +179,7 @@ def test_a_network_device_is_left_alone(site: Site, tmp_path: Path) -> None:
     plugins.mkdir()
     (plugins / "device.py").write_text(DEVICE)
     probe = {"endpoints": [f"127.0.0.1:{site.tls}"], "required": True}
-    play(tmp_path, [{"fleet.tls.probe": probe}], {"ansible_connection": "device"}).check()
+    play(tmp_path, [{"fleet.tls.endpoint_info": probe}], {"ansible_connection": "device"}).check()
 
 
 def test_bad_input_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
@@ -194,14 +194,14 @@ def test_bad_input_is_refused_before_anything_is_touched(tmp_path: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         good = "127.0.0.1:{0}".format(listener.getsockname()[1])
         tasks = [
-            {"fleet.tls.probe": json.loads(json.dumps(options).replace("{good}", good)), "ignore_errors": True}
+            {"fleet.tls.endpoint_info": json.loads(json.dumps(options).replace("{good}", good)), "ignore_errors": True}
             for options, _complaint in cases
         ]
         result = play(tmp_path, tasks)
         listener.settimeout(0.1)
         with pytest.raises(TimeoutError):
             listener.accept()
-    messages = [each["msg"] for each in result.results(action="fleet.tls.probe")]
+    messages = [each["msg"] for each in result.results(action="fleet.tls.endpoint_info")]
     assert len(messages) == len(cases)
     for message, (_options, complaint) in zip(messages, cases):
         assert complaint in message

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.fleet.tls.plugins.action import ca, certificates, stage
+from ansible_collections.fleet.tls.plugins.action import ca, certificates, rotation
 from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import Runner
@@ -36,7 +36,7 @@ class Site:
         self.store, self.bundle = folder / "store", folder / "bundle.pem"
         self.hosts = {name: HonestHost() for name in ("web1", "web2")}
         self.results: dict[str, dict[str, Any]] = {name: {} for name in self.hosts}
-        make_issuer(self.store).prepare(stage.ActionModule.now())
+        make_issuer(self.store).prepare(rotation.ActionModule.now())
         self.distribute()
 
     def distribute(self) -> None:
@@ -63,7 +63,7 @@ class Site:
         """The task on a host; its proof is made with the real step, and the certificates of a host in memory."""
         memory = self.hosts[host]
 
-        class OnHost(stage.ActionModule):
+        class OnHost(rotation.ActionModule):
             def step(
                 self,
                 step: str,

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``fleet.tls.probe``: shake hands with endpoints, from the controller or from a host, and tell what they showed."""
+"""``fleet.tls.endpoint_info``: shake hands with endpoints, from the controller or from a host, and tell what they showed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fleet.tls.probe and endpoints that are broken, in all ways we could think of: one task, each with words of its own, none stops it."""
+"""fleet.tls.endpoint_info and endpoints that are broken, in all ways we could think of: one task, each with words of its own, none stops it."""
 
 from __future__ import annotations
 

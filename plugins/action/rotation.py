@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``fleet.tls.stage``: a rotation begun, proven on a host, taken to its next stage, or shown."""
+"""``fleet.tls.rotation``: a rotation begun, proven on a host, taken to its next stage, or shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ preload("issuer", "ca")
 
 # What tasks of ours have registered on a host, the latest first: it may say why the host has proven nothing.
 REGISTERED = (
-    "fleet_tls_proof", "fleet_tls_client", "fleet_tls_haproxy", "fleet_tls_apache", "fleet_tls_nginx", "fleet_tls_trust", "fleet_tls_result",
+    "fleet_tls_proof", "fleet_tls_clients", "fleet_tls_haproxy", "fleet_tls_apache", "fleet_tls_nginx", "fleet_tls_trust", "fleet_tls_result",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``fleet.tls.certificate_info``: every certificate in the files of a host, in one round trip."""
+"""``fleet.tls.certificate_files_info``: every certificate in the files of a host, in one round trip."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: stage
+module: rotation
 short_description: Record and gate the stages of a rotation
 version_added: 0.1.0
 description:
@@ -118,7 +118,7 @@ options:
 
 EXAMPLES = r"""
 - name: Where is the rotation of the CA, and who holds it back
-  fleet.tls.stage:
+  fleet.tls.rotation:
     store: "{{ tls_store }}"
     issuers: "{{ tls_issuers }}"
   run_once: true

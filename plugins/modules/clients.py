@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: client
+module: clients
 short_description: Set up mTLS clients and prove that servers accept them
 version_added: 0.1.0
 description:
@@ -68,7 +68,7 @@ options:
 
 EXAMPLES = r"""
 - name: An application that talks to two servers
-  fleet.tls.client:
+  fleet.tls.clients:
     store: "{{ tls_store }}"
     issuers: "{{ tls_issuers }}"
     clients:

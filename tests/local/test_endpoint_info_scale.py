@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fleet.tls.probe with thousands of endpoints: few descriptors, many dead ones, results in a file, progress on the terminal."""
+"""fleet.tls.endpoint_info with thousands of endpoints: few descriptors, many dead ones, results in a file, progress on the terminal."""
 
 from __future__ import annotations
 
@@ -137,10 +137,10 @@ def test_results_in_a_file(www: Pair, ca: Authority, tmp_path: Path) -> None:
         file.write_text("of yesterday")
         file.chmod(0o644)
         options = {"endpoints": [*bad, *good], "anchors": ca.root.pem, "results_file": str(file)}
-        checked = play(tmp_path, [{"fleet.tls.probe": options, "check_mode": True}]).check()
+        checked = play(tmp_path, [{"fleet.tls.endpoint_info": options, "check_mode": True}]).check()
         assert file.read_text() == "of yesterday"
         result = probe(tmp_path, **options)
-    assert len(checked.results(action="fleet.tls.probe")[0]["endpoints"]) == 260
+    assert len(checked.results(action="fleet.tls.endpoint_info")[0]["endpoints"]) == 260
     entries = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(entries) == 260 and file.stat().st_mode & 0o777 == 0o600
     assert sorted(entry["server_name"] for entry in entries if entry["error"]) == sorted(
@@ -157,12 +157,12 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_asked(tmp_p
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endpoint = "127.0.0.1:{0}".format(listener.getsockname()[1])
         options = {"endpoints": [endpoint], "results_file": str(tmp_path / "missing" / "seen.jsonl")}
-        result = play(tmp_path, [{"fleet.tls.probe": options}])
+        result = play(tmp_path, [{"fleet.tls.endpoint_info": options}])
         listener.settimeout(0.1)
         with pytest.raises(TimeoutError):
             listener.accept()
     assert result.rc == 2
-    message = result.results(action="fleet.tls.probe")[0]["msg"]
+    message = result.results(action="fleet.tls.endpoint_info")[0]["msg"]
     assert "results_file: " in message and "seen.jsonl cannot be written: No such file or directory" in message
 
 
@@ -178,8 +178,8 @@ def test_results_of_a_host_in_a_file(www: Pair, tmp_path: Path) -> None:
 def test_progress_is_told_when_it_takes_long(tmp_path: Path) -> None:
     with silence(1) as (port,):
         endpoints = [{"host": "127.0.0.1", "port": port, "timeout": timeout} for timeout in (0.2, 8)]
-        result = play(tmp_path, [{"fleet.tls.probe": {"endpoints": endpoints}}]).check()
-    assert "fleet.tls.probe: 1 of 2 endpoints" in result.stdout
+        result = play(tmp_path, [{"fleet.tls.endpoint_info": {"endpoints": endpoints}}]).check()
+    assert "fleet.tls.endpoint_info: 1 of 2 endpoints" in result.stdout
 
 
 def test_an_endpoint_is_tried_again(www: Pair, tmp_path: Path) -> None:

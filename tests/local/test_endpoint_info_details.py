@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What fleet.tls.probe tells of a handshake besides the certificates: against an nginx with several faces."""
+"""What fleet.tls.endpoint_info tells of a handshake besides the certificates: against an nginx with several faces."""
 
 from __future__ import annotations
 
@@ -159,9 +159,10 @@ def test_wishes_that_cannot_be_met_are_refused(site: Site, tmp_path: Path) -> No
         ({"alpn": ["x" * 256]}, "is not a list of protocols"),
     ]
     tasks = [
-        {"fleet.tls.probe": {"endpoints": [site.at("first")], **wish}, "ignore_errors": True} for wish, _words in cases
+        {"fleet.tls.endpoint_info": {"endpoints": [site.at("first")], **wish}, "ignore_errors": True}
+        for wish, _words in cases
     ]
-    messages = [each["msg"] for each in play(tmp_path, tasks).results(action="fleet.tls.probe")]
+    messages = [each["msg"] for each in play(tmp_path, tasks).results(action="fleet.tls.endpoint_info")]
     assert len(messages) == len(cases)
     for message, (_wish, words) in zip(messages, cases):
         assert words in message

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``fleet.tls.client``: what a host's mTLS clients trust, and the proof that their servers accept them."""
+"""``fleet.tls.clients``: what a host's mTLS clients trust, and the proof that their servers accept them."""
 
 from __future__ import annotations
 

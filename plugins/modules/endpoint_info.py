@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: probe
+module: endpoint_info
 short_description: Show which certificates TLS endpoints serve
 version_added: 0.1.0
 description:
@@ -136,7 +136,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: What do our servers present to the world
-  fleet.tls.probe:
+  fleet.tls.endpoint_info:
     endpoints:
       - www.example.com:443
       - "[2001:db8::1]:8443"
@@ -159,7 +159,7 @@ EXAMPLES = r"""
   run_once: true
 
 - name: The application can talk to its mTLS-protected backend
-  fleet.tls.probe:
+  fleet.tls.endpoint_info:
     endpoints: [backend.example.com:8443]
     origin: host
     client_certificate: /etc/fleet-tls/live/app/fullchain.pem
@@ -168,7 +168,7 @@ EXAMPLES = r"""
     required: true
 
 - name: Ten thousand endpoints, their results in a file
-  fleet.tls.probe:
+  fleet.tls.endpoint_info:
     endpoints: "{{ lookup('ansible.builtin.file', 'endpoints.txt').splitlines() }}"
     retries: 1
     results_file: /var/lib/tls-inventory/seen.jsonl
@@ -176,7 +176,7 @@ EXAMPLES = r"""
   run_once: true
 
 - name: The nodes behind a balancer resume each other's sessions, and staple
-  fleet.tls.probe:
+  fleet.tls.endpoint_info:
     endpoints: [192.0.2.11:443]
     resume_at: [192.0.2.12:443, 192.0.2.13:443]
     server_name: www.example.com
@@ -185,7 +185,7 @@ EXAMPLES = r"""
   run_once: true
 
 - name: Why does the backend refuse this client
-  fleet.tls.probe:
+  fleet.tls.endpoint_info:
     endpoints: [backend.example.com:8443]
     origin: host
     client_certificate: /etc/fleet-tls/live/app/fullchain.pem
