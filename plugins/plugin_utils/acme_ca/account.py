@@ -12,15 +12,14 @@ For an issuer named ``public``::
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_window import unpadded
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 
 if TYPE_CHECKING:
@@ -44,16 +43,11 @@ class Account:
     renewal_info: str | None = None
 
     @classmethod
-    def load(cls, text: bytes) -> Account:
-        """:raises ValueError, KeyError, TypeError: not what :meth:`dump` writes."""
-        raw = json.loads(text)
+    def from_json(cls, raw: Mapping[str, Any]) -> Account:
+        """:raises ValueError, KeyError, TypeError: not the fields of one."""
         url, renewal_info = (None if raw[key] is None else str(raw[key]) for key in ("url", "renewal_info"))
         contact = tuple(str(each) for each in raw["contact"])
         return cls(str(raw["thumbprint"]), str(raw["directory"]), url, contact, renewal_info)
-
-    def dump(self) -> bytes:
-        """JSON."""
-        return json.dumps({"version": 1, **asdict(self)}, indent=1).encode()
 
 
 class AccountKeeper:
@@ -74,22 +68,15 @@ class AccountKeeper:
     ) -> None:
         self.store, self.issuer, self.directory, self.contact = store, issuer, directory, contact
         self.connect, self.register = connect, register
+        remedy = f"{BACKUP}, or remove it: the account is found again by its key"
+        self.record = JsonEntry(store, self.entry("account.json"), Account.from_json, asdict, remedy)
 
     def kept(self) -> Account | None:
         """The account as the store has it; no secret is needed.
 
-        :raises StoreError: the entry is damaged.
+        :raises DamagedEntry: it is damaged.
         """
-        entry = self.store.get(self.entry("account.json"))
-        if entry is None:
-            return None
-        try:
-            return Account.load(entry.value)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"'{self.entry('account.json')}' in {self.store.describe()} is damaged",
-                remedy="restore it from the store's backup, or remove it: the account is found again by its key",
-            ) from error
+        return self.record.read()
 
     def lacks(self) -> str | None:
         """What is still to be done before anything can be ordered, in words."""
@@ -120,7 +107,7 @@ class AccountKeeper:
                 if account.renewal_info != client.renewal_info:
                     account = replace(account, renewal_info=client.renewal_info)
                     with self.store.lock(f"acme/{self.issuer}"):
-                        self.keep(account)
+                        self.record.replace(account)
                 return client, account
         with self.store.lock(f"acme/{self.issuer}"):
             return self.settle(again)
@@ -131,7 +118,7 @@ class AccountKeeper:
         account = self.kept()
         if account is None:
             account = Account(thumbprint(key), self.directory, None, self.contact)
-            self.keep(account)
+            self.record.replace(account)
         client = self.connect(key)
         if again or account.url is None or account.directory != self.directory:
             url = self.register(client)
@@ -142,7 +129,7 @@ class AccountKeeper:
                 client.set_contact(account.url, self.contact)
                 account = replace(account, contact=self.contact)
         account = replace(account, renewal_info=client.renewal_info)
-        self.keep(account)
+        self.record.replace(account)
         return client, account
 
     def key(self) -> Any:
@@ -151,12 +138,6 @@ class AccountKeeper:
         if self.store.get(name) is None:
             put_key(self.store, name, generate_key("ecdsa-p256"), expect=None)
         return get_key(self.store, name)
-
-    def keep(self, account: Account) -> None:
-        """Write it down, where it differs. The caller has the lock."""
-        entry = self.store.get(self.entry("account.json"))
-        if entry is None or entry.value != account.dump():
-            self.store.put(self.entry("account.json"), account.dump(), expect=entry.version if entry else None)
 
     def entry(self, name: str) -> str:
         """A key of the store."""

@@ -56,7 +56,7 @@ class Budget:
             def work(old: dict[str, Any]) -> dict[str, Any]:
                 orders = [each for each in orders_of(old) if each["at"] > now - self.kept]
                 failures = [[name, at] for name, at in failures_of(old) if at > now - self.kept]
-                return {"version": 1, "orders": [*orders, order], "failures": failures}
+                return {"orders": [*orders, order], "failures": failures}
 
             self.records.change(ENTRY, work)
 

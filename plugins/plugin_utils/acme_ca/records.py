@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 
 # Seconds; orders are open for a week or so.
 REMEMBERED = 30 * UNIT_SECONDS["d"]
@@ -84,23 +84,16 @@ class Records:
 
     def read(self, name: str) -> dict[str, Any]:
         """An entry's JSON object, an empty one for none."""
-        entry = self.store.get(self.entry(name))
-        try:
-            found = json.loads(entry.value) if entry else {}
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        return self.entry(name).usable() or {}
 
     def change(self, name: str, work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Replace an entry by what ``work`` makes of it."""
         with self.lock("records"):
-            entry = self.store.get(self.entry(name))
-            value = json.dumps(work(self.read(name)), indent=1).encode()
-            self.store.put(self.entry(name), value, expect=entry.version if entry else None)
+            self.entry(name).replace(work(self.read(name)))
 
-    def entry(self, name: str) -> str:
-        """A key of the store."""
-        return f"acme/{self.issuer}/{name}"
+    def entry(self, name: str) -> JsonEntry[dict[str, Any]]:
+        """An entry as it is, since what cannot be read of it is left out by whoever needs it."""
+        return JsonEntry(self.store, f"acme/{self.issuer}/{name}", dict, dict)
 
 
 def entry_of(what: str, name: str) -> str:

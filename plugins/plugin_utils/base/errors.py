@@ -69,6 +69,10 @@ class StoreError(TlsError):
     code = "store"
 
 
+class DamagedEntry(StoreError):
+    """An entry of the store is there and cannot be understood."""
+
+
 class StoreConflict(StoreError):
     """A put-if-unchanged met an entry that somebody else had changed."""
 

@@ -112,8 +112,8 @@ class CaCrls:
             now=now - BACKDATE,
             lifetime=BACKDATE + (ROOT_LIFETIME if authority_id.startswith("root-") else self.lifetime),
         )
-        entry = self.store.get(self.entry(authority_id))
-        self.store.put(self.entry(authority_id), crl_to_pem(crl).encode(), expect=entry.version if entry else None)
+        entry = self.entry(authority_id)
+        self.store.put(entry, crl_to_pem(crl).encode(), expect=self.store.version(entry))
 
     def waits_for(self, authorities: Mapping[str, x509.Certificate], now: dt.datetime) -> tuple[str, ...]:
         """What is due, cannot be signed now, and has come near its end or lacks a revocation, in words."""

@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 
 
@@ -30,25 +31,23 @@ class CaFiles:
     def keep(self, authority_id: str, authority: Authority) -> None:
         """Key first, then certificate. A leftover of a killed creation is overwritten: ``ca.json`` never named it."""
         key, pem = self.entry(f"{authority_id}.key"), self.entry(f"{authority_id}.pem")
-        put_key(self.store, key, authority.private_key, expect=version(self.store, key))
-        self.store.put(pem, to_pem(authority.certificate).encode(), expect=version(self.store, pem))
+        put_key(self.store, key, authority.private_key, expect=self.store.version(key))
+        self.store.put(pem, to_pem(authority.certificate).encode(), expect=self.store.version(pem))
 
     def keep_state(self, state: CaState) -> None:
         """Let ``state`` count from now on. The caller holds the CA's lock."""
-        self.store.put(self.entry("ca.json"), state.dump(), expect=version(self.store, self.entry("ca.json")))
+        self.state_entry().replace(state)
 
     def state(self) -> CaState | None:
         """What ``ca.json`` says.
 
-        :raises StoreError: it is damaged.
+        :raises DamagedEntry: it is damaged.
         """
-        entry = self.store.get(self.entry("ca.json"))
-        if entry is None:
-            return None
-        try:
-            return CaState.load(entry.value)
-        except (ValueError, KeyError, TypeError) as error:
-            raise self.damaged("ca.json") from error
+        return self.state_entry().read()
+
+    def state_entry(self) -> JsonEntry[CaState]:
+        """``ca.json``."""
+        return JsonEntry(self.store, self.entry("ca.json"), CaState.from_json, CaState.as_json)
 
     def certificate(self, authority_id: str) -> x509.Certificate:
         """An authority's certificate.
@@ -59,7 +58,9 @@ class CaFiles:
         try:
             return parse_pem_chain(entry.value.decode() if entry else "")[0]
         except (CertificateError, UnicodeDecodeError) as error:
-            raise self.damaged(f"{authority_id}.pem") from error
+            raise StoreError(
+                f"'{self.entry(authority_id)}.pem' in {self.store.describe()} is missing or damaged", remedy=BACKUP
+            ) from error
 
     def authority(self, authority_id: str) -> Authority:
         """An authority with its key.
@@ -78,16 +79,3 @@ class CaFiles:
     def entry(self, name: str) -> str:
         """A key of the store."""
         return f"ca/{self.name}/{name}"
-
-    def damaged(self, name: str) -> StoreError:
-        """An entry that cannot be read."""
-        return StoreError(
-            f"'{self.entry(name)}' in {self.store.describe()} is missing or damaged",
-            remedy="restore it from the store's backup",
-        )
-
-
-def version(store: Any, key: str) -> str | None:
-    """The present version of an entry."""
-    entry = store.get(key)
-    return entry.version if entry else None

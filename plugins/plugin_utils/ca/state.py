@@ -14,9 +14,10 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 AUTHORITY_ID = re.compile(r"(root|issuing)-[0-9]{1,9}")
 
@@ -45,9 +46,8 @@ class CaState:
             object.__setattr__(self, "made", number_of(self.issuing))
 
     @classmethod
-    def load(cls, text: bytes) -> CaState:
-        """:raises ValueError, KeyError, TypeError: not what :meth:`dump` writes."""
-        raw = dict(json.loads(text))
+    def from_json(cls, raw: Mapping[str, Any]) -> CaState:
+        """:raises ValueError, KeyError, TypeError, AttributeError: not what :meth:`as_json` gives."""
         successor = raw.get("next")
         return cls(
             root=str(raw["root"]),
@@ -57,19 +57,14 @@ class CaState:
             made=int(raw.get("made", 0)),
         )
 
-    def dump(self) -> bytes:
-        """JSON."""
-        state: dict[str, object] = {
-            "version": 1,
-            "root": self.root,
-            "issuing": self.issuing,
-            "trusted": list(self.trusted),
-        }
+    def as_json(self) -> dict[str, Any]:
+        """The form it is kept in."""
+        state: dict[str, Any] = {"root": self.root, "issuing": self.issuing, "trusted": list(self.trusted)}
         if self.successor:
             state["next"] = dict(zip(("root", "issuing"), self.successor))
         if self.made != number_of(self.issuing):
             state["made"] = self.made
-        return json.dumps(state, indent=1).encode()
+        return state
 
     @property
     def ids(self) -> tuple[str, ...]:

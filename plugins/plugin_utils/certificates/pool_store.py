@@ -15,12 +15,12 @@ The json is written last, so a run that is killed leaves the present pair whole,
 from __future__ import annotations
 
 import datetime as dt
-import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import ControllerKey, plain_pem, request_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
@@ -35,6 +35,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 
 # Seconds that a host waits while another one has the pair issued: a DNS challenge takes minutes.
@@ -101,6 +102,7 @@ class Pool:
     def __init__(self, store: Store, name: str) -> None:
         self.store = store
         self.name = name
+        self.entry = JsonEntry(store, f"pools/{name}.json", parse_state, dump_state)
 
     def lock(self) -> AbstractContextManager[None]:
         """For whoever changes it."""
@@ -109,18 +111,10 @@ class Pool:
     def load(self) -> PoolState:
         """What is there; no secret is needed.
 
-        :raises StoreError: it is damaged.
+        :raises DamagedEntry: it is damaged.
         """
-        entry = self.store.get(self.entry())
-        if entry is None:
-            return PoolState()
-        try:
-            raw = json.loads(entry.value)
-            return PoolState(parse_pair(raw["current"]), parse_waiting(raw["waiting"]), entry.version)
-        except (ValueError, KeyError, TypeError, CertificateError) as error:
-            raise StoreError(
-                f"'{self.entry()}' in {self.store.describe()} is damaged", remedy="restore it from the store's backup"
-            ) from error
+        found = self.entry.load()
+        return replace(found.value, version=found.version) if found else PoolState()
 
     def key_of(self, pair: PoolPair) -> str:
         """The pair's private key as it travels.
@@ -183,15 +177,7 @@ class Pool:
 
         :raises StoreConflict: somebody wrote without the lock.
         """
-        content = {"version": 1, "current": None, "waiting": asdict(state.waiting) if state.waiting else None}
-        if state.current:
-            pair = {**vars(state.current), "chain": "".join(to_pem(each) for each in state.current.chain)}
-            # For people and other programs.
-            pair["fingerprint"] = fingerprint(state.current.leaf)
-            pair["not_after"] = seconds(state.current.leaf.not_valid_after_utc)
-            content["current"] = pair
-        version = self.store.put(self.entry(), json.dumps(content, indent=1).encode(), expect=state.version)
-        return replace(state, version=version)
+        return replace(state, version=self.entry.put(state, expect=state.version))
 
     def get_key(self, slot: str) -> Any | None:
         """The key in a slot, None: it is empty."""
@@ -200,15 +186,11 @@ class Pool:
 
     def put_key(self, slot: str, private_key: Any) -> None:
         """Seal a key into a slot; the caller has the lock."""
-        present = self.store.get(self.key_entry(slot))
-        put_key(self.store, self.key_entry(slot), private_key, expect=present.version if present else None)
-
-    def entry(self) -> str:
-        """A key of the store."""
-        return f"pools/{self.name}.json"
+        entry = self.key_entry(slot)
+        put_key(self.store, entry, private_key, expect=self.store.version(entry))
 
     def key_entry(self, slot: str) -> str:
-        """The same for a slot."""
+        """A slot's key of the store."""
         return f"pools/{self.name}-{slot}.key"
 
 
@@ -217,8 +199,31 @@ def other(current: PoolPair | None) -> str:
     return SLOTS[1] if current and current.slot == SLOTS[0] else SLOTS[0]
 
 
+def parse_state(raw: Mapping[str, Any]) -> PoolState:
+    """A pool's entry; errors as :class:`JsonEntry` expects them."""
+    return PoolState(parse_pair(raw["current"]), parse_waiting(raw["waiting"]))
+
+
+def dump_state(state: PoolState) -> dict[str, Any]:
+    """The reverse."""
+    return {
+        "current": dump_pair(state.current) if state.current else None,
+        "waiting": asdict(state.waiting) if state.waiting else None,
+    }
+
+
+def dump_pair(pair: PoolPair) -> dict[str, Any]:
+    """``current``; its last two fields are for people and other programs."""
+    return {
+        **vars(pair),
+        "chain": "".join(to_pem(each) for each in pair.chain),
+        "fingerprint": fingerprint(pair.leaf),
+        "not_after": seconds(pair.leaf.not_valid_after_utc),
+    }
+
+
 def parse_pair(raw: Any) -> PoolPair | None:
-    """``current``; errors as :meth:`Pool.load` expects them."""
+    """``current``, read; errors as :func:`parse_state`."""
     if raw is None:
         return None
     texts = {name: str(raw[name]) for name in ("issuer", "request_id", "request_digest", "wish", "slot", "host", "run")}

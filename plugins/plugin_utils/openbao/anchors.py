@@ -16,15 +16,12 @@ two steps, trusted first, used then. An anchor that leaves the mount stays until
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
-    CertificateError,
     IssuerError,
-    StoreError,
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
@@ -37,6 +34,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     to_pem,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 
 # Seconds for which an answer counts; and after which one that did not come is asked for again.
 FRESH = 86400
@@ -63,9 +61,8 @@ class State:
     known: tuple[StoredAnchors, ...] = field(default=())
 
     @classmethod
-    def load(cls, text: bytes) -> State:
-        """:raises ValueError, KeyError, TypeError, CertificateError: not what :meth:`dump` writes."""
-        raw = json.loads(text)
+    def from_json(cls, raw: Mapping[str, Any]) -> State:
+        """:raises ValueError, KeyError, TypeError, CertificateError: not what :meth:`as_json` gives."""
         known = tuple(
             StoredAnchors(parse_pem_chain(each["pem"])[0], bool(each["anchor"]), each["until"])
             for each in raw["certificates"]
@@ -73,14 +70,13 @@ class State:
         ids = tuple(str(each) for each in raw["ids"])
         return cls(str(raw["source"]), int(raw["fetched_at"]), int(raw["tried_at"]), ids, known)
 
-    def dump(self) -> bytes:
-        """JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """The form it is kept in."""
         certificates = [
             {"pem": to_pem(each.certificate), "anchor": each.anchor, "until": each.until} for each in self.known
         ]
         times = {"fetched_at": self.fetched_at, "tried_at": self.tried_at}
-        state = {"version": 1, "source": self.source, **times, "ids": list(self.ids), "certificates": certificates}
-        return json.dumps(state, indent=1).encode()
+        return {"source": self.source, **times, "ids": list(self.ids), "certificates": certificates}
 
     def anchors(self) -> tuple[x509.Certificate, ...]:
         """What is trusted."""
@@ -109,7 +105,8 @@ class MountAnchors:
         self.connection = connection
         self.mount = mount
         self.roots = tuple(roots)
-        self.entry = f"issuers/{name}/anchors.json"
+        remedy = f"{BACKUP}, or remove it: it is then fetched anew"
+        self.entry = JsonEntry(store, f"issuers/{name}/anchors.json", State.from_json, State.as_json, remedy)
         server = connection.server
         marks = [" ".join(server.urls), server.namespace, mount, *sorted(fingerprint(root) for root in self.roots)]
         self.source = " ".join(filter(None, marks))
@@ -117,18 +114,9 @@ class MountAnchors:
     def kept(self) -> State | None:
         """What the store has.
 
-        :raises StoreError: it is damaged.
+        :raises DamagedEntry: it is damaged.
         """
-        entry = self.store.get(self.entry)
-        if entry is None:
-            return None
-        try:
-            return State.load(entry.value)
-        except (ValueError, KeyError, TypeError, CertificateError) as error:
-            raise StoreError(
-                f"'{self.entry}' in {self.store.describe()} is damaged",
-                remedy="restore it from the store's backup, or remove it: it is then fetched anew",
-            ) from error
+        return self.entry.read()
 
     def current(self, now: dt.datetime) -> State | None:
         """What is kept, brought up to date where that is due; None: nothing was ever fetched."""
@@ -187,8 +175,7 @@ class MountAnchors:
 
     def keep(self, state: State) -> State:
         """Write it."""
-        entry = self.store.get(self.entry)
-        self.store.put(self.entry, state.dump(), expect=entry.version if entry else None)
+        self.entry.replace(state)
         return state
 
     def sort_out(self, certificates: Iterable[x509.Certificate]) -> tuple[StoredAnchors, ...]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import Rotation, Runner
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Entry, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 
 
 class Record:
@@ -24,36 +26,23 @@ class Record:
     def __init__(self, store: Store, name: str) -> None:
         self.store = store
         self.name = name
-        self.key = f"rotations/{name}.json"
+        self.entry = JsonEntry(store, f"rotations/{name}.json", Rotation.from_json, asdict)
 
     def read(self) -> Rotation | None:
         """What is recorded; None: there was never one.
 
         :raises StoreError: it is damaged, or cannot be read.
         """
-        entry = self.store.get(self.key)
-        return self.parse(entry) if entry else None
-
-    def parse(self, entry: Entry) -> Rotation:
-        """An entry's value; errors as :meth:`read`."""
-        try:
-            return Rotation.load(entry.value)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"'{self.key}' in {self.store.describe()} is damaged", remedy="restore it from the store's backup"
-            ) from error
+        return self.entry.read()
 
     def change(self, work: Callable[[Rotation | None], Rotation]) -> Rotation:
         """Let ``work`` make the record anew, nobody else coming in between.
 
         :raises TlsError: what ``work`` raises; the record is as it was then.
         """
-        with self.store.lock(self.key):
-            entry = self.store.get(self.key)
-            before = self.parse(entry) if entry else None
-            after = work(before)
-            if after != before:
-                self.store.put(self.key, after.dump(), expect=entry.version if entry else None)
+        with self.store.lock(self.entry.key):
+            after = work(self.entry.read())
+            self.entry.replace(after)
             return after
 
 

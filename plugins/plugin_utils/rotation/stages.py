@@ -10,9 +10,8 @@ proven the present one, or was left behind by name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError, SpecError
@@ -61,20 +60,16 @@ class Rotation:
     target: str = ""
 
     @classmethod
-    def load(cls, text: bytes) -> Rotation:
-        """:raises ValueError, KeyError, TypeError: not what :meth:`dump` writes."""
-        raw = dict(json.loads(text))
-        if raw.pop("version") != 1 or raw["stage"] not in STAGES[raw["kind"]]:
+    def from_json(cls, fields: Mapping[str, Any]) -> Rotation:
+        """:raises ValueError, KeyError, TypeError, AttributeError: not the fields of one."""
+        raw = dict(fields)
+        if raw["stage"] not in STAGES[raw["kind"]]:
             raise ValueError("no record of a rotation")
         raw.update({each: tuple(str(one) for one in raw[each]) for each in ("hosts", "names")})
         raw["proven"] = {str(host): int(moment) for host, moment in raw["proven"].items()}
         raw["left_behind"] = {str(host): str(stage) for host, stage in raw["left_behind"].items()}
         raw["runner"] = Runner(**raw["runner"]) if raw["runner"] else None
         return cls(**raw)
-
-    def dump(self) -> bytes:
-        """JSON."""
-        return json.dumps({"version": 1, **asdict(self)}, indent=1).encode()
 
     @property
     def is_done(self) -> bool:

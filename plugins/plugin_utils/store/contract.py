@@ -129,6 +129,14 @@ class Store(ABC):
         :raises StoreConflict: somebody else was faster.
         """
 
+    def version(self, key: str) -> str | None:
+        """What :meth:`put` expects of whoever holds the lock and writes over whatever is there.
+
+        :raises StoreError: it cannot be read.
+        """
+        entry = self.get(key)
+        return entry.version if entry else None
+
     @abstractmethod
     def lock(self, name: str, *, wait: float = 60.0) -> AbstractContextManager[None]:
         """Hold the lock ``name``; it ends with its holder, even a killed one.

@@ -13,9 +13,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, StoreConflict, StoreError
@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     serialization,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 
 SHORTEST_PASSPHRASE = 12
 # Bytes; openssl reads no longer one from a file or a prompt (PEM_BUFSIZE).
@@ -58,9 +59,7 @@ def get_key(store: Store, key: str) -> Any:
     """
     entry = store.get(key)
     if entry is None:
-        raise StoreError(
-            f"the private key '{key}' is not in {store.describe()}", remedy="restore it from the store's backup"
-        )
+        raise StoreError(f"the private key '{key}' is not in {store.describe()}", remedy=BACKUP)
     passphrase = encoded_passphrase(store)
     try:
         return serialization.load_pem_private_key(entry.value, passphrase)
@@ -70,7 +69,7 @@ def get_key(store: Store, key: str) -> Any:
             raise wrong_passphrase(store) from None
         raise StoreError(
             f"the private key '{key}' in {store.describe()} is damaged or not sealed",
-            remedy="restore it from the store's backup",
+            remedy=BACKUP,
         ) from None
 
 
@@ -104,9 +103,7 @@ def unseal(store: Store, sealed: Mapping[str, Any], context: str) -> bytes:
     except InvalidTag:
         if not is_known(store, passphrase):
             raise wrong_passphrase(store) from None
-    raise StoreError(
-        f"{context} in {store.describe()} is damaged or not sealed", remedy="restore it from the store's backup"
-    )
+    raise StoreError(f"{context} in {store.describe()} is damaged or not sealed", remedy=BACKUP)
 
 
 def checked_passphrase(store: Store) -> bytes:
@@ -118,7 +115,7 @@ def checked_passphrase(store: Store) -> bytes:
     known = is_known(store, passphrase)
     if known is None:
         try:
-            store.put(CHECK_ENTRY, json.dumps(check_value(passphrase)).encode(), expect=None)
+            check_entry(store, passphrase).put(True, expect=None)
         except StoreConflict:
             return checked_passphrase(store)
     elif not known:
@@ -150,19 +147,25 @@ def encoded_passphrase(store: Store) -> bytes:
 def is_known(store: Store, passphrase: bytes) -> bool | None:
     """Whether it is the store's passphrase; None: the store has none yet.
 
-    :raises StoreError: what would tell is damaged.
+    :raises DamagedEntry: what would tell is damaged.
     """
-    entry = store.get(CHECK_ENTRY)
-    if entry is None:
-        return None
-    try:
-        kept = json.loads(entry.value)
-        salt, expected = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["digest"])
-        digest = hashlib.scrypt(passphrase, salt=salt, dklen=32, **{cost: int(kept[cost]) for cost in SCRYPT})
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"'{CHECK_ENTRY}' in {store.describe()} is damaged", remedy="restore it from the store's backup"
-        ) from error
+    return check_entry(store, passphrase).read()
+
+
+def check_entry(store: Store, passphrase: bytes) -> JsonEntry[bool]:
+    """What tells the store's passphrase from others; its value: whether this is the one."""
+    return JsonEntry(
+        store, CHECK_ENTRY, partial(is_check_value_of, passphrase), lambda _is_known: check_value(passphrase)
+    )
+
+
+def is_check_value_of(passphrase: bytes, kept: Mapping[str, Any]) -> bool:
+    """Whether ``kept`` was made of this passphrase.
+
+    :raises ValueError, KeyError, TypeError: it is no check value.
+    """
+    salt, expected = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["digest"])
+    digest = hashlib.scrypt(passphrase, salt=salt, dklen=32, **{cost: int(kept[cost]) for cost in SCRYPT})
     return hmac.compare_digest(digest, expected)
 
 

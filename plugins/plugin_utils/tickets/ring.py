@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -166,8 +165,3 @@ def without(proofs: Mapping[str, RingProof], hosts: Iterable[str]) -> dict[str, 
     """The same less these hosts."""
     gone = set(hosts)
     return {host: proof for host, proof in proofs.items() if host not in gone}
-
-
-def dump_entry(record: RingRecord, sealed: Mapping[str, Any]) -> bytes:
-    """The pool's entry in the store: what may be known, and the sealed ring."""
-    return json.dumps({"version": 1, **record.dump(), "ring": dict(sealed)}, indent=1, sort_keys=True).encode()

@@ -10,24 +10,33 @@ one wins and the other says so. Whatever needs no key needs no passphrase.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import seal, unseal
-from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Ring, RingRecord, dump_entry
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Ring, RingRecord
 
 
 @dataclass(frozen=True)
 class StoredRing:
-    """A pool's entry as it was read."""
+    """A pool's entry; ``version`` is the store's word for it as it was read."""
 
     record: RingRecord
     sealed: dict[str, Any]
-    version: str
+    version: str = ""
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> StoredRing:
+        """:raises ValueError, KeyError, TypeError, AttributeError: not what :meth:`as_json` gives."""
+        return cls(RingRecord.load(raw), dict(raw["ring"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """What may be known, and the sealed ring."""
+        return {**self.record.dump(), "ring": self.sealed}
 
 
 class RingStore:
@@ -36,23 +45,15 @@ class RingStore:
     def __init__(self, store: Store, pool: str) -> None:
         self.store = store
         self.pool = pool
-        self.entry = f"tickets/{pool}.json"
+        self.entry = JsonEntry(store, f"tickets/{pool}.json", StoredRing.from_json, StoredRing.as_json)
 
     def known(self) -> StoredRing | None:
         """The entry, None where there is none.
 
-        :raises StoreError: it is damaged.
+        :raises DamagedEntry: it is damaged.
         """
-        entry = self.store.get(self.entry)
-        if entry is None:
-            return None
-        try:
-            raw = json.loads(entry.value)
-            return StoredRing(RingRecord.load(raw), dict(raw["ring"]), entry.version)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"'{self.entry}' in {self.store.describe()} is damaged", remedy="restore it from the store's backup"
-            ) from error
+        found = self.entry.load()
+        return replace(found.value, version=found.version) if found else None
 
     def ring(self, known: StoredRing) -> Ring:
         """The keys.
@@ -66,8 +67,8 @@ class RingStore:
             ring = None
         if ring is None or ring.ids != known.record.keys:
             raise StoreError(
-                f"the keys of '{self.entry}' in {self.store.describe()} are not those of its record",
-                remedy="restore it from the store's backup",
+                f"the keys of '{self.entry.key}' in {self.store.describe()} are not those of its record",
+                remedy=BACKUP,
             )
         return ring
 
@@ -88,7 +89,7 @@ class RingStore:
             pass
         known = self.known()
         if known is None:
-            raise StoreError(f"'{self.entry}' went from {self.store.describe()} as soon as it was there")
+            raise StoreError(f"'{self.entry.key}' went from {self.store.describe()} as soon as it was there")
         return known
 
     @contextlib.contextmanager
@@ -99,7 +100,7 @@ class RingStore:
         :raises StoreConflict: the pool has another generation by now.
         :raises StoreError: there is no ring; StoreBusy: another run holds it.
         """
-        with self.store.lock(self.entry.removesuffix(".json")):
+        with self.store.lock(self.entry.key.removesuffix(".json")):
             known = self.known()
             if known is None:
                 raise StoreError(
@@ -145,4 +146,4 @@ class RingStore:
 
     def put(self, record: RingRecord, sealed: dict[str, Any], *, expect: str | None) -> None:
         """Write the entry unless it changed."""
-        self.store.put(self.entry, dump_entry(record, sealed), expect=expect)
+        self.entry.put(StoredRing(record, sealed), expect=expect)

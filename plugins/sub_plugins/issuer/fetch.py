@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +40,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.file_formats import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import is_newer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 
 T = TypeVar("T")
 
@@ -52,7 +52,16 @@ class FetchNote:
     tag: str = ""
     looked_at: float = 0.0
     chain: tuple[x509.Certificate, ...] = ()
-    version: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> FetchNote:
+        """:raises ValueError, KeyError, TypeError, CertificateError: not what :meth:`as_json` gives."""
+        return cls(str(raw["tag"]), float(raw["looked_at"]), parse_pem_chain(raw["chain"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """The form it is kept in."""
+        chain = "".join(to_pem(each) for each in self.chain)
+        return {"tag": self.tag, "looked_at": self.looked_at, "chain": chain}
 
 
 class FetchIssuer(Issuer):
@@ -108,7 +117,7 @@ class FetchIssuer(Issuer):
             chain = told_of(place, handed_over.chain)
             # What has been opened once need not be opened again to see that it is as it was.
             entry = self.entry(place)
-            self.note(entry, FetchNote(content.tag, time.time(), chain), self.seen(entry))
+            self.note(entry, FetchNote(content.tag, time.time(), chain))
         except TlsError as error:
             return error
         if handed_over.private_key is not None:
@@ -158,15 +167,15 @@ class FetchIssuer(Issuer):
         """
         place = self.place(certificate, host)
         entry = self.entry(place)
-        seen = self.seen(entry)
+        seen = entry.usable()
         if place.remote and not record:
             return seen if seen and is_fresh(seen) else self.look_there(place, seen)
         if place.remote:
             with self.store.lock(f"fetch/{self.name}"):
-                seen = self.seen(entry)
-                return seen if seen and is_fresh(seen) else self.note(entry, self.look_there(place, seen), seen)
+                seen = entry.usable()
+                return seen if seen and is_fresh(seen) else self.note(entry, self.look_there(place, seen))
         found = self.look_there(place, seen)
-        return self.note(entry, found, seen) if record and (seen is None or seen.tag != found.tag) else found
+        return self.note(entry, found) if record and (seen is None or seen.tag != found.tag) else found
 
     def look_there(self, place: Source, seen: FetchNote | None) -> FetchNote:
         """What is there now."""
@@ -177,32 +186,16 @@ class FetchIssuer(Issuer):
         chain = told_of(place, HandedOver(found.certificates).chain)
         return FetchNote(content.tag, now, chain)
 
-    def entry(self, place: Source) -> str:
+    def entry(self, place: Source) -> JsonEntry[FetchNote]:
         """Where in the store it is noted what was seen at a place; the place itself may have a secret in it."""
         written = f"{self.fields.text('certificate')}\n{place.describe()}"
-        return f"fetch/{self.name}/{hashlib.sha256(written.encode()).hexdigest()[:32]}.json"
+        key = f"fetch/{self.name}/{hashlib.sha256(written.encode()).hexdigest()[:32]}.json"
+        return JsonEntry(self.store, key, FetchNote.from_json, FetchNote.as_json)
 
-    def seen(self, entry: str) -> FetchNote | None:
-        """What is noted in the store; a note that cannot be read is none."""
-        found = self.store.get(entry)
-        if found is None:
-            return None
-        try:
-            raw = json.loads(found.value)
-            return FetchNote(str(raw["tag"]), float(raw["looked_at"]), parse_pem_chain(raw["chain"]), found.version)
-        except (ValueError, KeyError, TypeError, CertificateError):
-            return FetchNote(version=found.version)
-
-    def note(self, entry: str, found: FetchNote, before: FetchNote | None) -> FetchNote:
+    def note(self, entry: JsonEntry[FetchNote], found: FetchNote) -> FetchNote:
         """Note it; where another run was faster, its note is as good."""
-        note = {
-            "version": 1,
-            "tag": found.tag,
-            "looked_at": found.looked_at,
-            "chain": "".join(to_pem(each) for each in found.chain),
-        }
         with contextlib.suppress(StoreConflict):
-            self.store.put(entry, json.dumps(note, indent=1).encode(), expect=before.version if before else None)
+            entry.replace(found)
         return found
 
     def place(self, certificate: str, host: str) -> Source:

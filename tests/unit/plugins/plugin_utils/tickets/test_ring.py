@@ -13,7 +13,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import (
     Ring,
     RingProof,
     RingRecord,
-    dump_entry,
     parse_pool_name,
 )
 
@@ -65,8 +64,7 @@ def test_there_and_back() -> None:
     known = record(
         ring, proven={"web1": RingProof(7, NOW), "web2": RingProof(6, NOW - 9)}, left_behind={"web3": RingProof(5, 1)}
     )
-    raw = json.loads(dump_entry(known, {"sealed": "x"}))
-    assert RingRecord.load(raw) == known and raw["ring"] == {"sealed": "x"}
+    assert RingRecord.load(json.loads(json.dumps(known.dump()))) == known
 
 
 def test_the_public_part_has_no_key() -> None:
