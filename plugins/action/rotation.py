@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import Flow, chosen_issuer, trusted_files
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import as_result
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import as_result, position
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
@@ -29,11 +29,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
 preload("store", "directory")
 preload("issuer", "ca")
 
-# What tasks of ours have registered on a host, the latest first: it may say why the host has proven nothing.
-REGISTERED = (
-    "fleet_tls_proof", "fleet_tls_clients", "fleet_tls_haproxy", "fleet_tls_apache", "fleet_tls_nginx", "fleet_tls_trust", "fleet_tls_result",
-)  # fmt: skip
-
 
 class ActionModule(TlsAction):
     """Options in, one step of a rotation, result out."""
@@ -45,6 +40,8 @@ class ActionModule(TlsAction):
         "rotation": {"type": "str", "choices": ["ca", "keys"], "default": "ca"},
         "issuer": {"type": "str"},
         "names": {"type": "list", "elements": "str", "default": []},
+        "inventory": {"type": "dict"},
+        "failures": {"type": "dict"},
         "leave_behind": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
         "certificates": {"type": "list", "elements": "dict", "default": []},
@@ -62,12 +59,17 @@ class ActionModule(TlsAction):
         store = load_store(options["store"])
         issuers = load_issuers(options["issuers"], store)
         issuer = chosen_issuer(issuers, options.get("issuer")) if options["rotation"] == "ca" else None
-        hosts = concerned(variables, issuer.name if issuer else None, self.host(variables))
+        known = options["inventory"]
+        if known is None and options["state"] in ("begun", "advanced"):
+            raise SpecError(
+                f"inventory: the state '{options['state']}' needs it",
+                remedy="give what the filter fleet.tls.gathered makes of groups['all'], see the module's documentation",
+            )
         flow = Flow(
             store=store,
             kind=options["rotation"],
             issuer=issuer,
-            inventory=hosts,
+            inventory=concerned(known or {}, issuer.name if issuer else None),
             now=self.now(),
             check=bool(self._task.check_mode),
             take_over=options["take_over"],
@@ -76,7 +78,7 @@ class ActionModule(TlsAction):
         if options["state"] == "begun":
             after = flow.begin(options["names"], options["leave_behind"])
         elif options["state"] == "advanced":
-            after = flow.advance(options["leave_behind"], reasons(variables, hosts))
+            after = flow.advance(options["leave_behind"], reasons(options["failures"], flow.inventory))
         elif options["state"] == "proven" and before and not before.is_done:
             return self.prove(flow, options, variables)
         else:
@@ -84,7 +86,7 @@ class ActionModule(TlsAction):
         if after is None:
             return {"changed": False, "stage": "none", "next": "prepare" if issuer else "rekey", "held_back_by": []}
         changed = before is None or (before.stage, before.begun_at) != (after.stage, after.begun_at)
-        result = {"changed": changed and not flow.check, **as_result(after, hosts)}
+        result = {"changed": changed and not flow.check, **as_result(after, flow.inventory)}
         if flow.notes:
             result["warnings"] = flow.notes
         return result
@@ -103,7 +105,8 @@ class ActionModule(TlsAction):
         except MISSHAPEN as error:
             raise HostError(f"the host's answer does not have the agreed form ({type(error).__name__})") from error
         rotation = flow.record_proof(self.host(variables), problems)
-        result = {"changed": False, "problems": problems, **as_result(rotation, flow.inventory)}
+        # No word of other hosts: a list of all of them for each of them is what made large inventories slow.
+        result = {"changed": False, "problems": problems, **position(rotation)}
         if problems and not flow.check:
             error = HostError(
                 f"it has not proven the stage '{rotation.stage}': {'; '.join(problems)}",
@@ -115,31 +118,20 @@ class ActionModule(TlsAction):
         return result
 
 
-def concerned(variables: Mapping[str, Any], issuer: str | None, host: str) -> tuple[str, ...]:
-    """The hosts of the whole inventory, whatever the play is limited to, that know the issuer (or, without one, want certificates)."""
-    everybody, known = variables.get("groups", {}).get("all", [host]), variables.get("hostvars", {host: variables})
-    what, wanted = ("tls_issuers", issuer) if issuer else ("tls_certificates", None)
-    found = []
-    for each in everybody:
-        values = known[each].get(what) if each in known else None
-        if values and (wanted is None or wanted in values):
-            found.append(str(each))
-    return tuple(found)
+def concerned(inventory: Mapping[str, Any], issuer: str | None) -> tuple[str, ...]:
+    """The hosts that know the issuer or, without one, want certificates.
+
+    :param inventory: host → the names of its issuers or, without ``issuer``, of its certificates.
+    """
+    return tuple(str(host) for host, names in inventory.items() if (issuer in names if issuer else names))
 
 
-def reasons(variables: Mapping[str, Any], hosts: tuple[str, ...]) -> dict[str, str]:
-    """Why hosts have proven nothing, as far as the tasks of this run tell."""
-    known, playing = variables.get("hostvars", {}), variables.get("ansible_play_hosts_all", ())
-    found = {}
-    for host in hosts:
-        values = known[host] if host in known else {}
-        for name in REGISTERED:
-            result = values.get(name)
-            if isinstance(result, Mapping) and (result.get("unreachable") or result.get("failed")):
-                word = "unreachable" if result.get("unreachable") else "failed"
-                found[host] = f"{word}: {str(result.get('msg', '')).strip()[:300]}"
-                break
-        else:
-            if host not in playing:
-                found[host] = "not in this run"
-    return found
+def reasons(failures: Mapping[str, Any] | None, hosts: Iterable[str]) -> dict[str, str]:
+    """Why hosts have proven nothing, as far as it is known.
+
+    :param failures: host of this run → why it failed, in words; None: not known.
+    """
+    if failures is None:
+        return {}
+    words = {host: str(failures.get(host, "not in this run")) for host in hosts}
+    return {host: each for host, each in words.items() if each}

@@ -52,6 +52,17 @@ options:
     type: list
     elements: str
     default: []
+  inventory:
+    description:
+      - All hosts of the inventory, whatever the play is limited to, each with the names of its issuers; with O(rotation=keys), of its
+        certificates. Those that know the issuer, or have certificates, have to prove each stage. See the example.
+      - The states V(begun) and V(advanced) need it. With V(shown), hosts that are new since the rotation began are counted too.
+    type: dict
+  failures:
+    description: >-
+      All hosts of the run, each with why it failed before, or an empty text, as P(fleet.tls.gathered#filter) returns them with
+      C(part='failure'). V(advanced) says so of a host that holds it back.
+    type: dict
   leave_behind:
     description: Hosts to go on without. That is remembered until they have proven a stage.
     type: list
@@ -123,6 +134,15 @@ EXAMPLES = r"""
     issuers: "{{ tls_issuers }}"
   run_once: true
   register: rotation
+
+- name: Go on once every host that knows the issuer has proven the present stage
+  fleet.tls.rotation:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    state: advanced
+    inventory: "{{ hostvars | fleet.tls.gathered('tls_issuers', groups['all'], part='names') }}"
+    failures: "{{ hostvars | fleet.tls.gathered(['proof', 'deployed'], ansible_play_hosts_all, part='failure') }}"
+  run_once: true
 """
 
 RETURN = r"""
@@ -140,22 +160,22 @@ begun_at:
   type: int
 names:
   description: The certificates it is about; empty for all.
-  returned: when there is a rotation
+  returned: when there is a rotation, but not with O(state=proven)
   type: list
   elements: str
 proven:
   description: Hosts that have proven the present stage.
-  returned: when there is a rotation
+  returned: when there is a rotation, but not with O(state=proven)
   type: list
   elements: str
 held_back_by:
   description: Hosts that have not.
-  returned: success
+  returned: success, but not with O(state=proven) of a rotation that is under way
   type: list
   elements: str
 left_behind:
   description: Hosts that the rotation goes on without, each with the stage at which that was decided.
-  returned: when there is a rotation
+  returned: when there is a rotation, but not with O(state=proven)
   type: dict
 problems:
   description: What the host has against the stage, in words.

@@ -162,12 +162,15 @@ def begin(
     )
 
 
+def position(rotation: Rotation) -> dict[str, Any]:
+    """Where a rotation is, as it stands in results."""
+    return {"stage": rotation.stage, "next": rotation.next_stage, "begun_at": rotation.begun_at}
+
+
 def as_result(rotation: Rotation, inventory: Iterable[str] = ()) -> dict[str, Any]:
-    """A rotation as it stands in results."""
+    """A rotation with all its hosts, as it stands in results."""
     return {
-        "stage": rotation.stage,
-        "next": rotation.next_stage,
-        "begun_at": rotation.begun_at,
+        **position(rotation),
         "names": list(rotation.names),
         "proven": sorted(rotation.proven),
         "held_back_by": [] if rotation.is_done else list(rotation.holding_back(inventory)),

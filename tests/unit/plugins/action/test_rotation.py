@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action import ca, certificates, rotation
 from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.gathering import gathered
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import Runner
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
@@ -27,6 +28,20 @@ from ansible_collections.fleet.tls.tests.unit.support.pki import (
 )
 
 __all__ = ["cheap_scrypt"]
+
+TASKS = ["fleet_tls_proof", "fleet_tls_result"]
+
+
+class Unread(Mapping[str, Any]):
+    """``hostvars``, which the module leaves alone: what it has to know of other hosts is handed to it."""
+
+    def __getitem__(self, host: str) -> Any:
+        raise AssertionError(f"hostvars[{host!r}] was read")
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all of hostvars was read")
+
+    __len__ = None  # type: ignore[assignment]
 
 
 class Site:
@@ -48,7 +63,7 @@ class Site:
         known = {name: {**each, **self.results[name]} for name in self.hosts}
         return {
             "inventory_hostname": host, "groups": {"all": [*self.hosts, "printer"]}, "ansible_play_hosts_all": list(self.hosts),
-            "hostvars": {**known, "printer": {}},
+            "gathering": {**known, "printer": {}}, "hostvars": Unread(),
         }  # fmt: skip
 
     def options(self, extra: str) -> str:
@@ -80,7 +95,13 @@ class Site:
                 return {**answer, **memory.look(request["look"])}
 
         extra = f"state: {state}\n{extra}\nbundles: [{{path: {self.bundle}}}]"
-        return run_action(OnHost, self.options(extra), self.variables(host), check_mode=check)
+        variables = self.variables(host)
+        if state != "proven":
+            what = "tls_certificates" if "rotation: keys" in extra else "tls_issuers"
+            known = variables["gathering"]
+            extra += f"\ninventory: {json.dumps(gathered(known, what, variables['groups']['all'], 'names'))}"
+            extra += f"\nfailures: {json.dumps(gathered(known, TASKS, self.hosts, 'failure'))}"
+        return run_action(OnHost, self.options(extra), variables, check_mode=check)
 
     def reissue(self, *hosts: str) -> None:
         """What the role certificates does."""
@@ -168,6 +189,19 @@ def test_hosts_are_named_with_what_is_known_of_them(site: Site) -> None:
     ):
         site.run("advanced")
     assert make_issuer(site.store).rollover().state().root == "root-1"
+
+
+def test_a_proof_does_not_grow_with_the_inventory(site: Site) -> None:
+    site.run("begun")
+    site.distribute()
+    assert set(site.run("proven")) == {"changed", "stage", "next", "begun_at", "problems"}
+
+
+@pytest.mark.parametrize("state", ["begun", "advanced"])
+def test_who_has_to_prove_it_is_handed_over(site: Site, state: str) -> None:
+    options = site.options(f"state: {state}")
+    with pytest.raises(AnsibleActionFail, match=f"inventory: the state '{state}' needs it"):
+        run_action(rotation.ActionModule, options, site.variables("web1"))
 
 
 def test_left_behind_by_name(site: Site) -> None:
