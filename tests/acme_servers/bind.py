@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from tools.ports import free_port
 ZONE = "example.com"
 RECORDS = """\
 $TTL 60
-@ IN SOA ns.example.com. root.example.com. 1 3600 600 86400 60
-@ IN NS ns.example.com.
+@ IN SOA ns root 1 3600 600 86400 60
+@ IN NS ns
 ns IN A 127.0.0.1
 @ IN A 127.0.0.1
 * IN A 127.0.0.1
@@ -35,11 +35,12 @@ FRAME = """\
 options {{
     directory "{folder}"; pid-file "{folder}/named.pid"; session-keyfile none;
     listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-    recursion no; dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; notify {notify};
+    recursion {recursion}; dnssec-validation no; empty-zones-enable no;
+    check-names primary ignore; check-names secondary ignore;
+    allow-transfer {{ 127.0.0.1; }}; notify {notify};
 }};
 controls {{ }};
 key "update" {{ algorithm hmac-sha256; secret "{secret}"; }};
-zone "{zone}" {{ {role} }};
 """
 
 
@@ -69,28 +70,46 @@ class Bind:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, notify: bool = True, addresses: Mapping[str, str] | None = None) -> Iterator[Bind]:
+def running(
+    folder: Path,
+    *,
+    notify: bool = True,
+    addresses: Mapping[str, str] | None = None,
+    zones: Sequence[str] = (ZONE,),
+    records: str = "",
+    forward: Mapping[str, int] | None = None,
+) -> Iterator[Bind]:
     """Both of them.
 
     :param addresses: names below the zone whose address is not 127.0.0.1.
     :param notify: whether the secondary hears of updates; else it follows only when the test restarts it.
+    :param zones: what they are authoritative for.
+    :param records: more lines of the zones.
+    :param forward: other zones, and the ports of their servers, whom to ask for what lies in them.
     """
     bind = Bind(free_port(), free_port(), base64.b64encode(secrets.token_bytes(32)).decode())
-    grant = f"update-policy {{ grant update wildcard *.{ZONE}. TXT; }};"
     tell = f"notify explicit; also-notify {{ 127.0.0.1 port {bind.second}; }};" if notify else "notify no;"
     roles = {
-        bind.port: f'type primary; file "zone"; {grant} {tell}',
-        bind.second: f'type secondary; file "zone"; primaries {{ 127.0.0.1 port {bind.port}; }}; allow-notify {{ any; }};',
+        bind.port: f"type primary; update-policy {{ grant update zonesub TXT; }}; {tell}",
+        bind.second: f"type secondary; primaries {{ 127.0.0.1 port {bind.port}; }}; allow-notify {{ any; }};",
     }
+    elsewhere = "".join(
+        f'zone "{zone}" {{ type forward; forward only; forwarders {{ 127.0.0.1 port {port}; }}; }};\n'
+        for zone, port in (forward or {}).items()
+    )
     with contextlib.ExitStack() as stack:
         for port, role in roles.items():
             mine = folder / str(port)
             mine.mkdir(parents=True)
-            text = FRAME.format(folder=mine, port=port, notify="no", secret=bind.secret, zone=ZONE, role=role)
-            (mine / "named.conf").write_text(text)
-            if port == bind.port:
-                known = "".join(f"{name} IN A {address}\n" for name, address in (addresses or {}).items())
-                (mine / "zone").write_text(RECORDS + known)
+            text = FRAME.format(
+                folder=mine, port=port, notify="no", secret=bind.secret, recursion="yes" if forward else "no"
+            )
+            for number, zone in enumerate(zones):
+                text += f'zone "{zone}" {{ file "zone-{number}"; {role} }};\n'
+                if port == bind.port:
+                    known = "".join(f"{name} IN A {address}\n" for name, address in (addresses or {}).items())
+                    (mine / f"zone-{number}").write_text(RECORDS + known + records)
+            (mine / "named.conf").write_text(text + elsewhere)
             command = [find("named") or "named", "-g", "-c", str(mine / "named.conf"), "-U", "1"]
             stack.enter_context(process(command, mine / "log", port))
         yield bind

@@ -124,7 +124,7 @@ def test_a_zone_that_the_server_does_not_have(world: DnsWorld) -> None:
 def test_a_server_that_is_down(world: DnsWorld) -> None:
     world.ready()
     down = world.names.solver(server=f"127.0.0.1:{free_port()}")
-    assert "ConnectionRefusedError" in str(refused(world.issuer(challenge=down), world.request()))
+    assert "Timeout" in str(refused(world.issuer(challenge=down), world.request()))
 
 
 def test_the_ca_waits_for_all_servers(world: DnsWorld, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_ca_waits_for_all_servers(world: DnsWorld, tmp_path: Path) -> None:
     with bind.running(tmp_path / "deaf", notify=False) as deaf:
         solver = deaf.solver(timeout="3s")
         found = refused(world.issuer(challenge=solver), world.request())
-        assert f"not all authoritative servers of example.com show the record (127.0.0.1:{deaf.second})" in str(found)
+        assert f"show _acme-challenge.www.example.com (127.0.0.1:{deaf.second}); the CA was not asked" in str(found)
         assert deaf.texts("_acme-challenge.www.example.com") == []
     assert world.proxy.paths("/chalZ/") == []
 

@@ -8,6 +8,7 @@ Whatever the state in which an earlier run left an order, going through the step
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 from collections.abc import Mapping
@@ -129,22 +130,39 @@ class Order:
         if not challenges:
             return
         answers = [challenge for challenge, _raw in challenges.values()]
+        told: set[str] = set()
         try:
-            self.solver.present(answers, self.host)
+            with self.client.network.paused():
+                self.solver.present(answers, self.host)
             for url, (_challenge, raw) in challenges.items():
-                self.answer(url, raw)
+                self.answer(url, raw, told)
             failed = {url: found for url in challenges if (found := self.outcome(url))["status"] != "valid"}
         except TlsError:
-            self.clean(answers, quietly=True)
+            self.clean([each for url, (each, _raw) in challenges.items() if not self.may_look(url, told)], quietly=True)
             raise
         self.clean(answers, quietly=False)
         if failed:
             raise refused(failed)
 
+    def may_look(self, url: str, told: set[str]) -> bool:
+        """Whether the CA may still be looking for this answer: it then stays until a later run has seen the outcome."""
+        if url not in told:
+            return False
+        try:
+            return bool(self.client.authorization(url)[0]["status"] == "pending")
+        except AcmeError:
+            return True
+
     def clean_leftovers(self, urls: list[str]) -> None:
-        """Take away the answers of names that the CA has validated by now."""
-        validated = [found for url in urls if (found := self.client.authorization(url)[0])["status"] == "valid"]
-        offered = [each for each in validated if self.solver.challenge_type in types_of(each)]
+        """Take away the answers of names that the CA has judged by now."""
+        judged = []
+        for url in urls:
+            # An authorization that the CA has forgotten tells no answer, and must not cost the next order.
+            with contextlib.suppress(AcmeError):
+                judged.append(self.client.authorization(url)[0])
+        offered = [
+            each for each in judged if each["status"] != "pending" and self.solver.challenge_type in types_of(each)
+        ]
         answers = [self.challenge_of(each)[0] for each in offered]
         if answers:
             self.clean(answers, quietly=True)
@@ -176,16 +194,21 @@ class Order:
             return Challenge(domain, f"_acme-challenge.{domain}", text), raw
         return Challenge(domain, str(raw["token"]), answer), raw
 
-    def answer(self, url: str, raw: Mapping[str, Any]) -> None:
-        """Tell the CA that it may look. It has been told before where an earlier run was killed after this."""
-        if raw.get("status", "pending") != "pending":
-            return
-        try:
-            self.client.network.send(str(raw["url"]), Payload({}))
-        except AcmeError:
-            authorization, _headers = self.client.authorization(url)
-            if authorization["status"] == "pending":
-                raise
+    def answer(self, url: str, raw: Mapping[str, Any], told: set[str]) -> None:
+        """Tell the CA that it may look. It has been told before where an earlier run was killed after this.
+
+        :param told: gets the authorization's URL where the CA heard it, or may have.
+        """
+        if raw.get("status", "pending") == "pending":
+            try:
+                self.client.network.send(str(raw["url"]), Payload({}))
+            except AcmeError as error:
+                if error.lost:
+                    told.add(url)
+                authorization, _headers = self.client.authorization(url)
+                if authorization["status"] == "pending":
+                    raise
+        told.add(url)
 
     def outcome(self, url: str) -> dict[str, Any]:
         """An authorization that is no longer pending.

@@ -87,10 +87,7 @@ class OrderRound:
     def obtain(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
         """The chain of the order that was begun for this request, or of a new one."""
         resumed = self.resumable(request)
-        url = resumed or self.new_order(request)
-        order = Order(
-            self.client, self.options.solver, self.account.thumbprint, url, request.host_step, resumed is not None
-        )
+        order = self.order_at(resumed or self.new_order(request), request, resumed=resumed is not None)
         try:
             certificate = order.finish(request.csr)
         except (OrderEnded, ValidationError):
@@ -112,14 +109,22 @@ class OrderRound:
             if error.status in GONE or error.problem in GONE_WORDS:
                 return None
             raise
-        over = order["status"] in ("invalid", "expired") or not same_identifiers(order, request.names)
-        return None if over else url
+        if order["status"] in ("invalid", "expired") or not same_identifiers(order, request.names):
+            if not self.options.solver.stateless:
+                self.order_at(url, request, resumed=True).clean_leftovers(order["authorizations"])
+            return None
+        return url
+
+    def order_at(self, url: str, request: IssueRequest, *, resumed: bool) -> Order:
+        """An order that is to be gone through."""
+        return Order(self.client, self.options.solver, self.account.thumbprint, url, request.host_step, resumed)
 
     def new_order(self, request: IssueRequest) -> str:
         """A new order, written down before anything else is done with it; returns its URL."""
         self.client.profiles_checked(self.options.profile)
         domains = sorted({value.removeprefix("*.") for _kind, value in identifiers_of(request.names)})
-        self.options.solver.rehearse(domains, self.account.thumbprint)
+        with self.client.network.paused():
+            self.options.solver.rehearse(domains, self.account.thumbprint)
         ari = self.client.renewal_info is not None
         replaces = self.records.replaceable(request.present, self.now) if ari and request.present else None
         url = self.place(request, replaces)

@@ -3,118 +3,64 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Solver ``dns_rfc2136``: dns-01 (RFC 8555, 8.4) by dynamic update (RFC 2136), signed with TSIG (RFC 8945).
 
-Needs ``dnspython`` on the controller. Every record goes to the primary; the CA is asked when all authoritative servers show them.
+Needs ``dnspython`` on the controller. A record is written where its name leads to by CNAME, to that zone's primary; the CA is asked
+when all authoritative servers show it.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError, IssuerError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.library import dns, require_dns
+from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.name_servers import (
+    Lookup,
+    NameServer,
+    ask,
+    failed,
+    parse_resolvers,
+    question,
+    text_of,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.visible import Record, await_records
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 
-try:
-    import dns.exception
-    import dns.flags
-    import dns.message
-    import dns.name
-    import dns.query
-    import dns.rcode
-    import dns.rdatatype
-    import dns.resolver
-    import dns.tsig
-    import dns.update
-except ImportError as error:
-    LIBRARY_PROBLEM: str | None = str(error)
-else:
-    LIBRARY_PROBLEM = None
-
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1")
-SECONDS = 10.0
-PAUSE = 0.5
 TTL = 60
+MOST_CNAMES = 8
+PRIMARY_OPTIONS = ("server", "tsig", "zone", "authoritative")
 
 
-class Rfc2136Solver(Solver):
-    """Options: ``server``, ``tsig``, ``zone``, ``authoritative``, ``timeout`` (until all servers show a record)."""
+@dataclass(frozen=True)
+class Primary:
+    """Where updates of some zones go.
 
-    def __init__(self, options: Mapping[str, Any], where: str) -> None:
-        super().__init__(options, where)
-        self.server = parse_address(self.fields.get("server", ""), 53, f"{where}: server")
-        self.authoritative = [
-            parse_address(each, 53, f"{where}: authoritative") for each in self.fields.strings("authoritative")
-        ]
-        self.zone = self.fields.text("zone")
-        self.timeout = parse_duration(self.fields.get("timeout", "2m"), f"{where}: timeout")
-        self.tsig = parse_tsig(self.fields.get("tsig"), f"{where}: tsig")
+    :param zone: the one zone it is for; None: any that the server has.
+    :param tsig: name, algorithm and secret that updates are signed with.
+    :param authoritative: the servers that have to show a record; none: those of the zone's NS records.
+    """
+
+    server: NameServer
+    tsig: tuple[str, str, bytes] | None
+    zone: str | None
+    authoritative: tuple[NameServer, ...]
 
     @classmethod
-    def option_names(cls) -> tuple[str, ...]:
-        return ("server", "tsig", "zone", "authoritative", "timeout")
-
-    def rehearse(self, domains: Sequence[str], thumbprint: str) -> None:
-        require_dns()
-        for domain in domains:
-            self.zone_of(f"_acme-challenge.{domain}")
-
-    def present(self, challenges: Sequence[Challenge], host: HostStep | None) -> None:
-        require_dns()
-        self.update(challenges, "add")
-        end = time.monotonic() + self.timeout
-        zones = {each: self.zone_of(each.name) for each in challenges}
-        for zone in sorted(set(zones.values())):
-            self.await_servers(zone, [each for each in challenges if zones[each] == zone], end)
-
-    def await_servers(self, zone: str, challenges: Sequence[Challenge], end: float) -> None:
-        """Until every authoritative server shows every record. One that does not answer at all is waited for, but stops nobody.
-
-        :raises IssuerError: one answers without a record when the time is over, or none answers.
-        """
-        servers = self.servers_of(zone)
-        while True:
-            seen = {server: [shows(server, each) for each in challenges] for server in servers}
-            if all(all(each) for each in seen.values()):
-                return
-            if time.monotonic() > end:
-                break
-            time.sleep(PAUSE)
-        without = [f"{host}:{port}" for (host, port), found in seen.items() if False in found]
-        if without or not any(all(found) for found in seen.values()):
-            raise IssuerError(
-                f"after {self.timeout} s not all authoritative servers of {zone} show the record"
-                f" ({', '.join(without) or 'none answers'}); the CA was not asked",
-                remedy="see why the zone's transfer takes so long, or lengthen challenge.timeout",
-            )
-
-    def cleanup(self, challenges: Sequence[Challenge], host: HostStep | None) -> None:
-        require_dns()
-        self.update(challenges, "delete")
-
-    def update(self, challenges: Sequence[Challenge], verb: str) -> None:
-        """Add or delete the records, one update a zone.
-
-        :raises IssuerError: the server refuses, or does not answer.
-        """
-        for zone in {self.zone_of(each.name) for each in challenges}:
-            message = dns.update.UpdateMessage(zone, **self.signature())
-            for each in challenges:
-                if self.zone_of(each.name) == zone:
-                    name, text = dns.name.from_text(each.name), f'"{each.value}"'
-                    if verb == "add":
-                        message.add(name, TTL, "TXT", text)
-                    else:
-                        message.delete(name, "TXT", text)
-            answer = self.exchange(message, f"update of {zone}")
-            if answer.rcode() != dns.rcode.NOERROR:
-                raise self.failed(f"it refuses the update of {zone}: {dns.rcode.to_text(answer.rcode())}")
+    def parse(cls, fields: Fields, where: str) -> Primary:
+        """:raises SpecError: no server, or a part that makes no sense."""
+        zone = fields.text("zone")
+        return cls(
+            NameServer.parse(fields.get("server", ""), f"{where}: server"),
+            parse_tsig(fields.get("tsig"), f"{where}: tsig"),
+            zone.rstrip(".").lower() if zone else None,
+            tuple(NameServer.parse(each, f"{where}: authoritative") for each in fields.strings("authoritative")),
+        )
 
     def signature(self) -> dict[str, Any]:
         """The arguments that make dnspython sign a message."""
@@ -123,74 +69,187 @@ class Rfc2136Solver(Solver):
         name, algorithm, secret = self.tsig
         return {"keyring": {dns.name.from_text(name): dns.tsig.Key(name, secret, algorithm)}}
 
-    def zone_of(self, name: str) -> str:
+
+@dataclass(frozen=True)
+class Place:
+    """Where a challenge's record is written.
+
+    :param name: the record's, at the end of all CNAMEs.
+    """
+
+    primary: Primary
+    zone: str
+    name: str
+
+
+class Rfc2136Solver(Solver):
+    """Options: ``server``, ``tsig``, ``zone``, ``authoritative``; ``zones`` with the same for single zones; ``resolvers``; ``timeout``."""
+
+    def __init__(self, options: Mapping[str, Any], where: str) -> None:
+        super().__init__(options, where)
+        zones = [
+            (Fields(raw, PRIMARY_OPTIONS, f"{where}: zones"), f"{where}: zones[{number}]")
+            for number, raw in enumerate(self.fields.items("zones"))
+        ]
+        self.zones = tuple(Primary.parse(fields, place) for fields, place in zones)
+        if not all(each.zone for each in self.zones):
+            raise SpecError(f"{where}: zones: one has no zone", remedy="write {zone: …, server: …, tsig: …}")
+        alone = self.zones and not self.fields.get("server")
+        self.primary = None if alone else Primary.parse(self.fields, where)
+        self.resolvers = parse_resolvers(self.fields.strings("resolvers"), f"{where}: resolvers")
+        self.timeout = parse_duration(self.fields.get("timeout", "2m"), f"{where}: timeout")
+        self.lookup_made: Lookup | None = None
+        self.places: dict[str, Place] = {}
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return (*PRIMARY_OPTIONS, "zones", "resolvers", "timeout")
+
+    @property
+    def lookup(self) -> Lookup:
+        """Made when first needed: the library may be missing where nothing is due."""
+        if self.lookup_made is None:
+            require_dns()
+            self.lookup_made = Lookup(self.resolvers)
+        return self.lookup_made
+
+    def rehearse(self, domains: Sequence[str], thumbprint: str) -> None:
+        for domain in domains:
+            self.place_of(f"_acme-challenge.{domain}")
+
+    def present(self, challenges: Sequence[Challenge], host: HostStep | None) -> None:
+        self.update(challenges, "add")
+        wanted: dict[NameServer, set[Record]] = {}
+        for place, records in self.by_zone(challenges).items():
+            for server in self.servers_of(*place):
+                wanted.setdefault(server, set()).update(records)
+        await_records(wanted, self.timeout)
+
+    def cleanup(self, challenges: Sequence[Challenge], host: HostStep | None) -> None:
+        self.update(challenges, "delete")
+
+    def by_zone(self, challenges: Sequence[Challenge]) -> dict[tuple[Primary, str], set[Record]]:
+        """The records to write, by primary and zone."""
+        found: dict[tuple[Primary, str], set[Record]] = {}
+        for each in challenges:
+            place = self.place_of(each.name)
+            found.setdefault((place.primary, place.zone), set()).add(Record(place.name, each.value))
+        return found
+
+    def update(self, challenges: Sequence[Challenge], verb: str) -> None:
+        """Add or delete the records, one update a zone.
+
+        :raises IssuerError: the server refuses, or does not answer.
+        """
+        for (primary, zone), records in self.by_zone(challenges).items():
+            message = dns.update.UpdateMessage(zone, **primary.signature())
+            for each in sorted(records, key=lambda record: (record.name, record.value)):
+                name, text = dns.name.from_text(each.name), f'"{each.value}"'
+                if verb == "add":
+                    message.add(name, TTL, "TXT", text)
+                else:
+                    message.delete(name, "TXT", text)
+            answer = ask(self.lookup, primary.server, message, f"update of {zone}", tcp=True)
+            if answer.rcode() != dns.rcode.NOERROR:
+                raise failed(primary.server, f"it refuses the update of {zone}: {dns.rcode.to_text(answer.rcode())}")
+
+    def place_of(self, name: str) -> Place:
+        """Where the record of a challenge is written (RFC 8555, 8.4: CNAMEs are followed).
+
+        :raises IssuerError: no server of ours has a zone for it.
+        """
+        if name not in self.places:
+            target = self.follow(name)
+            primary = self.primary_of(target)
+            self.places[name] = Place(primary, self.zone_of(primary, target), target)
+        return self.places[name]
+
+    def follow(self, name: str) -> str:
+        """The name at the end of all CNAMEs: as the zone's own primary knows them, which secondaries may not yet; else as the world does.
+
+        :raises IssuerError: they have no end.
+        """
+        for _count in range(MOST_CNAMES):
+            server = self.primary_of(name).server
+            answer = ask(self.lookup, server, question(name, "CNAME"), f"query for {name}")
+            owner = dns.name.from_text(name)
+            rrset = answer.get_rrset(answer.answer, owner, dns.rdataclass.IN, dns.rdatatype.CNAME)
+            if rrset is not None:
+                following = text_of(rrset[0].target)
+            elif answer.flags & dns.flags.AA:
+                return name
+            else:
+                following = self.lookup.canonical(name)
+            if following == name:
+                return name
+            name = following
+        raise IssuerError(f"{self.where}: the CNAMEs of {name} have no end", remedy="mend them in DNS")
+
+    def primary_of(self, name: str) -> Primary:
+        """The primary of ``zones`` whose zone the name lies in, the longest first; else the solver's own.
+
+        :raises IssuerError: there is none.
+        """
+        fitting = [each for each in self.zones if lies_in(name, str(each.zone))]
+        primary = max(fitting, key=lambda each: len(str(each.zone)), default=self.primary)
+        if primary is None:
+            raise IssuerError(
+                f"{self.where}: {name} lies in none of the zones ({', '.join(str(each.zone) for each in self.zones)})",
+                remedy="add its zone to zones, or a server for all others",
+            )
+        return primary
+
+    def zone_of(self, primary: Primary, name: str) -> str:
         """The zone a name lies in, as the server tells (or as ``zone`` says).
 
-        :raises IssuerError: the server has no such zone.
+        An answer to a question for SOA names the zone even where the name is not there, in its authority part (RFC 2308, 3).
+
+        :raises IssuerError: the server has no such zone, or has delegated it.
         """
-        labels = name.rstrip(".").split(".")
-        if self.zone:
-            zone = self.zone.rstrip(".")
-            if not f".{name.rstrip('.')}".endswith(f".{zone}"):
-                raise IssuerError(f"{self.where}: {name} does not lie in the zone {zone}", remedy="leave zone out")
-            return zone
-        for start in range(1, len(labels)):
+        if primary.zone:
+            if not lies_in(name, primary.zone):
+                raise IssuerError(
+                    f"{self.where}: {name} does not lie in the zone {primary.zone}", remedy="leave zone out"
+                )
+            return primary.zone
+        labels = name.split(".")
+        for start in range(len(labels)):
             candidate = ".".join(labels[start:])
-            answer = self.exchange(dns.message.make_query(candidate, "SOA"), f"query for {candidate}")
-            found = [each for each in answer.answer if each.rdtype == dns.rdatatype.SOA]
-            if found and answer.flags & dns.flags.AA:
-                return found[0].name.to_text(omit_final_dot=True)
-        raise self.failed(f"it is not authoritative for any zone of {name}")
+            answer = ask(self.lookup, primary.server, question(candidate, "SOA"), f"query for {candidate}")
+            owners = {
+                text_of(rrset.name): rrset.rdtype
+                for rrset in (*answer.answer, *answer.authority)
+                if rrset.rdtype in (dns.rdatatype.SOA, dns.rdatatype.NS) and lies_in(candidate, text_of(rrset.name))
+            }
+            for owner, kind in owners.items():
+                if kind == dns.rdatatype.SOA and answer.flags & dns.flags.AA:
+                    return owner
+                if kind == dns.rdatatype.NS and not answer.flags & dns.flags.AA and owner.count(".") > 0:
+                    raise failed(primary.server, f"it has delegated {owner}, in which {name} lies, to other servers")
+        raise failed(primary.server, f"it is not authoritative for any zone of {name}")
 
-    def servers_of(self, zone: str) -> list[tuple[str, int]]:
-        """Addresses of all servers that answer for a zone: ``authoritative``, or those of its NS records."""
-        if self.authoritative:
-            return self.authoritative
-        answer = self.exchange(dns.message.make_query(zone, "NS"), f"query for {zone}")
-        names = [str(each.target) for rrset in answer.answer if rrset.rdtype == dns.rdatatype.NS for each in rrset]
-        found: list[tuple[str, int]] = []
-        for name in names:
-            for kind in ("A", "AAAA"):
-                try:
-                    found += [(each.to_text(), 53) for each in dns.resolver.resolve(name, kind)]
-                except dns.exception.DNSException:
-                    continue
-        return found or [self.server]
+    def servers_of(self, primary: Primary, zone: str) -> list[NameServer]:
+        """All servers that answer for a zone, by address: ``authoritative``, or those of its NS records.
 
-    def exchange(self, message: Any, what: str) -> Any:
-        """One question to the primary.
-
-        :raises IssuerError: no answer, or one that is not signed as it has to be.
+        :raises IssuerError: a name in ``authoritative`` has no address.
         """
-        host, port = self.server
-        try:
-            return dns.query.tcp(message, host, port=port, timeout=SECONDS)
-        except (dns.exception.DNSException, OSError, ValueError) as error:
-            raise self.failed(f"{what}: {type(error).__name__} {shortened(error)[:200]}") from None
+        found: list[NameServer] = []
+        for server in primary.authoritative:
+            addresses = self.lookup.addresses(server.host)
+            if not addresses:
+                raise failed(server, "its name, in authoritative, has no address")
+            found += [NameServer(each, server.port) for each in addresses]
+        if found:
+            return found
+        answer = ask(self.lookup, primary.server, question(zone, "NS"), f"query for {zone}")
+        names = [text_of(each.target) for rrset in answer.answer if rrset.rdtype == dns.rdatatype.NS for each in rrset]
+        found = [NameServer(each) for name in names for each in self.lookup.addresses(name)]
+        return found or [NameServer(each, primary.server.port) for each in self.lookup.addresses(primary.server.host)]
 
-    def failed(self, problem: str) -> IssuerError:
-        """The server's failure."""
-        return IssuerError(
-            f"DNS server {self.server[0]}:{self.server[1]}: {problem}",
-            remedy="see challenge.server and challenge.tsig, and what the server's log says of the update",
-        )
 
-
-def shows(server: tuple[str, int], challenge: Challenge) -> bool | None:
-    """Whether this server answers with the record; None: it does not answer."""
-    query = dns.message.make_query(challenge.name, "TXT")
-    query.flags &= ~dns.flags.RD
-    try:
-        answer = dns.query.tcp(query, server[0], port=server[1], timeout=SECONDS)
-    except (dns.exception.DNSException, OSError, ValueError):
-        return None
-    wanted = challenge.value.encode()
-    return any(
-        b"".join(each.strings) == wanted
-        for rrset in answer.answer
-        if rrset.rdtype == dns.rdatatype.TXT
-        for each in rrset
-    )
+def lies_in(name: str, zone: str) -> bool:
+    """Whether a name is a zone's own or lies below it."""
+    return f".{name}".endswith(f".{zone}")
 
 
 def parse_tsig(raw: Any, where: str) -> tuple[str, str, bytes] | None:
@@ -212,15 +271,6 @@ def parse_tsig(raw: Any, where: str) -> tuple[str, str, bytes] | None:
         )
     algorithm = one_of(str(fields.get("algorithm", "hmac-sha256")).lower(), ALGORITHMS, f"{where}: algorithm")
     return name, algorithm, decoded
-
-
-def require_dns() -> None:
-    """:raises DependencyError: the library is not on the controller."""
-    if LIBRARY_PROBLEM:
-        raise DependencyError(
-            f"the Python package 'dnspython' is missing on the controller ({LIBRARY_PROBLEM})",
-            remedy="install it where ansible runs: pip install dnspython",
-        )
 
 
 PROVIDER = Rfc2136Solver
