@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_boolean, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
@@ -102,8 +102,11 @@ def parse_force(value: Any) -> bool | tuple[str, ...]:
     """
     if isinstance(value, (list, tuple)):
         return tuple(str(name) for name in value)
-    if str(value).lower() in ("true", "yes", "on", "1"):
-        return True
-    if str(value).lower() in ("false", "no", "off", "0", "none", ""):
+    if value is None or str(value).strip() in ("", "None"):
         return False
-    raise SpecError(f"force: '{value}' is neither a boolean nor a list", remedy="write force: [www] or force: true")
+    try:
+        return parse_boolean(value, "force")
+    except SpecError:
+        raise SpecError(
+            f"force: '{value}' is neither a boolean nor a list", remedy="write force: [www] or force: true"
+        ) from None

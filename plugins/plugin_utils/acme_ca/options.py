@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.rate_limits import Limit, parse_limits
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_boolean, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Solver, load_solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import parse_email_address
@@ -72,7 +72,7 @@ class AcmeOptions:
         return cls(
             directory_url=url,
             contact=tuple(parse_email_address(each) for each in fields.strings("contact")),
-            terms_agreed=parse_boolean(fields.get("terms_agreed", False), f"{where}: terms_agreed"),
+            terms_agreed=fields.flag("terms_agreed"),
             solver=load_solver(fields.get("challenge"), where),
             profile=fields.text("profile"),
             preferred_chain=fields.text("preferred_chain"),

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+
+# Those of ansible.module_utils.parsing.convert_bool.
+TRUE = ("true", "yes", "on", "1", "y", "t", "1.0")
+FALSE = ("false", "no", "off", "0", "n", "f", "0.0")
 
 
 class Fields:
@@ -39,6 +44,13 @@ class Fields:
         """The value as plain text, None where absent."""
         value = self.get(field)
         return None if value is None else str(value)
+
+    def flag(self, field: str, default: bool = False) -> bool:
+        """A boolean, see :func:`parse_boolean`; ``default`` where it is absent or null.
+
+        :raises SpecError: it is none.
+        """
+        return parse_boolean(self.get(field, default), f"{self.prefix}{field}")
 
     def items(self, field: str) -> list[Any]:
         """A list; a missing value is an empty one.
@@ -75,14 +87,14 @@ def one_of(value: Any, known: Iterable[str], what: str) -> str:
 
 
 def parse_boolean(value: Any, what: str) -> bool:
-    """A boolean, also one that came through a template as text.
+    """A boolean, also one that came through a template or from ``-e`` as text: in the words that Ansible takes for an option.
 
-    :raises SpecError: neither.
+    :raises SpecError: neither true nor false.
     """
     text = str(value).strip().lower()
-    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-        raise SpecError(f"{what}: '{value}' is neither true nor false", remedy="write true or false")
-    return text in ("true", "yes", "on", "1")
+    if text not in TRUE and text not in FALSE:
+        raise SpecError(f"{what}: '{shortened(value)}' is neither true nor false", remedy="write true or false")
+    return text in TRUE
 
 
 def parse_mode(value: Any, *, secret: bool) -> str:

@@ -229,7 +229,7 @@ def parse_fields(
         outputs=outputs,
         services=services,
         pool=pool,
-        must_staple=parse_boolean(fields.get("must_staple", False), "must_staple"),
+        must_staple=fields.flag("must_staple"),
     )
 
 
@@ -293,8 +293,9 @@ def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
     path = parse_path(fields.get("path"), "outputs: path")
     form = one_of(fields.get("format", "fullchain"), OUTPUT_FORMATS, f"outputs: format of {path}")
     secret = form in FORMATS_WITH_KEY
-    for option in ("passphrase", "anchors"):
-        if form != "pkcs12" and fields.get(option):
+    anchors = parse_boolean(fields.get("anchors", False), f"outputs: anchors of {path}")
+    for option, value in (("passphrase", fields.get("passphrase")), ("anchors", anchors)):
+        if form != "pkcs12" and value:
             raise SpecError(
                 f"outputs: {path} has {option}, but is no pkcs12", remedy="leave it out, or write format: pkcs12"
             )
@@ -306,7 +307,7 @@ def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
         group=fields.text("group") or group,
         mode=parse_mode(fields.get("mode", "0600" if secret else "0644"), secret=secret),
         passphrase=parse_passphrase(fields.text("passphrase"), path),
-        anchors=parse_flag(fields.get("anchors", False), f"outputs: anchors of {path}"),
+        anchors=anchors,
     )
 
 
@@ -321,17 +322,6 @@ def parse_passphrase(text: str | None, path: str) -> str | None:
             remedy="make one with 'openssl rand -base64 24' and keep it in Ansible Vault",
         )
     return text or None
-
-
-def parse_flag(value: Any, what: str) -> bool:
-    """A boolean as people write it.
-
-    :raises SpecError: it is none.
-    """
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    if str(value).lower() not in words:
-        raise SpecError(f"{what}: '{value}' is neither true nor false", remedy="write true or false")
-    return words[str(value).lower()]
 
 
 def refuse_twice(values: Iterable[str], complaint: str) -> None:

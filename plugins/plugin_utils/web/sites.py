@@ -171,9 +171,9 @@ def parse_site(raw: Any, server: str, client_auth: str) -> Site:
         listens=listens,
         root=root,
         upstream=upstream,
-        redirect=bool(fields.get("redirect", False)),
+        redirect=fields.flag("redirect"),
         hsts=whole_number(fields, "hsts"),
-        http2=bool(fields.get("http2", False)),
+        http2=fields.flag("http2"),
         client_auth=one_of(fields.get("client_auth", client_auth), CLIENT_AUTH, f"{fields.prefix}client_auth"),
     )
 

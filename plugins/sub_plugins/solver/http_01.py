@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, Unanswered
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_boolean, parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 
@@ -35,7 +35,7 @@ class HttpSolver(Solver):
         super().__init__(options, where)
         webroot = self.fields.text("webroot")
         self.webroot = parse_directory(webroot, f"{where}: webroot") if webroot else None
-        self.check = parse_boolean(self.fields.get("check", True), f"{where}: check")
+        self.check = self.fields.flag("check", True)
         address = self.fields.text("check_address")
         self.address = parse_address(address, 80, f"{where}: check_address") if address else None
 

@@ -109,7 +109,19 @@ def test_a_directory_may_end_with_a_slash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(True, True), (False, False), ("yes", True), ("No", False), (1, True), (" off ", False)]
+    ("value", "expected"),
+    [
+        (True, True),
+        (False, False),
+        ("yes", True),
+        ("No", False),
+        (1, True),
+        (" off ", False),
+        ("y", True),
+        ("n", False),
+        ("0", False),
+        (0, False),
+    ],
 )
 def test_booleans(value: Any, expected: bool) -> None:
     assert parse_boolean(value, "check") is expected
@@ -119,3 +131,13 @@ def test_booleans(value: Any, expected: bool) -> None:
 def test_what_is_no_boolean(value: Any) -> None:
     with pytest.raises(SpecError, match="check: .* is neither true nor false"):
         parse_boolean(value, "check")
+
+
+def test_a_flag_is_told_with_its_field() -> None:
+    fields = Fields(
+        {"redirect": "false", "http2": "perhaps", "hsts": None}, ("redirect", "http2", "hsts"), "site 'www'"
+    )
+    assert fields.flag("redirect", True) is False
+    assert fields.flag("hsts") is False and fields.flag("hsts", True) is True
+    with pytest.raises(SpecError, match="^site 'www': http2: 'perhaps' is neither true nor false"):
+        fields.flag("http2")

@@ -118,6 +118,7 @@ def test_the_texts_of_ansible_become_plain_ones() -> None:
         ),
         ({"outputs": [{"path": "/x", "format": "combined", "anchors": True}]}, "/x has anchors, but", "leave it out"),
         ({"outputs": [{"path": "/x", "format": "pkcs12", "anchors": "some"}]}, "'some' is neither true", "true or"),
+        ({"must_staple": "some"}, "must_staple: 'some' is neither true", "true or"),
         ({"outputs": [{"path": "/x", "format": "pkcs12", "passphrase": "a\nb"}]}, "not printable", "Ansible Vault"),
         ({"outputs": [{"path": "/x", "format": "pkcs12", "passphrase": "x" * 1024}]}, "longer than 1023", "rand"),
         ({"outputs": [{"path": "/x", "format": "pkcs12", "mode": "0604"}]}, "lets more than its owner", "0600"),
@@ -218,3 +219,9 @@ def test_outputs_in_our_own_directory(path: str, refused: bool) -> None:
 def test_request_digest_is_of_what_a_csr_says(fields: dict[str, Any], same: bool) -> None:
     plain, other = parse_certificate(WWW, LIFETIMES), parse_certificate({**WWW, **fields}, LIFETIMES)
     assert (plain.request_digest == other.request_digest) is same
+
+
+def test_an_output_without_anchors_may_say_so_as_text() -> None:
+    output = {"path": "/x", "format": "combined", "anchors": "false"}
+    (certificate,) = parse_host([{**WWW, "outputs": [output], "must_staple": "no"}], LIFETIMES).certificates
+    assert certificate.outputs[0].anchors is False and certificate.must_staple is False

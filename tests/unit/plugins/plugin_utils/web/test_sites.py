@@ -40,6 +40,14 @@ def test_defaults_are_filled_in() -> None:
     }
 
 
+@pytest.mark.parametrize("field", ["redirect", "http2"])
+def test_what_is_false_as_text_is_false(field: str) -> None:
+    assert [expand_site({**WWW, field: text})[field] for text in ("false", "no", "0", "off")] == [False] * 4
+    assert [expand_site({**WWW, field: text})[field] for text in ("true", "yes", 1, "On")] == [True] * 4
+    with pytest.raises(SpecError, match=f"site 'www': {field}: 'nope' is neither true nor false"):
+        expand_site({**WWW, field: "nope"})
+
+
 @pytest.mark.parametrize(
     ("listen", "texts", "endpoints", "redirect", "port"),
     [
