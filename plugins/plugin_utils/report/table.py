@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.text_table import cell, text_table
 
 COLUMNS = {
     "host": "HOST",
@@ -18,8 +20,6 @@ COLUMNS = {
     "served": "SERVED",
     "verdict": "VERDICT",
 }
-NUMBERS = frozenset({"days_left"})
-WIDEST_CELL = 60
 
 
 def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -97,34 +97,16 @@ def short(fingerprint: Any) -> str | None:
 
 
 def table(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Rows as aligned lines, a heading first. A column that is missing in a row is shown as ``-``."""
-    lines = [list(COLUMNS.values()), *([cell(row, column) for column in COLUMNS] for row in entries)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(COLUMNS))]
-    return [aligned(line, widths) for line in lines]
+    """Rows as aligned lines, a heading first; the verdict with its reason."""
+    return text_table(list(COLUMNS.values()), [labelled(row) for row in entries])
 
 
-def aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    """One line; numbers to the right."""
-    cells = [
-        text.rjust(width) if column in NUMBERS else text.ljust(width)
-        for text, width, column in zip(line, widths, COLUMNS)
-    ]
-    return "  ".join(cells).rstrip()
-
-
-def cell(row: Mapping[str, Any], column: str) -> str:
-    """One cell; the verdict's with its reason."""
-    value = row.get(column)
-    if value is None or value == "":
-        return "-"
-    if column in NUMBERS:
-        return f"{float(value):.1f}"
-    text = printable(value)
-    why = row.get("why")
-    return f"{text}: {printable(why)}" if column == "verdict" and why else text
-
-
-def printable(value: Any) -> str:
-    """One line that cannot play tricks on a terminal: some of it was said by hosts and servers."""
-    text = "".join(character if character.isprintable() else " " for character in str(value))
-    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
+def labelled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row under its headings."""
+    days, verdict, why = (row.get(each) for each in ("days_left", "verdict", "why"))
+    shown = {
+        **row,
+        "days_left": None if days is None else f"{float(days):.1f}",
+        "verdict": f"{cell(verdict)}: {cell(why)}" if verdict and why else verdict,
+    }
+    return {heading: shown.get(column) for column, heading in COLUMNS.items()}

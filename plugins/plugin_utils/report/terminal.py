@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import served_text, title_of
-
-WIDEST_CELL = 60
-NUMBERS = frozenset({"DAYS LEFT", "AGE (DAYS)", "GENERATION"})
-Rows = list[dict[str, Any]]
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.text_table import text_table
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -83,26 +80,6 @@ def ring_row(ring: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def table(rows: Rows) -> list[str]:
-    """Aligned lines, a heading first; nothing for no rows."""
-    if not rows:
-        return []
-    columns = list(rows[0])
-    lines = [columns, *([cell(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    return [aligned(line, columns, widths) for line in lines]
-
-
-def aligned(line: Sequence[str], columns: Sequence[str], widths: Sequence[int]) -> str:
-    """One line; numbers to the right."""
-    cells = [
-        text.rjust(width) if column in NUMBERS else text.ljust(width)
-        for text, width, column in zip(line, widths, columns)
-    ]
-    return "  ".join(cells).rstrip()
-
-
-def cell(value: Any) -> str:
-    """One cell."""
-    text = "-" if value is None or value == "" else str(value)
-    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows with their headings; nothing for no rows."""
+    return text_table(list(rows[0]), rows) if rows else []
