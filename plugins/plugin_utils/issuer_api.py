@@ -16,11 +16,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     USAGES,
     Names,
     check_chain,
-    check_issued,
     fingerprint,
     general_names,
     parse_pem_chain,

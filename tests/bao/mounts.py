@@ -16,7 +16,7 @@ from bao.server import Cluster
 
 ROLE = {
     "allowed_domains": "example.com", "allow_subdomains": True, "require_cn": False, "key_type": "any", "max_ttl": "90d",
-    "allowed_uri_sans": "spiffe://example.com/*",
+    "allowed_uri_sans": "spiffe://example.com/*", "use_csr_common_name": False, "use_csr_sans": False,
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def make_mount(cluster: Cluster, role: dict[str, Any] | None = None) -> Mount:
     """An engine with a root that signs by itself."""
     mount = empty_mount(cluster)
     mount.write("root/generate/internal", common_name="Test Root", ttl="3000h", key_type="ec", issuer_name="first")
-    mount.write("roles/web", **ROLE, **(role or {}))
+    mount.write("roles/web", **{**ROLE, **(role or {})})
     return mount
 
 

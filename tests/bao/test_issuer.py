@@ -8,15 +8,20 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hvac
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import anchors as openbao_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
@@ -162,6 +167,32 @@ def test_what_comes_is_compared_with_what_was_asked_for(cluster: Cluster, open_i
     mount = make_mount(cluster, {"server_flag": False})
     assert "left out the usage server_auth" in refusal(open_issuer(mount))
     assert list(open_issuer(mount).store.issuances()) == []
+
+
+def hostile_request() -> IssueRequest:
+    """Of a host that wants to be an administrator of the databases, and had its CSR say so."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "db-admin.example.com")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    names = x509.SubjectAlternativeName([x509.DNSName("www.example.com"), x509.DNSName("db-admin.example.com")])
+    csr = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    return replace(make_request(), csr=csr)
+
+
+def test_a_csr_says_nothing_to_the_documented_role(mount: Mount, open_issuer: Open) -> None:
+    (issued,) = issue(open_issuer(mount), hostile_request())
+    names = names_of(issued.chain[0])
+    assert names.sans() == (("DNS", "www.example.com"),) and names.common_name == "www.example.com"
+
+
+def test_a_role_that_takes_names_from_the_csr(cluster: Cluster, open_issuer: Open) -> None:
+    for role in ({"use_csr_common_name": True}, {"use_csr_sans": True}):
+        issuer = open_issuer(make_mount(cluster, role))
+        words = refusal(issuer, hostile_request())
+        assert "answered with the common name 'db-admin" in words or "answered with other names" in words
+        assert list(issuer.store.issuances()) == []
+    with pytest.raises(CertificateError, match="says more than the inventory|other names"):
+        parse_csr(hostile_request().csr.public_bytes(serialization.Encoding.PEM).decode(), make_spec())
 
 
 def test_revoke(mount: Mount, open_issuer: Open) -> None:

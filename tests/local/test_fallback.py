@@ -23,6 +23,7 @@ MODES = {
     "truncated": "not a complete PEM certificate",
     "another-key": "answered with a certificate for another key",
     "other-names": "answered with other names (evil.example)",
+    "an-administrator": "the common name 'db-admin', which was not asked for",
     "expired": "not valid now",
     "not-yet-valid": "not valid now",
     "out-of-order": "answered with a certificate for another key",

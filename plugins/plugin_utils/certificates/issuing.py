@@ -19,11 +19,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Attempt, Progress
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import load_private_key, parse_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import load_private_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, check_issued, iso, key_id, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, iso, key_id
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,14 @@ def check_answer(issuer: Issuer, request: IssueRequest, answer: Issued, now: dt.
     if not answer.chain or not all(isinstance(certificate, x509.Certificate) for certificate in answer.chain):
         raise no_answer(issuer)
     public_key = load_private_key(answer.private_key).public_key() if answer.private_key else request.csr.public_key()
-    names = request.names
-    if issuer.ready_made and covers(names_of(answer.chain[0]), names):
-        names = names_of(answer.chain[0])
-    check_issued(answer.chain, names=names, usages=request.usages, key=key_id(public_key), now=now)
+    check_issued(
+        answer.chain,
+        names=request.names,
+        usages=request.usages,
+        key=key_id(public_key),
+        now=now,
+        ready_made=issuer.ready_made,
+    )
     check_chain(answer.chain, issuer.trust(), now)
 
 

@@ -13,7 +13,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsEr
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, check_issued, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
 
 # Seconds that a second run waits for the first one's order.

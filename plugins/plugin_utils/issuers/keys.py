@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys that are made on the controller, for hosts that may not make their own, and CSRs from anywhere."""
+"""Keys that are made on the controller, for hosts that may not make their own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key, name_of, signature_hash
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serialization, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    UNREADABLE,
-    general_names,
-    key_algorithm,
-    key_id,
-    must_staple,
-    names_of,
-    serial_text,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, key_algorithm, key_id, serial_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
@@ -80,38 +73,3 @@ def plain_pem(private_key: Any) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return encoded.decode()
-
-
-def make_csr(private_key: object, spec: CertificateSpec) -> x509.CertificateSigningRequest:
-    """A CSR (RFC 2986) for the wish's names."""
-    subject = name_of(spec.names.common_name) if spec.names.common_name else x509.Name([])
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    builder = builder.add_extension(x509.SubjectAlternativeName(general_names(spec.names)), critical=False)
-    if spec.must_staple:
-        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
-    return builder.sign(private_key, signature_hash(private_key))  # type: ignore[arg-type]
-
-
-def parse_csr(pem: str, spec: CertificateSpec) -> x509.CertificateSigningRequest:
-    """A host's CSR, when it proves its key and asks for the wish's names and key algorithm and no others.
-
-    :raises CertificateError: it does not.
-    """
-    try:
-        csr = x509.load_pem_x509_csr(pem.encode())
-        signed = csr.is_signature_valid
-        names, algorithm = names_of(csr), key_algorithm(csr.public_key())
-        must_staple(csr)
-    except UNREADABLE as error:
-        raise CertificateError(f"the host's CSR cannot be read: {error}", certificate=spec.name) from error
-    if not signed:
-        raise CertificateError("the host's CSR is not signed by its own key", certificate=spec.name)
-    if names.sans() != spec.names.sans():
-        raise CertificateError("the host's CSR asks for other names than the inventory", certificate=spec.name)
-    if algorithm != spec.private_key.algorithm:
-        raise CertificateError(
-            f"the host's key is {algorithm}, not {spec.private_key.algorithm}", certificate=spec.name
-        )
-    if spec.must_staple != must_staple(csr):
-        raise CertificateError("the host's CSR is not what was asked for as to must_staple", certificate=spec.name)
-    return csr

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     check_chain,
-    check_issued,
     fingerprint,
     key_id,
     parse_pem_chain,

@@ -133,18 +133,28 @@ def signature_algorithm(certificate: x509.Certificate) -> str:
 def names_of(certificate: x509.Certificate | x509.CertificateSigningRequest) -> Names:
     """The names in the subject alternative name extension (RFC 5280, 4.2.1.6) and the common name."""
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    common_name = str(common_names[0].value) if common_names else None
-    try:
-        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return Names(common_name=common_name)
+    san = alternative_names(certificate)
+
+    def of_type(kind: type[Any]) -> list[str]:
+        return [str(name.value) for name in san if isinstance(name, kind)]
+
     return Names(
-        dns_names=tuple(sorted(name.lower() for name in san.get_values_for_type(x509.DNSName))),
-        ip_addresses=tuple(sorted(str(ip) for ip in san.get_values_for_type(x509.IPAddress))),
-        uris=tuple(sorted(san.get_values_for_type(x509.UniformResourceIdentifier))),
-        email_addresses=tuple(sorted(san.get_values_for_type(x509.RFC822Name))),
-        common_name=common_name,
+        dns_names=tuple(sorted(name.lower() for name in of_type(x509.DNSName))),
+        ip_addresses=tuple(sorted(of_type(x509.IPAddress))),
+        uris=tuple(sorted(of_type(x509.UniformResourceIdentifier))),
+        email_addresses=tuple(sorted(of_type(x509.RFC822Name))),
+        common_name=str(common_names[0].value) if common_names else None,
     )
+
+
+def alternative_names(
+    certificate: x509.Certificate | x509.CertificateSigningRequest,
+) -> tuple[x509.GeneralName, ...]:
+    """All names of the extension, those that :class:`Names` has no place for among them."""
+    try:
+        return tuple(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return ()
 
 
 def general_names(names: Names) -> list[x509.GeneralName]:
@@ -214,34 +224,6 @@ def check_chain(chain: Sequence[x509.Certificate], anchors: Iterable[x509.Certif
     raise CertificateError(
         f"the chain does not lead to a trust anchor of the issuer (it ends at '{issuer_text(last)}')"
     )
-
-
-def check_issued(
-    chain: Sequence[x509.Certificate], *, names: Names, usages: Sequence[str], key: str, now: dt.datetime
-) -> None:
-    """Check that an issuer gave what was asked for; order and trust are ``check_chain``'s part.
-
-    Names beyond the wanted ones are refused as well: a certificate must not speak for more than was asked.
-    The common name is not compared: many issuers drop it.
-
-    :param key: key id (see :func:`key_id`) of the key the request was made for.
-    :raises CertificateError: another key, other names or usages, or dates that do not cover ``now``.
-    """
-    leaf = chain[0]
-    if key_id(leaf.public_key()) != key:
-        raise CertificateError("the issuer answered with a certificate for another key")
-    if names_of(leaf).sans() != names.sans():
-        got = ", ".join(value for _kind, value in names_of(leaf).sans()) or "none"
-        want = ", ".join(value for _kind, value in names.sans())
-        raise CertificateError(f"the issuer answered with other names ({got}) than asked for ({want})")
-    missing = set(usages) - set(usages_of(leaf))
-    if missing:
-        raise CertificateError(f"the issuer left out the usage {', '.join(sorted(missing))}")
-    if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
-        raise CertificateError(
-            f"the issuer answered with a certificate that is not valid now ({iso(leaf.not_valid_before_utc)}"
-            f" to {iso(leaf.not_valid_after_utc)})"
-        )
 
 
 def subject_text(certificate: x509.Certificate) -> str:

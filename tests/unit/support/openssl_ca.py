@@ -31,7 +31,7 @@ def names():
     return [f"{kind}:{name}" for kind, variable in kinds for name in env[f"FLEET_TLS_{variable}"].split()]
 
 
-def sign(csr, sans, signer="issuing", days=30, usages=None, start=None):
+def sign(csr, sans, signer="issuing", days=30, usages=None, start=None, subject="/"):
     with open(folder / "orders", "a") as stream:
         stream.write("x")
     work = folder / f"work-{os.getpid()}"
@@ -55,7 +55,7 @@ def sign(csr, sans, signer="issuing", days=30, usages=None, start=None):
     openssl(
         "ca", "-batch", "-notext", "-config", str(work / "ca.cnf"), "-cert", str(folder / f"{signer}.pem"),
         "-keyfile", str(folder / f"{signer}.key"), "-in", str(work / "csr"), "-extfile", str(work / "ext"),
-        "-startdate", stamp(begin), "-enddate", stamp(begin + days * 86400), "-subj", "/CN=openssl", "-out", str(work / "leaf"),
+        "-startdate", stamp(begin), "-enddate", stamp(begin + days * 86400), "-subj", subject, "-out", str(work / "leaf"),
     )
     leaf = (work / "leaf").read_text()
     (folder / "last.pem").write_text(leaf)
@@ -102,6 +102,12 @@ elif mode == "other-names":
     sys.stdout.write(sign(csr, ["DNS:evil.example"]) + issuing)
 elif mode == "more-names":
     sys.stdout.write(sign(csr, [*names(), "DNS:evil.example"]) + issuing)
+elif mode == "an-administrator":
+    sys.stdout.write(sign(csr, names(), subject="/CN=db-admin") + issuing)
+elif mode == "copies":
+    # As the simplest scripts of users do: all that the CSR has goes into the certificate.
+    signing = ["-CA", str(folder / "issuing.pem"), "-CAkey", str(folder / "issuing.key"), "-set_serial", "0x%x" % time.time_ns()]
+    sys.stdout.write(openssl("x509", "-req", "-copy_extensions", "copyall", "-days", "30", *signing, data=csr) + issuing)
 elif mode == "no-usage":
     sys.stdout.write(sign(csr, names(), usages=[]) + issuing)
 elif mode == "expired":

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import IssueRequest
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import make_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, parse_certificate
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import SCRYPT
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer

@@ -9,18 +9,16 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, PassphraseError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import REQUEST_ID
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import (
     ControllerKey,
     controller_key,
-    make_csr,
-    parse_csr,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key, make_leaf, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_algorithm, key_id, must_staple, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_algorithm, key_id, names_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key
@@ -113,61 +111,3 @@ def test_processes_at_once_get_one_key(tmp_path: Path) -> None:
 def test_without_a_passphrase(tmp_path: Path) -> None:
     with pytest.raises(PassphraseError):
         controller_key(make_store(tmp_path, None), "web1", make_spec(**CONTROLLER), None)
-
-
-SPEC = make_spec(dns_names=["a.example", "b.example"])
-KEY = generate_key("ecdsa-p256")
-
-
-def pem(csr: x509.CertificateSigningRequest) -> str:
-    return csr.public_bytes(serialization.Encoding.PEM).decode()
-
-
-@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ecdsa-p384", "rsa-2048", "ed25519"])
-def test_a_good_csr(algorithm: str) -> None:
-    spec = make_spec(dns_names=["a.example"], common_name="x", private_key={"algorithm": algorithm})
-    csr = make_csr(generate_key(algorithm), spec)
-    assert parse_csr(pem(csr), spec) == csr
-
-
-def test_a_csr_that_is_to_be_stapled() -> None:
-    spec = make_spec(must_staple=True)
-    csr = make_csr(generate_key("ecdsa-p256"), spec)
-    assert must_staple(csr) and parse_csr(pem(csr), spec) == csr
-    for one, other in ((make_spec(), spec), (spec, make_spec())):
-        with pytest.raises(CertificateError, match="must_staple"):
-            parse_csr(pem(make_csr(generate_key("ecdsa-p256"), one)), other)
-
-
-def two_extensions() -> str:
-    """A CSR whose signature is good and whose alternative names cannot be read."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    value = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x03\x82\x01\xff")
-    return pem(builder.add_extension(value, critical=False).sign(KEY, hashes.SHA256()))
-
-
-def broken_signature() -> str:
-    lines = pem(make_csr(KEY, SPEC)).splitlines(keepends=True)
-    other = "A" if lines[2][10] != "A" else "B"
-    return "".join([lines[0], lines[1], lines[2][:10], other, lines[2][11:], *lines[3:]])
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "cannot be read"),
-        ("garbage", "cannot be read"),
-        ("\ud800", "cannot be read"),
-        (pem(make_csr(KEY, SPEC))[:120], "cannot be read"),
-        (two_extensions(), "cannot be read"),
-        (broken_signature(), "(cannot be read|not signed by its own key|other names)"),
-        (pem(make_csr(KEY, make_spec(dns_names=["a.example"]))), "asks for other names"),
-        (pem(make_csr(KEY, make_spec(dns_names=["a.example", "b.example", "bank.example"]))), "asks for other names"),
-        (pem(make_csr(generate_key("ecdsa-p384"), SPEC)), "the host's key is ecdsa-p384, not ecdsa-p256"),
-        (pem(make_csr(generate_key("rsa-2048"), SPEC)), "the host's key is rsa-2048, not ecdsa-p256"),
-    ],
-)
-def test_bad_csrs(text: str, words: str) -> None:
-    with pytest.raises(CertificateError, match=words) as caught:
-        parse_csr(text, SPEC)
-    assert caught.value.certificate == "www"

@@ -25,7 +25,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
     check_chain,
-    check_issued,
     describe,
     fingerprint,
     iso,
@@ -142,32 +141,6 @@ def test_check_chain(chain: Any, anchors: list[Authority], now: dt.datetime, wor
         return check_chain(chain, trusted, now)
     with pytest.raises(CertificateError, match=words):
         check_chain(chain, trusted, now)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, None),
-        ({"names": Names(dns_names=("a.example", "b.example"), ip_addresses=("192.0.2.1",), common_name="x")}, None),
-        ({"usages": ()}, None),
-        ({"key": "0" * 64}, "for another key"),
-        ({"names": Names(dns_names=("a.example",), ip_addresses=("192.0.2.1",))}, "other names"),
-        (
-            {"names": Names(dns_names=("a.example", "b.example", "c.example"), ip_addresses=("192.0.2.1",))},
-            "other names",
-        ),
-        ({"names": Names(dns_names=("192.0.2.1", "a.example", "b.example"))}, "other names"),
-        ({"usages": ("client_auth", "server_auth")}, "left out the usage client_auth"),
-        ({"now": NOW - DAY}, "not valid now"),
-        ({"now": NOW + 10 * DAY}, "not valid now"),
-    ],
-)
-def test_check_issued(changes: dict[str, Any], words: str | None) -> None:
-    asked: dict[str, Any] = {"names": NAMES, "usages": ("server_auth",), "key": key_id(KEY.public_key()), "now": NOW}
-    if words is None:
-        return check_issued(CHAIN, **{**asked, **changes})
-    with pytest.raises(CertificateError, match=words):
-        check_issued(CHAIN, **{**asked, **changes})
 
 
 def test_describe_is_ready_for_a_result() -> None:

@@ -125,6 +125,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "another-key": ("answered with a certificate for another key",),
     "other-names": ("answered with other names (evil.example) than asked for (www.example.com)",),
     "more-names": ("answered with other names (evil.example, www.example.com)",),
+    "an-administrator": ("the common name 'db-admin', which was not asked for",),
     "no-usage": ("left out the usage server_auth",),
     "expired": ("not valid now",),
     "not-yet-valid": ("not valid now",),
