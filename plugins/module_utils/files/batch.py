@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.blocks import block_of, with_block
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import UnusableFile, read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import digest_of
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
     Transaction,
@@ -112,7 +112,13 @@ def compare_one(wanted: WantedFile) -> Change | None:
     if os.path.isdir(wanted.path) and not os.path.islink(wanted.path):
         raise StepError("io", "{0} is a directory".format(wanted.path), "name a file, or remove the directory")
     link = link_target(wanted.path)
-    present = read_if_there(wanted.path) if link is None else None
+    try:
+        present = read_if_there(wanted.path) if link is None else None
+    except UnusableFile as error:
+        if wanted.block:
+            raise
+        # A pipe or the like is somebody else's as well.
+        return Change(wanted, "({0})\n".format(error.strerror), wanted.text)
     if wanted.block:
         whole = whole_file(wanted, present)
         before = shown(block_of(present or b"", wanted.path), None)

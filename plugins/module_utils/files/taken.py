@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import from_os_error
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, write_json
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read, write_json
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import make_directory
 
 ABSENT = "absent"
@@ -32,8 +32,7 @@ class TakenFiles:
         self.path = os.path.join(directory, "services", re.sub(r"[^A-Za-z0-9._-]", "-", name) + ".json")
         self.known: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError):
-            with open(self.path, encoding="utf-8") as stream:
-                content = json.load(stream)
+            content = json.loads(read(self.path))
             if isinstance(content, dict):
                 self.known = content
 

@@ -27,7 +27,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import (
     encode,
     first,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import call, in_memory
+from ansible_collections.fleet.tls.plugins.module_utils.system.memory import in_memory
+from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import call
 
 RSA = bytes.fromhex("2a864886f70d010101")
 EC = bytes.fromhex("2a8648ce3d0201")

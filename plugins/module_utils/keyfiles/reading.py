@@ -20,7 +20,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys im
     key_of_der,
     opened,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import call, in_memory
+from ansible_collections.fleet.tls.plugins.module_utils.system.memory import in_memory
+from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import call
 
 # A body has no dashes, so that a file full of beginnings is not searched to its end for each of them.
 PEM_BLOCK = re.compile(b"-----BEGIN ([A-Z0-9 ]{4,40})-----\\s((?:(?!-----).)+)-----END \\1-----", re.DOTALL)

@@ -10,9 +10,8 @@ import json
 import os
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read, read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read_plain
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import leftovers, link_target, metadata_drift
-from ansible_collections.fleet.tls.plugins.module_utils.pair.integrity import is_plain
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import (
     MANIFEST,
     PRIVKEY,
@@ -29,7 +28,7 @@ def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str
     found: list[str] = []
     for name in (PRIVKEY, *PUBLIC_FILES):
         path = os.path.join(folder, name)
-        if is_plain(path):
+        if os.path.isfile(path) and not os.path.islink(path):
             mode = entry["mode"] if name == PRIVKEY else PUBLIC_MODE
             found += metadata_drift(path, entry["owner"], entry["group"], mode)
     recorded = manifest["outputs"]
@@ -73,11 +72,12 @@ def content_drift(layout: Layout, folder: str, output: dict[str, Any], recorded:
     if output["method"] == "link" and link_target(path) != os.path.join(layout.live, output_file(path)):
         return ["{0}: does not link to the live certificate".format(path)]
     file = content_path(folder, output)
-    if not is_plain(file):
+    content = read_plain(file)
+    if content is None:
         return ["{0}: missing".format(path)]
-    if digest(read(file)) != recorded.get("sha256"):
+    if digest(content) != recorded.get("sha256"):
         return ["{0}: is not made of the live certificate".format(path)]
-    key = read_if_there(os.path.join(folder, PRIVKEY))
+    key = read_plain(os.path.join(folder, PRIVKEY))
     if key is not None and recorded.get("ingredients") != ingredients_digest(output, key):
         return ["{0}: has another passphrase or other anchors".format(path)]
     return []

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read_plain
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, FULLCHAIN, PRIVKEY, PUBLIC_FILES
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
@@ -32,10 +32,10 @@ def public_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str
     found = []
     for name in PUBLIC_FILES:
         path = os.path.join(folder, name)
-        if not is_plain(path):
+        content = read_plain(path)
+        if content is None:
             found.append(problem("damaged", "{0} {1}".format(path, what_instead(path))))
             continue
-        content = read(path)
         if digest(content) != manifest["files"].get(name):
             what = "was changed" if name != FULLCHAIN or fingerprint(content) else "is no complete PEM certificate"
             found.append(problem("damaged", "{0} {1}".format(path, what)))
@@ -45,18 +45,18 @@ def public_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str
 def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
     """A key that is missing or does not belong to the certificate."""
     path = os.path.join(folder, PRIVKEY)
-    if not is_plain(path):
+    key = read_plain(path)
+    if key is None:
         return [problem("key_missing", "{0} {1}".format(path, what_instead(path)))]
-    key = read(path)
     if digest(key) == manifest["files"].get(PRIVKEY):
         return []
     # Another form of the same key is no damage.
     from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import belongs
 
     try:
-        same = belongs(key, read(os.path.join(folder, CERT)))
-    except (StepError, FileNotFoundError) as error:
-        if getattr(error, "code", "") == "openssl_missing":
+        same = belongs(key, read_plain(os.path.join(folder, CERT)) or b"")
+    except StepError as error:
+        if error.code == "openssl_missing":
             raise
         same = False
     if same:
@@ -64,11 +64,9 @@ def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
     return [problem("key_mismatch", "{0} was replaced: it does not belong to the certificate".format(path))]
 
 
-def is_plain(path: str) -> bool:
-    """Whether it is a file as it was installed: what a link leads to has its owner and mode from somebody else."""
-    return os.path.isfile(path) and not os.path.islink(path)
-
-
 def what_instead(path: str) -> str:
     """What stands where a file has to be, for people."""
-    return "was replaced by something that is no file" if os.path.lexists(path) else "is missing"
+    if not os.path.lexists(path):
+        return "is missing"
+    long = os.path.isfile(path) and not os.path.islink(path)
+    return "is longer than any of ours" if long else "was replaced by something that is no file"

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
+from ansible_collections.fleet.tls.plugins.module_utils.system.memory import in_memory
 
 # Each takes a descriptor of the process, which may have 256 or 1024.
 MOST_AT_ONCE = 100
@@ -36,7 +37,7 @@ def belongs(key: bytes, certificate: bytes) -> bool:
     :raises StepError: openssl_failed: one of them cannot be read; openssl_missing.
     """
     try:
-        with openssl.in_memory(certificate) as cert, openssl.in_memory(key) as private:
+        with in_memory(certificate) as cert, in_memory(key) as private:
             paths = ["/proc/self/fd/{0}".format(descriptor) for descriptor in (cert, private)]
             # SSL_CTX_use_PrivateKey_file(3) refuses a key that is not the certificate's. Without a password it would ask the terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(paths[0], paths[1], password="")

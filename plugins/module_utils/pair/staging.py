@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import as_json, digest, read, write_json
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import (
+    as_json,
+    digest,
+    read,
+    read_plain,
+    write_json,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
     Transaction,
     fix_metadata,
@@ -28,7 +34,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import (
     left_behind,
     output_drift,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.pair.integrity import is_plain, pair_problems
+from ansible_collections.fleet.tls.plugins.module_utils.pair.integrity import pair_problems
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import (
     CERT,
     CHAIN,
@@ -321,4 +327,5 @@ def is_ours(staged: Staged, path: str, recorded: dict[str, Any]) -> bool:
     """Whether a path still has what was put there; what somebody else put there is left alone."""
     if recorded.get("method") == "link":
         return link_target(path) == os.path.join(staged.layout.live, output_file(path))
-    return is_plain(path) and digest(read(path)) == recorded.get("sha256")
+    content = read_plain(path)
+    return content is not None and digest(content) == recorded.get("sha256")

@@ -9,13 +9,12 @@ Its key comes with the request and is gone with the process: it is never written
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read
+from ansible_collections.fleet.tls.plugins.module_utils.system.memory import private_file
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint, handshake
 
 ACCEPTED, REFUSED = "accepted", "refused"
@@ -39,29 +38,12 @@ class Canary:
         return "Canary()"
 
 
-@contextlib.contextmanager
-def private_file(data: bytes) -> Iterator[str]:
-    """A path at which OpenSSL finds ``data`` as long as the context lasts: in memory where the system can, else 0600 and removed."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("fleet-tls")
-        try:
-            with os.fdopen(os.dup(descriptor), "wb") as stream:
-                stream.write(data)
-            yield "/proc/self/fd/{0}".format(descriptor)
-        finally:
-            os.close(descriptor)
-        return
-    with tempfile.NamedTemporaryFile(prefix="fleet-tls-") as named:
-        named.write(data)
-        named.flush()
-        yield named.name
-
-
 def bundle_takes(path: str, canary: Canary) -> tuple[bool, str | None]:
     """Whether a client that trusts the file ``path`` takes the canary for a server, by a handshake in memory; and why not."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        client.load_verify_locations(cafile=path)
+        with private_file(read(path, follow=True)) as bundle:
+            client.load_verify_locations(cafile=bundle)
     except FileNotFoundError:
         return False, "{0} is missing".format(path)
     except (OSError, ssl.SSLError) as error:

@@ -15,10 +15,12 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import FULLCHAIN, PRIVKEY
 from ansible_collections.fleet.tls.plugins.module_utils.proof.http_answer import check_http
+from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import DEFAULT_TIMEOUT, Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeResult, handshake
 from ansible_collections.fleet.tls.plugins.module_utils.tls.memory_tls import Wire
 
+# It is a handshake with a server elsewhere, which may be reloading.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 MOST_THREADS = 16
 
@@ -70,24 +72,23 @@ def prove(endpoints: Sequence[dict[str, Any]], folder: str, bundle: str | None, 
 
 def prove_one(wanted: dict[str, Any], folder: str, bundle: str | None, end: float) -> Proof:
     """One endpoint, until ``end`` (``time.monotonic()``), at least once."""
-    pause = FIRST_PAUSE
-    while True:
+
+    def ask(left: float) -> Proof:
         endpoint = Endpoint(
             host=wanted["host"],
             port=int(wanted["port"]),
             server_name=wanted.get("server_name"),
-            timeout=min(DEFAULT_TIMEOUT, max(1.0, end - time.monotonic())),
+            timeout=min(DEFAULT_TIMEOUT, max(1.0, left)),
             client_certificate=os.path.join(folder, FULLCHAIN),
             client_key=os.path.join(folder, PRIVKEY),
             alpn=("http/1.1",) if wanted.get("request") else (),
             verify=True,
             trust=bundle,
         )
-        proof = Proof(endpoint, handshake(endpoint, talk_for(wanted)))
-        if proof.good or time.monotonic() + pause > end:
-            return proof
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        return Proof(endpoint, handshake(endpoint, talk_for(wanted)))
+
+    left = max(0.0, end - time.monotonic())
+    return ask_until(ask, lambda proof: proof.good, left, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
 
 
 def talk_for(wanted: dict[str, Any]) -> Any:

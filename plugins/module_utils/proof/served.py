@@ -11,9 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple
 
+from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
+
 # An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
 BRIEFLY = 0.5
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
 # Servers of the host itself answer in a few milliseconds, most of which is our own work: threads make that dearer, and it is no sooner done.
 AT_ONCE = 0.1
 # Seconds that a handshake is given at least.
@@ -101,14 +102,11 @@ def in_parallel(work: Callable[[ProofTarget], EndpointReport], targets: Sequence
 
 def wait_for(target: ProofTarget, timeout: float) -> EndpointReport:
     """Poll one target with growing pauses: reloads return before the new workers serve."""
-    end = time.monotonic() + timeout
-    pause = FIRST_PAUSE
-    while True:
-        served = handshake_with(target, max(SHORTEST, end - time.monotonic()))
-        if served.fingerprint == target.expected or time.monotonic() + pause > end:
-            return served
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+    return ask_until(
+        lambda left: handshake_with(target, max(SHORTEST, left)),
+        lambda served: served.fingerprint == target.expected,
+        timeout,
+    )
 
 
 def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS, Command, Preset
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
@@ -97,10 +98,10 @@ def is_daemon(name: str) -> bool:
     prefix, at, _instance = name.partition("@")
     for directory in UNIT_DIRECTORIES:
         try:
-            with open(os.path.join(directory, prefix + at + ".service"), encoding="utf-8", errors="replace") as stream:
-                return not any(line.strip() == "Type=oneshot" for line in stream)
+            text = read_text(os.path.join(directory, prefix + at + ".service"), follow=True)
         except OSError:
             continue
+        return not any(line.strip() == "Type=oneshot" for line in text.splitlines())
     return False
 
 

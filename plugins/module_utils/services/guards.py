@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
 from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import config_file
 from ansible_collections.fleet.tls.plugins.module_utils.services.trial import try_out
@@ -208,12 +209,6 @@ def command_line(pid: int) -> tuple[str, ...]:
         return tuple(word for word in read_text("/proc/{0}/cmdline".format(pid)).split("\0") if word)
     except OSError:
         return ()
-
-
-def read_text(path: str) -> str:
-    """A file's content."""
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read()
 
 
 def guarded(name: str, wanted: Callable[[], Iterable[Place]]) -> Callable[[], None]:

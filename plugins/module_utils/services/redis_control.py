@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any, Union
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
+from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import load_pair
 
 CONFIG_FILES = ("/etc/redis/redis.conf", "/etc/redis.conf", "/etc/valkey/valkey.conf")
 SECONDS = 10.0
@@ -77,8 +79,8 @@ def config_file() -> str | None:
 
 def read_settings(path: str, settings: Settings, depth: int = 0) -> None:
     """Add the settings of a file, and of those that it includes, to ``settings``; the last one counts."""
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
-        for line in stream:
+    with contextlib.suppress(OSError):
+        for line in read_text(path, follow=True).splitlines():
             try:
                 words = shlex.split(line, comments=True)
             except ValueError:
@@ -141,7 +143,7 @@ def secure(address: str, port: int, settings: Settings) -> socket.socket:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if first(settings, "tls-auth-clients", "yes") != "no":
-        context.load_cert_chain(*(first(settings, name) for name in PAIR))
+        load_pair(context, first(settings, PAIR[0]), first(settings, PAIR[1]), None)
     sock = socket.create_connection((address, port), SECONDS)
     try:
         return context.wrap_socket(sock)

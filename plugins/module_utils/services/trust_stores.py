@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import BLOCK
 
@@ -71,8 +72,7 @@ class TrustStore:
     def lacks(self, pems: Iterable[str]) -> tuple[str, ...]:
         """Those of the PEM texts that the merged bundle does not hold."""
         try:
-            with open(self.bundle, encoding="utf-8", errors="replace") as stream:
-                merged = bodies(stream.read())
+            merged = bodies(read_text(self.bundle, follow=True))
         except FileNotFoundError:
             merged = frozenset()
         return tuple(pem for pem in pems if not bodies(pem) <= merged)

@@ -55,14 +55,17 @@ def folder(webroot: str, make: bool) -> Iterator[int]:
         ) from None
     try:
         for name in FOLDERS:
+            made = False
             if make:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o755, dir_fd=descriptor)
-                    # Whatever the umask: the web server has to get in.
-                    os.chmod(name, 0o755, dir_fd=descriptor)
+                    made = True
             inner = os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner
+            if made:
+                # Whatever the umask: the web server has to get in. By the descriptor, as the name may be a link by now.
+                os.fchmod(descriptor, 0o755)
         yield descriptor
     finally:
         os.close(descriptor)

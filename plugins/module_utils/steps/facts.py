@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import read
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read, read_text
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 from ansible_collections.fleet.tls.plugins.module_utils.tls.ocsp import names_responder
@@ -55,7 +55,7 @@ def openssl_version(known: tuple[int, ...]) -> list[int]:
 def text_of(path: str) -> str:
     """A file's text; nothing where it cannot be read."""
     with contextlib.suppress(OSError):
-        return read(path).decode(errors="replace")
+        return read_text(path, follow=True)
     return ""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import fnmatch
 import functools
 import glob
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import UnusableFile, digest, regular_file
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import group_name, user_name
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.reading import as_answer, content_of
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layout, generation_number
@@ -136,22 +137,16 @@ def entry_of(
         "mode": None, "others": False, "managed": managed_name(real, directory), "certificates": [], "keys": [], "error": None,
     }  # fmt: skip
     try:
-        # What is no file (a pipe, a device) must not be waited for.
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        with regular_file(real) as (stream, about):
+            data = stream.read(LONGEST_FILE) if 0 < about.st_size <= LONGEST_FILE else b""
     except FileNotFoundError:
         return None
     except OSError as error:
+        if isinstance(error, UnusableFile) and error.errno == errno.EINVAL:
+            return None
         entry["error"] = error.strerror or str(error)
         return entry if path.lower().endswith(SUFFIXES) else None
-    with os.fdopen(descriptor, "rb") as stream:
-        about = os.fstat(stream.fileno())
-        if not stat.S_ISREG(about.st_mode) or not 0 < about.st_size <= LONGEST_FILE:
-            return None
-        try:
-            content = content_of(stream.read(LONGEST_FILE), passphrases)
-        except OSError as error:
-            entry["error"] = error.strerror or str(error)
-            return entry
+    content = content_of(data, passphrases)
     if content is None:
         return None
     mode = stat.S_IMODE(about.st_mode)

@@ -17,12 +17,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores im
     find_trust_store,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import look_step, targets_of
+from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
 _MOST_THREADS = 16
-# Right after a reload the old workers still answer for a moment.
-_PAUSE = 0.2
 
 Asked = Callable[[Canary, Any], dict[str, Any]]
 
@@ -69,11 +68,12 @@ def until_expected(
     ask: Asked, entry: Mapping[str, Any], canary: Canary, subject: Any, deadline: float
 ) -> dict[str, Any]:
     """Ask until the answer is the expected one, or the time is up; then it is told as it is."""
-    while True:
-        proof = {"canary": entry["name"], **ask(canary, subject)}
-        if proof["outcome"] in (entry["expected"], None) or time.monotonic() > deadline:
-            return proof
-        time.sleep(_PAUSE)
+    proof = ask_until(
+        lambda _left: ask(canary, subject),
+        lambda each: each["outcome"] in (entry["expected"], None),
+        deadline - time.monotonic(),
+    )
+    return {"canary": entry["name"], **proof}
 
 
 def ask_bundle(canary: Canary, path: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,11 +22,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import
     key_id,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
-from ansible_collections.fleet.tls.plugins.module_utils.proof.served import FIRST_PAUSE, LONGEST_PAUSE
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.haproxy_socket import SocketProblem, set_keys
 from ansible_collections.fleet.tls.plugins.module_utils.services.ticket_boot import BootUnit
+from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import handshake
 
@@ -286,14 +285,9 @@ def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], no
 
 def prove(servers: Sequence[TicketServer], expected: str, timeout: float) -> list[TicketOnWire]:
     """Handshakes until every endpoint shows the expected name (hex), or the time (seconds) is up."""
-    end = time.monotonic() + timeout
-    pause = FIRST_PAUSE
-    while True:
-        found = look_at_wire(servers)
-        if all(each.name == expected for each in found) or time.monotonic() + pause > end:
-            return found
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+    return ask_until(
+        lambda _left: look_at_wire(servers), lambda found: all(each.name == expected for each in found), timeout
+    )
 
 
 def go_back(place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], problem: str) -> list[str]:

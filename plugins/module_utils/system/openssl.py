@@ -13,10 +13,11 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.system.memory import in_memory
 
 SECONDS = 120.0
 WORDS_KEPT = 600
@@ -209,16 +210,3 @@ def pkcs12(key: bytes, certificates: bytes, name: str, passphrase: str | None = 
     with in_memory(certificates) as chain, in_memory((passphrase or "").encode() + b"\n") as secret:
         arguments = ["pkcs12", "-export", "-in", "/dev/fd/{0}".format(chain), "-inkey", "/dev/stdin", "-name", name]
         return call([*arguments, *modern, "-passout", "fd:{0}".format(secret)], key, (chain, secret))
-
-
-@contextlib.contextmanager
-def in_memory(content: bytes) -> Iterator[int]:
-    """A descriptor that a child can read ``content`` from; it is in no file, on no command line and in no environment."""
-    descriptor = os.memfd_create("content")
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as stream:
-            stream.write(content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)

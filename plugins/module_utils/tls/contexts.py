@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 import ssl
+from typing import Callable
 
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read
+from ansible_collections.fleet.tls.plugins.module_utils.system.memory import private_file
 from ansible_collections.fleet.tls.plugins.module_utils.tls import messages as tls_messages
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError
 from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import looking_context
@@ -41,6 +45,16 @@ def reason(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
+def load_pair(context: ssl.SSLContext, certificate: str, key: str | None, password: Callable[[], str] | None) -> None:
+    """Give a context a certificate with its chain, and the key, from files (PEM); key None: it is in the same one.
+
+    :raises OSError: a file cannot be read, or (``ssl.SSLError``) used.
+    """
+    with private_file(read(certificate, follow=True)) as chain, contextlib.ExitStack() as stack:
+        secret = stack.enter_context(private_file(read(key, follow=True))) if key else None
+        context.load_cert_chain(chain, secret, password=password)
+
+
 def _verifying(trust: str | None) -> ssl.SSLContext:
     """A context as clients have it. Not Python's default one, which since 3.13 asks more of a chain than other programs do.
 
@@ -51,7 +65,8 @@ def _verifying(trust: str | None) -> ssl.SSLContext:
         if trust is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(trust)
+            with private_file(read(trust, follow=True)) as bundle:
+                context.load_verify_locations(bundle)
     except OSError as error:
         why = reason(error) if isinstance(error, ssl.SSLError) else error.strerror or error
         raise HandshakeError("the trust bundle {0} cannot be used: {1}".format(trust, why)) from None
@@ -64,7 +79,7 @@ def _load_client(context: ssl.SSLContext, certificate: str, key: str | None) -> 
         raise HandshakeError("the client key {0} is encrypted: give one that is not".format(key or certificate))
 
     try:
-        context.load_cert_chain(certificate, key, password=no_passphrase)
+        load_pair(context, certificate, key, no_passphrase)
     except ssl.SSLError as error:
         why = reason(error)
         raise HandshakeError(

@@ -3,17 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import os
 import ssl
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.proof import canary as canary_module
 from ansible_collections.fleet.tls.plugins.module_utils.proof.canary import (
     Canary,
     bundle_takes,
-    private_file,
     server_takes,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint
@@ -114,19 +111,6 @@ def test_nginx_which_refuses_after_the_handshake(verify: str, cas: tuple[Authori
         assert (verdict.outcome, verdict.error, verdict.leaf) == ("accepted", None, pair.pem)
         verdict = server_takes(endpoint, canary_of(new))
         assert (verdict.outcome, verdict.error) == ("refused", "HTTP/1.1 400 Bad Request")
-
-
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_the_key_is_nowhere_afterwards(in_memory: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not in_memory:
-        monkeypatch.delattr(os, "memfd_create", raising=False)
-        monkeypatch.setenv("TMPDIR", str(tmp_path))
-        monkeypatch.setattr(canary_module.tempfile, "tempdir", None)
-    with private_file(b"content") as path:
-        assert Path(path).read_bytes() == b"content"
-        if not in_memory:
-            assert os.stat(path).st_mode & 0o777 == 0o600
-    assert not os.path.exists(path) and not list(tmp_path.iterdir())
 
 
 def test_nothing_of_it_is_printed() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -139,6 +140,26 @@ def test_another_reader(folder: Path) -> None:
         os.chown(file, 65534, -1)
         assert key_files(str(folder), entry) == [str(key), str(file)]
         assert why(folder, nobody, entry) is None
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can try what another may")
+def test_no_program_is_run_as_the_reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have root's environment, for the reader's user to see; and groups, identity and descriptors of ours stay ours."""
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise AssertionError("a program is run")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(os, "execve", refuse)
+    before = os.getresuid(), os.getgroups(), len(os.listdir("/proc/self/fd"))
+    assert why(folder, Service("a", user="nobody")) is not None
+    os.chown(folder / "privkey.pem", 65534, -1)
+    assert why(folder, Service("a", user="nobody")) is None
+    assert (os.getresuid(), os.getgroups(), len(os.listdir("/proc/self/fd"))) == before
+    # A pipe that nobody writes to is not waited for.
+    (folder / "privkey.pem").unlink()
+    os.mkfifo(folder / "privkey.pem", 0o644)
+    why(folder, Service("a", user="nobody"))
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")

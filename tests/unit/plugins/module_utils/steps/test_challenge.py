@@ -66,6 +66,24 @@ def test_links_are_not_followed(tmp_path: Path, link: str) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
+def test_a_link_put_there_after_the_directory_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of root's must not become everybody's to read."""
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    (tmp_path / "root").mkdir()
+    mkdir = os.mkdir
+
+    def swapped(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        os.rmdir(name, dir_fd=dir_fd)
+        os.symlink(secret, name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", swapped)
+    with pytest.raises(StepError):
+        challenge_step(request(tmp_path / "root"))
+    assert secret.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_link_at_the_place_of_a_file_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("precious")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -166,6 +167,21 @@ def test_bundles_hold_all_anchors_with_their_comments(world: World) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert world.run(0, 1, system=False, bundles=[bundle])[0] is False
     assert world.files == ["theirs.pem"]
+
+
+@pytest.mark.parametrize("planted", ["a pipe", "two sparse gigabytes"])
+def test_what_a_service_s_user_puts_in_the_place_of_a_bundle(world: World, planted: str) -> None:
+    path = world.root / "bundle-of-a-service.pem"
+    bundle = {"path": str(path), "owner": None, "group": None, "mode": "0644"}
+    if planted == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 2 * 2**30)
+    _changed, answer = world.run(0, system=False, bundles=[bundle], check=True)
+    assert answer["diff"][0]["before"].startswith("(it is ")
+    changed, _answer = world.run(0, system=False, bundles=[bundle])
+    assert changed and path.read_text() == f"{world.anchors[0]['comment']}\n{world.anchors[0]['pem']}"
 
 
 def service(root: Path, validate: str = "true") -> dict[str, Any]:
