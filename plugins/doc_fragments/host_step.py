@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options ``request`` and ``secrets``."""
+    """Options ``request``, ``secrets`` and ``seconds``."""
 
     DOCUMENTATION = r"""
 options:
@@ -22,6 +22,9 @@ options:
       - Passphrases of keys and keystores.
     type: dict
     default: {}
+  seconds:
+    description: How long the step may take; it goes back and ends when that is over, and soon after its connection is gone.
+    type: float
 notes:
   - Needs nothing on the host but Python and, where keys are made, the C(openssl) program.
 """

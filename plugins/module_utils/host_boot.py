@@ -53,7 +53,7 @@ def run(stream: BinaryIO) -> int:
     """Run one step and write its answer, or its traceback, as one line of JSON; the exit status, 0 or 1.
 
     :param stream: the size in bytes of the sources, a line feed; the sources, JSON, compressed by zlib; then, to its end, JSON:
-        ``{"module", "step", "request", "secrets"}``.
+        ``{"module", "step", "request", "secrets", "seconds"}``.
     """
     try:
         os.getcwd()
@@ -67,7 +67,7 @@ def run(stream: BinaryIO) -> int:
         from ansible_collections.fleet.tls.plugins.module_utils.host_module import answer_of
 
         steps = __import__(arguments["module"], fromlist=["STEPS"]).STEPS
-        result = answer_of(steps, arguments["step"], arguments["request"], arguments["secrets"])
+        result = answer_of(steps, arguments["step"], arguments["request"], arguments["secrets"], arguments["seconds"])
     except Exception:  # pylint: disable=broad-except
         result = {"failed": True, "exception": traceback.format_exc()}
     sys.stdout.write(json.dumps(result) + "\n")

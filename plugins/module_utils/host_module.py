@@ -5,24 +5,56 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.system.time_limit import STANDARD_OUTPUT, TimeIsUp, time_limit
 
 # (request, secrets) → whether anything was changed, and the answer.
 Step = Callable[[dict[str, Any], dict[str, str]], tuple[bool, dict[str, Any]]]
 
 
-def answer_of(steps: Mapping[str, Step], step: str, request: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
-    """Run a step: ``{"changed": bool, "answer": {...}}``; requests and answers are those of docs/host-protocol.md."""
+def answer_of(
+    steps: Mapping[str, Step],
+    step: str,
+    request: dict[str, Any],
+    secrets: dict[str, str],
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """Run a step: ``{"changed": bool, "answer": {...}}``; requests and answers are those of docs/host-protocol.md.
+
+    :param seconds: that it may take; None: as long as it takes.
+    """
     try:
-        changed, answer = steps[step](request, secrets)
+        with time_limit(seconds, lambda why: last_words(step, why)):
+            changed, answer = steps[step](request, secrets)
+    except TimeIsUp as end:
+        changed, answer = False, {"error": too_slow(step, str(end)).as_answer()}
     except StepError as error:
         changed, answer = False, {"error": error.as_answer()}
     except OSError as error:
         changed, answer = False, {"error": from_os_error(error, "step {0}".format(step)).as_answer()}
     return {"changed": changed, "answer": answer}
+
+
+def too_slow(step: str, why: str) -> StepError:
+    """The error of a step whose time was over."""
+    return StepError(
+        "too_slow",
+        "step '{0}' was ended: {1}".format(step, why),
+        "see what it waits for on the host; the next run puts right what is unfinished",
+    )
+
+
+def last_words(step: str, why: str) -> None:
+    """The answer of a step that does not even end when it is told to."""
+    answer = {"changed": False, "answer": {"error": too_slow(step, why).as_answer()}}
+    with contextlib.suppress(OSError):
+        os.write(STANDARD_OUTPUT, json.dumps(answer).encode() + b"\n")
 
 
 def run_module(steps: Mapping[str, Step]) -> None:
@@ -35,11 +67,13 @@ def run_module(steps: Mapping[str, Step]) -> None:
             "step": {"type": "str", "required": True, "choices": list(steps)},
             "request": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "seconds": {"type": "float"},
         },
         supports_check_mode=True,
         # Keeps requests, which may hold whole configuration files, out of the host's system log.
         no_log=True,
     )
-    result = answer_of(steps, module.params["step"], module.params["request"], dict(module.params["secrets"]))
+    given = module.params
+    result = answer_of(steps, given["step"], given["request"], dict(given["secrets"]), given["seconds"])
     # Without this the whole request would travel back.
     module.exit_json(**result, invocation={})

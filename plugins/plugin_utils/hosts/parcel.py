@@ -43,12 +43,16 @@ class Parcel(NamedTuple):
     input: bytes
 
 
-def parcel(module: str, step: str, request: Mapping[str, Any], secrets: Mapping[str, str]) -> Parcel:
+def parcel(
+    module: str, step: str, request: Mapping[str, Any], secrets: Mapping[str, str], seconds: float | None = None
+) -> Parcel:
     """One step, ready for the way.
 
     :param module: the leaf of its name, such as ``host_look``.
+    :param seconds: that it may take; None: as long as it takes.
     """
-    arguments = {"module": f"{PACKAGE}.modules.{module}", "step": step, "request": request, "secrets": secrets}
+    name = f"{PACKAGE}.modules.{module}"
+    arguments = {"module": name, "step": step, "request": request, "secrets": secrets, "seconds": seconds}
     boot = boot_program()
     sources = sources_of(module)
     return Parcel(

@@ -19,6 +19,12 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable, shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
+    MARGIN,
+    StepTooSlow,
+    seconds_for,
+    waiting_at_most,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import Parcel, parcel, parse_answer
 
 # Characters: of an error, the end of a traceback, which has its cause; of what is shown at -vvv.
@@ -54,15 +60,15 @@ class HostSteps(ActionBase):
         :param secrets: certificate name → private key PEM; they travel on Python's input, or as a no_log argument.
         :raises HostError: the step as a whole failed. Unreachable hosts raise Ansible's own error.
         """
-        module = MODULE_OF[step]
-        interpreter = self.known_interpreter(variables)
-        if interpreter:
-            result = self.through_pipe(interpreter, parcel(module.rpartition(".")[2], step, request, secrets or {}))
-        else:
-            arguments: dict[str, Any] = {"step": step, "request": dict(request)}
-            if secrets:
-                arguments["secrets"] = dict(secrets)
-            result = self._execute_module(module_name=module, module_args=arguments, task_vars=variables)
+        limit = seconds_for(step, request)
+        try:
+            with waiting_at_most(limit + MARGIN):
+                result = self.result_of(step, request, variables, secrets or {}, limit)
+        except StepTooSlow as error:
+            raise HostError(
+                f"step '{step}': {error}",
+                remedy="see what keeps the host; the next run puts right what is unfinished there",
+            ) from None
         answer = result.get("answer")
         if result.get("failed") or not isinstance(answer, Mapping):
             unsaid = "it ended with an error" if result.get("exception") else "the host gave no answer"
@@ -77,6 +83,26 @@ class HostSteps(ActionBase):
         if answer.get("error"):
             raise host_error(answer["error"])
         return {**answer, "changed": bool(result.get("changed"))}
+
+    def result_of(
+        self,
+        step: str,
+        request: Mapping[str, Any],
+        variables: dict[str, Any],
+        secrets: Mapping[str, str],
+        limit: float,
+    ) -> Mapping[str, Any]:
+        """What Python on the host came to, in the form of a module's result; ``limit``: seconds that it may take."""
+        module = MODULE_OF[step]
+        interpreter = self.known_interpreter(variables)
+        if interpreter:
+            return self.through_pipe(
+                interpreter, parcel(module.rpartition(".")[2], step, request, secrets, seconds=limit)
+            )
+        arguments: dict[str, Any] = {"step": step, "request": dict(request), "seconds": limit}
+        if secrets:
+            arguments["secrets"] = dict(secrets)
+        return self._execute_module(module_name=module, module_args=arguments, task_vars=variables)  # type: ignore[no-any-return]
 
     def known_interpreter(self, variables: dict[str, Any]) -> str | None:
         """The host's Python, where a step can go straight into its input; None: it has to go as a module, packed by Ansible.
