@@ -78,10 +78,12 @@ class Budget:
         """:raises Deferred: there is no room for it now."""
         if not self.limits:
             return
+        # Before the ledger: an order that ends meanwhile is then seen there, or still open here, or both, but never in neither.
+        record = self.records.read(ENTRY)
         rows = [row for row in self.records.store.issuances() if row.issuer == self.records.issuer]
         domain_of, by_list = registered_domain()
         due = [] if ari else due_of(rows, who, now)
-        found = refusal(wanted, self.events(rows), due, self.limits, now, domain_of)
+        found = refusal(wanted, events(record, rows), due, self.limits, now, domain_of)
         if found is None:
             return
         guessed = found.limit.name == "certificates_per_domain" and not by_list
@@ -92,22 +94,25 @@ class Budget:
             remedy=f"run again then{hint if guessed else ''}",
         )
 
-    def events(self, rows: list[Issuance]) -> Iterator[Event]:
-        """All that counts. An order under way counts as the certificate that will come of it."""
-        record = self.records.read(ENTRY)
-        orders = orders_of(record)
-        exempt = {each["request_id"] for each in orders if each["exempt"]}
-        issued = {row.request_id for row in rows}
-        for each in orders:
-            if not each["exempt"]:
-                yield Event(ORDER, each["at"], tuple(each["names"]))
-                if each["open"] and each["request_id"] not in issued:
-                    yield Event(CERTIFICATE, each["at"], tuple(each["names"]))
-        for row in rows:
-            if row.request_id not in exempt:
-                yield Event(CERTIFICATE, row.issued_at, row.names)
-        for name, at in failures_of(record):
-            yield Event(FAILURE, at, (name,))
+
+def events(record: dict[str, Any], rows: list[Issuance]) -> Iterator[Event]:
+    """All that counts: what the record and the issuer's rows of the ledger say.
+
+    An order under way counts as the certificate that will come of it.
+    """
+    orders = orders_of(record)
+    exempt = {each["request_id"] for each in orders if each["exempt"]}
+    issued = {row.request_id for row in rows}
+    for each in orders:
+        if not each["exempt"]:
+            yield Event(ORDER, each["at"], tuple(each["names"]))
+            if each["open"] and each["request_id"] not in issued:
+                yield Event(CERTIFICATE, each["at"], tuple(each["names"]))
+    for row in rows:
+        if row.request_id not in exempt:
+            yield Event(CERTIFICATE, row.issued_at, row.names)
+    for name, at in failures_of(record):
+        yield Event(FAILURE, at, (name,))
 
 
 def wanted(names: Names, present: x509.Certificate | None) -> Wanted:
