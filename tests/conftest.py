@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ansible.plugins.loader import init_plugin_loader
 
 from tools import paths, trees
+from tools.times import pytest_runtest_logreport  # noqa: F401 - a hook: pytest finds it here
 
 trees.link()
 init_plugin_loader([str(paths.COLLECTIONS)])

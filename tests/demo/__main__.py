@@ -9,6 +9,7 @@ Three nginx processes of the demo's own on loopback addresses and high ports, an
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -26,6 +27,7 @@ FOLDER = paths.DEV / "demo"
 
 def main() -> int:
     """Run the demo; the exit status is 0 when everything that it claims was so."""
+    parser().parse_args()
     if shutil.which("nginx", path=paths.tool_path()) is None:
         print("nginx is missing; as root run: apt-get install --yes nginx-light", file=sys.stderr)
         return 2
@@ -40,6 +42,24 @@ def main() -> int:
         print("The demo did not show what it should have shown.", file=sys.stderr)
         return 1
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: no options, but a word on what will be done."""
+    return argparse.ArgumentParser(
+        prog="./dev demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="""Runs fleet.tls.deploy and fleet.tls.check on three nginx processes and one mTLS client of this machine:
+
+  1. first run: an internal CA, a certificate for each host, nginx configured, all proven
+  2. second run: nothing is due, nothing changes
+  3. all keys and certificates replaced while requests go on, none of which may fail
+  4. a client gets in with its certificate, and not without one
+  5. the expiry of every certificate, on disk and served
+
+It takes about half a minute and needs no root. The servers listen on loopback addresses and end with the demo; all files are
+below .dev/demo. The exit status is 0 only when everything went as described.""",
+    )
 
 
 class Demo:

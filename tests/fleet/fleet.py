@@ -90,7 +90,9 @@ class Fleet:
         if reason:
             raise FleetError(reason)
         self.down()
-        built = _built({host.release for host in self.hosts}, self.packages)
+        built, left_out = images.ensure_all({host.release for host in self.hosts}, self.packages)
+        for reason in left_out.values():
+            print("fleet: " + reason, file=sys.stderr)
         self.hosts = tuple(host for host in self.hosts if host.release in built)
         if not self.hosts:
             raise FleetError("no release has an image")
@@ -204,18 +206,6 @@ class Fleet:
             time.sleep(0.2)
 
 
-def _built(releases: set[str], extra: Sequence[str] = ()) -> dict[str, str]:
-    """release -> image, for those that could be had; the others are named on standard error."""
-    found = {}
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for release, future in {each: pool.submit(images.ensure, each, extra) for each in sorted(releases)}.items():
-            try:
-                found[release] = future.result()
-            except (images.ImageError, PodmanError) as error:
-                print("fleet: {0}; its hosts are left out".format(error), file=sys.stderr)
-    return found
-
-
 def remove(containers: Sequence[str]) -> None:
     """Remove containers at once; again when podman loses the race with a container that ends by itself meanwhile."""
     for attempt in range(3):
@@ -302,8 +292,10 @@ def _list(fleet: Fleet, unused_options: argparse.Namespace) -> int:
 
 def _images(fleet: Fleet, unused_options: argparse.Namespace) -> int:
     """Build what is not there yet; 1 when a release could not be had."""
-    wanted = {host.release for host in fleet.hosts}
-    return 0 if set(_built(wanted)) == wanted else 1
+    left_out = images.ensure_all({host.release for host in fleet.hosts})[1]
+    for reason in left_out.values():
+        print("fleet: " + reason, file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def _possible(unused_fleet: Fleet, unused_options: argparse.Namespace) -> int:

@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fleet.podman import PodmanError, podman
@@ -19,6 +21,8 @@ from fleet.podman import PodmanError, podman
 RELEASES = ("bullseye", "bookworm", "trixie")  # Debian 11, 12, 13
 REPOSITORY = "localhost/fleet-tls"
 LABEL = "fleet-tls.image"
+# Names releases, separated by commas, that could not be had at the start of a test run: no suite of it tries again.
+LEFT_OUT = "FLEET_TLS_RELEASES_LEFT_OUT"
 
 INCLUDE = (
     # the host itself
@@ -95,12 +99,27 @@ def ensure(release: str, extra: Sequence[str] = ()) -> str:
         raise ImageError("unknown release {0}; known: {1}".format(release, ", ".join(RELEASES)))
     name = tag(release, extra)
     if not _exists(name):
+        if release in os.environ.get(LEFT_OUT, "").split(","):
+            raise ImageError("no image of {0} in this run".format(release))
         with _lock(release):
             if not _exists(name):
                 print("building {0}".format(name), file=sys.stderr, flush=True)
                 _build(release, name, extra)
                 _remove_stale(_variant(release, extra), name)
     return name
+
+
+def ensure_all(releases: Iterable[str], extra: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+    """release -> tag for those that can be had, and release -> why not for the others, whose hosts are left out."""
+    built: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for release, future in {each: pool.submit(ensure, each, extra) for each in sorted(set(releases))}.items():
+            try:
+                built[release] = future.result()
+            except (ImageError, PodmanError) as error:
+                left_out[release] = "{0}; its hosts are left out".format(error)
+    return built, left_out
 
 
 def _exists(name: str) -> bool:

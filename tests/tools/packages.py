@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGES: dict[str, dict[str, str]] = {
     "nginx": {"nginx": "nginx-light", "openssl": "openssl"},
     "acme": {"pebble": "pebble", "named": "bind9"},
-    "eda": {"java": "default-jre-headless"},  # only where tools/java.py finds none
+    "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
     "keystores": {"keytool": "default-jre-headless"},
     "lint": {"shellcheck": "shellcheck"},
     # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.

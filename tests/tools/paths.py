@@ -14,6 +14,7 @@ DEV = ROOT / ".dev"
 COLLECTIONS = DEV / "collections"  # a tree whose fleet/tls is a link to the checkout
 COPY_TREE = DEV / "copy"  # a tree whose fleet/tls is a real copy: ansible-test refuses links
 COPY = COPY_TREE / "ansible_collections" / "fleet" / "tls"
+HOME = DEV / "home"  # HOME of tools that keep things there: ansible-test its environments, ansible-lint its mocks
 REQUIREMENTS = ROOT / "tests" / "requirements"
 TOOLS = ROOT / "tests" / "tools"
 ANSIBLE_CFG = TOOLS / "ansible.cfg"

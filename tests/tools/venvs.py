@@ -43,6 +43,10 @@ LAYERS = {
 }
 
 
+class NoPython(packages.SetupError):
+    """No interpreter of a version that an environment needs is here, and none may be installed."""
+
+
 @dataclass(frozen=True)
 class Interpreter:
     """A Python that answers."""
@@ -125,7 +129,7 @@ def choose(name: str) -> Interpreter:
     packages.install(["python3", "python3-venv"])
     installed = next(candidates(VERSIONS[name]), None)
     if installed is None:
-        raise packages.SetupError(
+        raise NoPython(
             "no Python 3.{0} to 3.{1} here, which this ansible-core needs; install one (e.g. with pyenv) and put it on PATH".format(
                 VERSIONS[name][-1], VERSIONS[name][0]
             )

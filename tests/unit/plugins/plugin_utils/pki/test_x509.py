@@ -62,25 +62,23 @@ def altered(der: bytes, old: bytes, new: bytes) -> str:
 DER = LEAF.public_bytes(serialization.Encoding.DER)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "hello",
-        to_pem(LEAF)[:-10],
-        to_pem(LEAF)[: len(to_pem(LEAF)) // 2],
-        to_pem(LEAF) + to_pem(LEAF)[:40],
-        "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
-        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
-        "-----BEGIN CERTIFICATE-----\n\udcff\n-----END CERTIFICATE-----\n",
-        # version 4; a key on no curve; two basic constraints; a subject that is no name; an address of 3 bytes
-        altered(DER, bytes.fromhex("a003020102"), bytes.fromhex("a003020103")),
-        altered(DER, bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030177")),
-        altered(DER, bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13")),
-        altered(DER, bytes.fromhex("8704c0000201"), bytes.fromhex("8703c000028600")[:6]),
-    ],
-    ids=lambda text: str(len(text)),
-)
+UNREADABLE = {
+    "nothing": "",
+    "words": "hello",
+    "no end": to_pem(LEAF)[:-10],
+    "a half": to_pem(LEAF)[: len(to_pem(LEAF)) // 2],
+    "one and a piece": to_pem(LEAF) + to_pem(LEAF)[:40],
+    "no base64": "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
+    "an empty sequence": "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+    "a lone surrogate": "-----BEGIN CERTIFICATE-----\n\udcff\n-----END CERTIFICATE-----\n",
+    "version 4": altered(DER, bytes.fromhex("a003020102"), bytes.fromhex("a003020103")),
+    "a key on no curve": altered(DER, bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030177")),
+    "two basic constraints": altered(DER, bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13")),
+    "an address of 3 bytes": altered(DER, bytes.fromhex("8704c0000201"), bytes.fromhex("8703c000028600")[:6]),
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_what_cannot_be_read_is_refused_in_whole(text: str) -> None:
     with pytest.raises(CertificateError, match="PEM certificate"):
         parse_pem_chain(text)
