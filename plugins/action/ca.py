@@ -9,6 +9,12 @@ from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
+    AnswersChallenges,
+    CanPrepare,
+    KeepsCrls,
+    waiting,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
@@ -29,17 +35,16 @@ class ActionModule(TlsAction):
         needed = {name: "; ".join(texts) for name, issuer in issuers.items() if (texts := self.needs(issuer))}
         if not self._task.check_mode:
             for name in needed:
-                issuers[name].prepare(self.now())
-                issuers[name].crls(self.now())
-        waiting = [text for issuer in issuers.values() if (text := issuer.waits_for(self.now()))]
+                self.make(issuers[name])
+        waits = waiting(issuers.values(), self.now())
         result: dict[str, Any] = {
             "changed": bool(needed),
             "prepared": needed,
             "issuers": {name: self.shown(issuer) for name, issuer in issuers.items()},
-            "acme_thumbprints": sorted({each for issuer in issuers.values() for each in issuer.thumbprints()}),
+            "acme_thumbprints": sorted({each for issuer in issuers.values() for each in thumbprints(issuer)}),
         }
-        if waiting:
-            result["warnings"] = waiting
+        if waits:
+            result["warnings"] = list(waits)
         if self._task.diff and needed:
             result["diff"] = [
                 {"before": "", "after": f"{text}\n", "after_header": name} for name, text in needed.items()
@@ -48,16 +53,31 @@ class ActionModule(TlsAction):
 
     def needs(self, issuer: Issuer) -> list[str]:
         """What is to be made, in words."""
-        return [text for text in (issuer.unprepared(self.now()), issuer.crls_due(self.now())) if text]
+        unprepared = issuer.unprepared(self.now()) if isinstance(issuer, CanPrepare) else None
+        crls_due = issuer.crls_due(self.now()) if isinstance(issuer, KeepsCrls) else None
+        return [text for text in (unprepared, crls_due) if text]
+
+    def make(self, issuer: Issuer) -> None:
+        """Make it."""
+        if isinstance(issuer, CanPrepare):
+            issuer.prepare(self.now())
+        if isinstance(issuer, KeepsCrls):
+            issuer.crls(self.now())
 
     def shown(self, issuer: Issuer) -> dict[str, Any]:
         """An issuer's public side."""
+        crls = issuer.crls(self.now(), renew=False) if isinstance(issuer, KeepsCrls) else ()
         return {
             "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
-            "thumbprints": list(issuer.thumbprints()),
+            "thumbprints": list(thumbprints(issuer)),
             "authorities": {
                 name: {**describe(certificate, self.now()), "pem": to_pem(certificate)}
                 for name, certificate in issuer.authorities().items()
             },
-            "crls": [describe_crl(crl) for crl in issuer.crls(self.now(), renew=False)],
+            "crls": [describe_crl(crl) for crl in crls],
         }
+
+
+def thumbprints(issuer: Issuer) -> tuple[str, ...]:
+    """The ACME account keys whose challenges the fleet's servers are to answer for it."""
+    return issuer.thumbprints() if isinstance(issuer, AnswersChallenges) else ()

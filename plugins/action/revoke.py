@@ -13,6 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAP
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_found
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRollOver, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking import (
@@ -82,9 +83,11 @@ class ActionModule(TlsAction):
         if options["state"] == "chosen" or self._task.check_mode:
             return {**result, "revoked_at": newest_revocation(store, issuers, rows)}
         outcome = revoke_rows(issuers, store, due, options["reason"], self.now())
-        concerned = dict.fromkeys(row.issuer for row in outcome.revoked)
+        concerned = [issuers[name] for name in dict.fromkeys(row.issuer for row in outcome.revoked)]
         result["revoked_at"] = newest_revocation(store, issuers, rows)
-        result["crls"] = [describe_crl(crl) for name in concerned for crl in issuers[name].crls(self.now())]
+        result["crls"] = [
+            describe_crl(crl) for each in concerned if isinstance(each, KeepsCrls) for crl in each.crls(self.now())
+        ]
         if outcome.warnings:
             result["warnings"] = outcome.warnings
         if outcome.failed:
@@ -108,7 +111,8 @@ class ActionModule(TlsAction):
         keys = {row.key_id for row in store.issuances() if row.fingerprint in prints}
         problems: list[str] = []
         for name in dict.fromkeys(row.issuer for row in store.issuances() if row.fingerprint in prints):
-            canaries = proving_canaries(issuers[name], store, self.now()) if issuers[name].keeps_crls else {}
+            issuer = issuers[name]
+            canaries = proving_canaries(issuer, store, self.now()) if isinstance(issuer, CanRollOver) else {}
             request = proof_request(
                 spec,
                 settings,

@@ -1,21 +1,39 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an issuer of another collection may import: this module, and nothing else of this collection. See docs/issuers/own.md."""
+"""The one door for issuers, stores and solvers of other collections: what they may import of this collection, see docs/issuers/own.md.
+
+What is here stays as it is within a major release. All other modules of this collection are private.
+"""
 
 from __future__ import annotations
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     CertificateError,
+    Deferred,
     DependencyError,
     IssuerError,
     SpecError,
+    StoreBusy,
+    StoreConflict,
+    StoreError,
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
+    AdvisesRenewal,
+    AnswersChallenges,
+    CanPrepare,
+    CanRevoke,
+    CanRollOver,
+    ForeseesDeferral,
+    HandsOutReadyMade,
+    KeepsCrls,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     USAGES,
@@ -26,24 +44,53 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     parse_pem_chain,
     to_pem,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
+    Entry,
+    Issuance,
+    Ledger,
+    Revocation,
+    Store,
+    check_key,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 
 __all__ = (
     "USAGES",
+    "AdvisesRenewal",
+    "AnswersChallenges",
+    "CanPrepare",
+    "CanRevoke",
+    "CanRollOver",
     "CertificateError",
+    "Challenge",
+    "Deferred",
     "DependencyError",
+    "Entry",
     "Fields",
+    "ForeseesDeferral",
+    "HandsOutReadyMade",
+    "HostStep",
+    "Issuance",
     "IssueRequest",
     "Issued",
     "Issuer",
     "IssuerError",
+    "JsonEntry",
+    "KeepsCrls",
+    "Ledger",
     "Names",
+    "Revocation",
+    "Solver",
     "SpecError",
     "Store",
+    "StoreBusy",
+    "StoreConflict",
+    "StoreError",
     "TlsError",
     "check_chain",
     "check_issued",
+    "check_key",
     "fingerprint",
     "general_names",
     "get_key",

@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     Unanswered,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Attempt, Progress
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import ForeseesDeferral, HandsOutReadyMade
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import load_private_key
@@ -102,6 +103,8 @@ class IssuanceRound:
         """In check mode: which certificates their issuers would leave for a later run."""
         for each in due:
             issuer = self.issuers[each.spec.issuers[0]]
+            if not isinstance(issuer, ForeseesDeferral):
+                continue
             error = issuer.forecast(self.host, each.spec, each.present(issuer.name), self.now())
             if error:
                 self.give_up(each, issuer, error)
@@ -153,7 +156,7 @@ def check_answer(issuer: Issuer, request: IssueRequest, answer: Issued, now: dt.
         usages=request.usages,
         key=key_id(public_key),
         now=now,
-        ready_made=issuer.ready_made,
+        ready_made=isinstance(issuer, HandsOutReadyMade),
     )
     check_chain(answer.chain, issuer.trust(), now)
 
@@ -164,7 +167,7 @@ def refuse_the_same(each: Progress, issuer: Issuer, answer: Issued) -> None:
     :raises IssuerError: it has not.
     """
     expiring = any(reason.code in ("expiring", "expired") for reason in each.verdict.reasons)
-    if issuer.ready_made and expiring and each.found.leaf == answer.chain[0]:
+    if isinstance(issuer, HandsOutReadyMade) and expiring and each.found.leaf == answer.chain[0]:
         raise IssuerError(
             f"it has no other certificate than the one that expires on {iso(answer.chain[0].not_valid_after_utc)}",
             remedy="put the next one where it is fetched from",

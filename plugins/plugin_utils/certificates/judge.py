@@ -38,10 +38,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``reasons`` ask for a new certificate, ``repairs`` only for work on what is there."""
+    """``reasons`` ask for a new certificate, ``repairs`` only for work on what is there; ``notes`` deserve a look."""
 
     reasons: tuple[Reason, ...] = ()
     repairs: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def due(self) -> bool:

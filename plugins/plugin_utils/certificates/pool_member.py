@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.issuing import IssuanceRound
@@ -47,7 +47,7 @@ class PoolMember:
         if mine.due or leaf is None or (current and fingerprint(leaf) == fingerprint(current.leaf)):
             return mine
         what = "has no pair yet" if current is None else f"has another pair by now ({fingerprint(current.leaf)[:8]})"
-        return Verdict((Reason("pool_changed", f"the pool '{self.pool.name}' {what}"),), mine.repairs)
+        return replace(mine, reasons=(Reason("pool_changed", f"the pool '{self.pool.name}' {what}"),))
 
     def issue(self, each: Progress, ask: IssuanceRound) -> None:
         """Take the pool's pair; the first host that finds that due has the next one issued, the others wait for it.
@@ -59,7 +59,9 @@ class PoolMember:
             current = state.current
             if current is not None:
                 self.refuse_disagreement(each, current)
-                if not self.judge(each.spec, current.as_found(), self.forced(each, current)).due:
+                verdict = self.judge(each.spec, current.as_found(), self.forced(each, current))
+                each.notes += verdict.notes
+                if not verdict.due:
                     self.take(each, current)
                     return
             each.key, state = self.pool.next_key(state, each.spec)

@@ -96,4 +96,4 @@ class Progress:
         if self.error or self.unanswered:
             return []
         instead = f" (issued by '{self.issuer}' instead)" if self.chain else ""
-        return [*self.notes, *(f"{attempt}{instead}" for attempt in self.attempts)]
+        return [*self.verdict.notes, *self.notes, *(f"{attempt}{instead}" for attempt in self.attempts)]

@@ -14,6 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Reason
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRollOver
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, key_id
@@ -70,7 +71,7 @@ def superseded(
     if found.leaf is None:
         return ()
     reasons = []
-    if found.manifest.get("issuer") == issuer.name:
+    if isinstance(issuer, CanRollOver) and found.manifest.get("issuer") == issuer.name:
         text = issuer.superseded(found.chain)
         if text:
             reasons.append(Reason("issuer_ca_changed", text))

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import is_crl_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso, seconds, subject_text, to_pem
@@ -53,8 +54,8 @@ def issuer_facts(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
     :raises TlsError: they cannot be read.
     """
     authorities = issuer.authorities()
-    signing = issuer.crl_authorities(now) if issuer.keeps_crls else ()
-    crls = issuer.crls(now, renew=False) if issuer.keeps_crls else ()
+    signing = issuer.crl_authorities(now) if isinstance(issuer, KeepsCrls) else ()
+    crls = issuer.crls(now, renew=False) if isinstance(issuer, KeepsCrls) else ()
     return {
         "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
         "authorities": [authority_facts(each, certificate) for each, certificate in authorities.items()],

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.anchor_text import check_is_ca, parse_anchor_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -89,7 +90,8 @@ def trusted_by(
 
 def absent_texts(issuers: Mapping[str, Issuer], sources: Iterable[str], now: dt.datetime) -> list[str]:
     """Which of the chosen issuers have nothing to trust because their CA was not made yet, for people."""
-    texts = {name: issuers[name].unprepared(now) for name in sources if name in issuers and not issuers[name].trust()}
+    absent = {name: issuers[name] for name in sources if name in issuers and not issuers[name].trust()}
+    texts = {name: each.unprepared(now) for name, each in absent.items() if isinstance(each, CanPrepare)}
     return [f"nothing of the issuer '{name}' is trusted yet: {text}" for name, text in texts.items() if text]
 
 

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import abilities_of
 
 
 def contained(provider: type, contract: type) -> type:
-    """A subclass of an issuer's class whose methods of the contract raise nothing but TlsErrors."""
+    """A subclass of an issuer's class whose methods of the contract, and of its abilities, raise nothing but TlsErrors."""
     members: dict[str, Any] = {}
-    for name, member in vars(contract).items():
+    for name, member in [pair for each in (contract, *abilities_of(provider)) for pair in vars(each).items()]:
         if isinstance(member, property):
             getter = getattr(getattr(provider, name), "fget", None)
             if getter is not None:

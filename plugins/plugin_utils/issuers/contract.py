@@ -14,20 +14,18 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import is_own, load_provider
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import undeclared
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.containment import contained
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
-
-if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Issued:
 
 
 class Issuer(ABC):
-    """Where certificates come from.
+    """Where certificates come from. What only some can do is in ``abilities.py``.
 
     :param name: what the user calls it, the key in ``tls_issuers``.
     :param options: what the user wrote about it, less ``type``.
@@ -80,12 +78,8 @@ class Issuer(ABC):
 
     # Whether it issues what ``must_staple`` asks for.
     staples: ClassVar[bool] = False
-    # Whether what the ledger has as revoked comes into its CRLs.
-    keeps_crls: ClassVar[bool] = False
     # Whether its CA is in the store, so that a store without it is the wrong one.
     ca_in_store: ClassVar[bool] = False
-    # Whether it hands out what others have made: such a certificate may have more names than the wanted ones, and a key of any kind.
-    ready_made: ClassVar[bool] = False
 
     def __init__(self, name: str, options: Mapping[str, Any], store: Store) -> None:
         self.name = name
@@ -116,45 +110,13 @@ class Issuer(ABC):
         :raises TlsError: none of them can be issued.
         """
 
-    def unprepared(self, now: dt.datetime) -> str | None:
-        """What has to be made before anything can be issued (a CA, an account), in words; None: nothing. No secret."""
-        return None
-
-    def waits_for(self, now: dt.datetime) -> str | None:
-        """What has to be made soon and cannot be made without the user, in words; None: nothing. No secret."""
-        return None
-
-    def prepare(self, now: dt.datetime) -> None:
-        """Make it. Issuing does so too; to do it ahead lets trust be distributed before the first certificate.
-
-        :raises TlsError: it cannot be made.
-        """
-        return None
-
     def authorities(self) -> dict[str, x509.Certificate]:
         """The CA certificates the controller knows, by their ids; anchors among them. No secret."""
         return {fingerprint(anchor): anchor for anchor in self.trust()}
 
-    def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
-        """Why a chain of it is to be replaced though it is trusted (its CA was rolled over), in words; None: it is not."""
-        return None
-
-    def rollover(self) -> CaRollover:
-        """What replaces its CA in stages.
-
-        :raises SpecError: the CA is not ours to replace: the default.
-        """
-        raise SpecError(
-            f"issuer '{self.name}' has no CA in the store that could be replaced", remedy="name an issuer of type ca"
-        )
-
     def anchors(self) -> tuple[x509.Certificate, ...]:
         """Those of :meth:`trust` that hosts have to be given: not those that every system has of its own."""
         return self.trust()
-
-    def thumbprints(self) -> tuple[str, ...]:
-        """ACME account keys (RFC 7638) whose http-01 challenges the fleet's servers are to answer. No secret."""
-        return ()
 
     def check(self, wish: CertificateSpec) -> None:
         """Refuse what this issuer can never issue, before anything is touched.
@@ -165,59 +127,6 @@ class Issuer(ABC):
             raise SpecError(
                 f"issuer '{self.name}' makes no certificates that must be stapled", remedy="leave must_staple out"
             )
-
-    def forecast(
-        self, host: str, wish: CertificateSpec, present: x509.Certificate | None, now: dt.datetime
-    ) -> Deferred | None:
-        """Why a due certificate would have to wait for a later run, None: it would not. For check mode; no secret.
-
-        In a run that issues, :class:`Deferred` is what :meth:`issue` answers then.
-        """
-        return None
-
-    def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
-        """The CAs whose certificates may be in use: who checks revocation needs a CRL of each. No secret."""
-        return tuple(each for each in self.authorities().values() if each.not_valid_after_utc > now)
-
-    def crls(self, now: dt.datetime, *, renew: bool = True) -> tuple[x509.CertificateRevocationList, ...]:
-        """What the CAs have revoked, a CRL each. An issuer that keeps none has none: the default.
-
-        Nothing due needs no secret. What is due and cannot be signed (a key kept elsewhere, no passphrase) comes as it is, or not at
-        all, and :meth:`waits_for` tells of it: who depends on a CRL has to look whether it counts.
-
-        :param renew: sign anew what is due; without it (check mode) the store is only read.
-        :raises TlsError: they cannot be read or signed.
-        """
-        return ()
-
-    def crls_due(self, now: dt.datetime) -> str | None:
-        """Which CRLs :meth:`crls` would sign anew, and why, in words; None: none. No secret."""
-        return None
-
-    def successor(
-        self, certificate: str, host: str, leaf: x509.Certificate, now: dt.datetime, *, record: bool
-    ) -> x509.Certificate | None:
-        """What lies ready to take the place of ``leaf`` (``ready_made`` issuers only); None: nothing newer. No secret of the store.
-
-        :param certificate: the name of the certificate, whose ``leaf`` the host has.
-        :param record: whether what was seen may be noted in the store, which a run in check mode must not do.
-        :raises TlsError: nobody can tell at the moment.
-        """
-        return None
-
-    def revoke(self, leaf: x509.Certificate, reason: str, now: dt.datetime) -> None:
-        """Have a certificate of this issuer revoked by its CA.
-
-        :param reason: in the words of RFC 5280, 5.3.1, such as ``keyCompromise``.
-        :raises IssuerError: it was not revoked: the default, where there is no way to.
-        """
-        raise IssuerError(
-            f"issuer '{self.name}' has no way to revoke a certificate", remedy="revoke it where it was issued"
-        )
-
-    def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
-        """When the issuer wants ``leaf`` renewed (ARI, RFC 9773). Most issuers have no opinion: None."""
-        return None
 
 
 def load_issuers(raw: Any, store: Store) -> dict[str, Issuer]:
@@ -248,5 +157,7 @@ def refuse_no_issuer(provider: Any, kind: str) -> None:
         problem = "its PROVIDER is no Issuer"
     elif inspect.isabstract(provider):
         problem = f"it lacks {', '.join(sorted(provider.__abstractmethods__))}"
+    else:
+        problem = undeclared(provider)
     if problem:
         raise SpecError(f"'{kind}' is no issuer type: {problem}", remedy="see docs/issuers/own.md of fleet.tls")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of, suggestion
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import REASONS
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls, waiting
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
@@ -51,8 +52,8 @@ def revoke(
     with store.ledger() as ledger:
         revocations = tuple(revoke_one(ledger, issuers, each, known, now) for each in wanted)
     concerned = [issuers[name] for name in dict.fromkeys(each.issuance.issuer for each in revocations)]
-    crls = tuple(crl for issuer in concerned for crl in issuer.crls(now))
-    return RevocationResult(revocations, crls, tuple(text for issuer in concerned if (text := issuer.waits_for(now))))
+    crls = tuple(crl for issuer in concerned if isinstance(issuer, KeepsCrls) for crl in issuer.crls(now))
+    return RevocationResult(revocations, crls, waiting(concerned, now))
 
 
 def revoke_one(ledger: Ledger, issuers: Mapping[str, Issuer], which: str, reason: str, now: dt.datetime) -> Revocation:
@@ -74,7 +75,7 @@ def revoke_one(ledger: Ledger, issuers: Mapping[str, Issuer], which: str, reason
             f"the certificate {which} is from the issuer '{name}', which is not among the issuers",
             remedy=f"add it to tls_issuers ({suggestion(name, issuers)}); nothing was revoked",
         )
-    if not issuers[name].keeps_crls:
+    if not isinstance(issuers[name], KeepsCrls):
         raise SpecError(
             f"the certificate {which} is from the issuer '{name}', which keeps no CRL here",
             remedy="revoke it at that CA; nothing was revoked",

@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Issue
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import REASONS
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, CanaryPair
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRevoke, CanRollOver, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     fingerprint,
@@ -137,7 +138,7 @@ def revoke_rows(
         issuer = issuers.get(name)
         if issuer is None:
             outcome.failed.append(f"'{name}', which issued {listing(mine)}, is not among the issuers")
-        elif issuer.keeps_crls:
+        elif isinstance(issuer, KeepsCrls):
             prints = [row.fingerprint for row in mine] + canary_print(issuer, store, now)
             done = revocation.revoke({name: issuer}, store, prints, known, now)
             outcome.revoked += mine
@@ -145,13 +146,25 @@ def revoke_rows(
         else:
             for row in mine:
                 try:
-                    issuer.revoke(parse_pem_chain(row.chain)[0], REASONS[known], now)
+                    revoke_there(issuer, row, known, now)
                     with store.ledger() as ledger:
                         ledger.revoke(row.fingerprint, known, seconds(now))
                     outcome.revoked.append(row)
                 except TlsError as error:
                     outcome.failed.append(f"{listing([row])}: {error}")
     return outcome
+
+
+def revoke_there(issuer: Issuer, row: Issuance, reason: str, now: dt.datetime) -> None:
+    """Have the CA itself revoke one certificate.
+
+    :raises IssuerError: it did not, or there is no way to tell it.
+    """
+    if not isinstance(issuer, CanRevoke):
+        raise IssuerError(
+            f"issuer '{issuer.name}' has no way to revoke a certificate", remedy="revoke it where it was issued"
+        )
+    issuer.revoke(parse_pem_chain(row.chain)[0], REASONS[reason], now)
 
 
 def listing(rows: Iterable[Issuance]) -> str:
@@ -161,10 +174,9 @@ def listing(rows: Iterable[Issuance]) -> str:
 
 def canary_print(issuer: Issuer, store: Store, now: dt.datetime) -> list[str]:
     """The fingerprint of a new canary in the ledger, to be revoked with the rest; none where the CA is not ours."""
-    try:
-        rollover = issuer.rollover()
-    except SpecError:
+    if not isinstance(issuer, CanRollOver):
         return []
+    rollover = issuer.rollover()
     state = rollover.state()
     chain = rollover.canary(state.root, state.issuing, now).chain
     leaf = parse_pem_chain(chain)[0]
@@ -188,7 +200,7 @@ def canary_print(issuer: Issuer, store: Store, now: dt.datetime) -> list[str]:
     return [row.fingerprint]
 
 
-def proving_canaries(issuer: Issuer, store: Store, now: dt.datetime) -> dict[str, CanaryPair]:
+def proving_canaries(issuer: CanRollOver, store: Store, now: dt.datetime) -> dict[str, CanaryPair]:
     """Canaries that a server which knows of the last revocation tells apart: ``good`` and ``revoked``.
 
     :raises IssuerError: nothing was revoked within the last days.

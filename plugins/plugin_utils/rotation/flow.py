@@ -16,6 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shorten
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_found
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRollOver
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import proof as rotation_proof
@@ -44,7 +45,7 @@ class Flow:
 
     store: Store
     kind: str
-    issuer: Issuer | None
+    issuer: CanRollOver | None
     inventory: Sequence[str]
     now: dt.datetime
     check: bool = False
@@ -199,22 +200,19 @@ def parse_proofs(answer: Mapping[str, Any]) -> list[dict[str, str | None]]:
     ]
 
 
-def chosen_issuer(issuers: Mapping[str, Issuer], name: str | None) -> Issuer:
+def chosen_issuer(issuers: Mapping[str, Issuer], name: str | None) -> CanRollOver:
     """The issuer whose CA is replaced: the one named, or the only one that has a CA of ours.
 
     :raises SpecError: there is no such one, or none is named and there are several.
     """
     if name is not None:
         issuer = issuers[one_of(name, issuers, "issuer")]
-        issuer.rollover()
+        if not isinstance(issuer, CanRollOver):
+            raise SpecError(
+                f"issuer '{name}' has no CA in the store that could be replaced", remedy="name an issuer of type ca"
+            )
         return issuer
-    able = []
-    for issuer in issuers.values():
-        try:
-            issuer.rollover()
-            able.append(issuer)
-        except SpecError:
-            continue
+    able = [each for each in issuers.values() if isinstance(each, CanRollOver)]
     if len(able) != 1:
         names = ", ".join(each.name for each in able) or "none"
         raise SpecError(

@@ -16,8 +16,8 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, CanaryPair, CaRollover
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import look_request
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import CLOCK_TOLERANCE
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey, old_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.verdicts import CLOCK_TOLERANCE
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport, parse_clock
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import HostSpec

@@ -22,6 +22,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
     parse_pem_crls,
     signs_crls,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls, waiting
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import (
     Anchor,
     bundle_text,
@@ -84,18 +85,26 @@ def client_trust(
     warnings = tuple(expired_text(anchor) for anchor in selection.expired)
     if not revocation:
         return ClientTrust(bundle, "", selection.expired, warnings)
-    mine = [issuers[name] for name in dict.fromkeys(names)]
-    kept = [crl for issuer in mine for crl in issuer.crls(now, renew=renew)]
-    due = {} if renew else {issuer.name: text for issuer in mine if (text := issuer.crls_due(now))}
+    chosen = [issuers[name] for name in dict.fromkeys(names)]
+    # Of the others only the user's own CRLs tell.
+    mine = {each.name: each for each in chosen if isinstance(each, KeepsCrls)}
+    kept = [crl for issuer in mine.values() for crl in issuer.crls(now, renew=renew)]
+    due = {} if renew else {name: text for name, issuer in mine.items() if (text := issuer.crls_due(now))}
     needed = [anchor.certificate for anchor in selection.anchors]
-    needed += [authority for issuer in mine for authority in issuer.crl_authorities(now)]
+    needed += [authority for issuer in chosen for authority in authorities_in_use(issuer, now)]
     # Which CAs have gone is known too: a CRL of theirs is of no use, and no mistake.
     left_out = [anchor.certificate for anchor in selection.expired]
     refuse_strangers(given, [*needed, *left_out])
-    later = {fingerprint(each) for name in due for each in issuers[name].crl_authorities(now)}
+    later = {fingerprint(each) for name in due for each in mine[name].crl_authorities(now)}
     pem = current_crls(in_order(needed), [*given, *kept], now, later)
-    waiting = tuple(text for issuer in mine if (text := issuer.waits_for(now)))
-    return ClientTrust(bundle, pem, selection.expired, warnings + waiting, tuple(due.values()))
+    return ClientTrust(bundle, pem, selection.expired, warnings + waiting(chosen, now), tuple(due.values()))
+
+
+def authorities_in_use(issuer: Issuer, now: dt.datetime) -> tuple[x509.Certificate, ...]:
+    """The CAs whose certificates may be in use, so that a CRL of each is needed."""
+    if isinstance(issuer, KeepsCrls):
+        return issuer.crl_authorities(now)
+    return tuple(each for each in issuer.authorities().values() if each.not_valid_after_utc > now)
 
 
 def parse_given(crls: str | Sequence[str]) -> tuple[x509.CertificateRevocationList, ...]:

@@ -20,6 +20,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.options import A
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_info import RenewalAdvice
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
+    AdvisesRenewal,
+    AnswersChallenges,
+    CanPrepare,
+    ForeseesDeferral,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
 
 
-class AcmeIssuer(Issuer):
+class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges):
     """Options: see :class:`AcmeOptions`."""
 
     staples = True

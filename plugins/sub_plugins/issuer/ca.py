@@ -27,6 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, CanRollOver, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
@@ -49,10 +50,8 @@ LONGEST_NAME = 48
 TRIES = 5
 
 
-class CaIssuer(CaFiles, Issuer):
+class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver):
     """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``, ``crl_duration``."""
-
-    keeps_crls = True
 
     ca_in_store = True
 

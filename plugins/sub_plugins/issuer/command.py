@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import Ended, ProgramError, run_program
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRevoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_anchors
@@ -34,7 +35,7 @@ PREFIX = "FLEET_TLS_"
 SHORTEST_SECRET = 4
 
 
-class CommandIssuer(Issuer):
+class CommandIssuer(Issuer, CanRevoke):
     """Options: ``command``, ``revoke``, ``anchors``, ``environment``, ``timeout``, ``duration``."""
 
     def __init__(self, name: str, options: Any, store: Any) -> None:
@@ -81,7 +82,10 @@ class CommandIssuer(Issuer):
 
     def revoke(self, leaf: x509.Certificate, reason: str, now: dt.datetime) -> None:
         if not self.revoke_command:
-            super().revoke(leaf, reason, now)
+            raise IssuerError(
+                f"issuer '{self.name}' has no way to revoke a certificate",
+                remedy="name a program in revoke, or revoke it where it was issued",
+            )
         self.call(self.revoke_command, to_pem(leaf).encode(), facts_of_leaf(leaf, reason))
 
     def call(self, arguments: Sequence[str], data: bytes, facts: Mapping[str, str]) -> Ended:

@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     StoreConflict,
     TlsError,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import HandsOutReadyMade
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.fetch_sources import Content, Source, Web, parse_source
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import plain_pem
@@ -64,10 +65,8 @@ class FetchNote:
         return {"tag": self.tag, "looked_at": self.looked_at, "chain": chain}
 
 
-class FetchIssuer(Issuer):
+class FetchIssuer(Issuer, HandsOutReadyMade):
     """Options: ``certificate`` or ``openbao``, ``private_key``, ``chain``, ``passphrase``, ``anchors`` and those of https."""
-
-    ready_made = True
 
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, CanRevoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_anchors
@@ -33,7 +34,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerpr
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME
 
 
-class OpenBaoIssuer(Issuer):
+class OpenBaoIssuer(Issuer, CanPrepare, CanRevoke):
     """The options of a connection, ``mount``, ``role``, ``issuer_ref``, ``duration`` and ``root``."""
 
     def __init__(self, name: str, options: Any, store: Any) -> None:

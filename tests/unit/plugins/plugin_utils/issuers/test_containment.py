@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.containment import contained
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import (
     Issued,
@@ -40,7 +41,8 @@ def breaking(name: str, error: BaseException) -> type[CaIssuer]:
         raise error
 
     member: Any = property(raising) if name == "lifetime" else raising
-    return type("Broken", (CaIssuer,), {name: member})
+    bases = (CaIssuer, AdvisesRenewal) if name == "advice" else (CaIssuer,)
+    return type("Broken", bases, {name: member})
 
 
 @pytest.mark.parametrize("error", [KeyError(SECRET), ValueError(SECRET), SystemExit(SECRET), RecursionError(SECRET)])
@@ -145,4 +147,11 @@ def test_one_that_forgot_a_method(collection: Any, tmp_path: Path) -> None:
 
     collection.PROVIDER = Half
     with pytest.raises(SpecError, match="'acme.pki.corp' is no issuer type: it lacks issue, lifetime, trust"):
+        load_issuers({"theirs": {"type": "acme.pki.corp"}}, make_store(tmp_path))
+
+
+def test_one_that_does_not_say_what_it_can_do(collection: Any, tmp_path: Path) -> None:
+    """Nobody would ever ask it for its advice."""
+    collection.PROVIDER = type("Modest", (CaIssuer,), {"advice": lambda self, leaf, now: None})
+    with pytest.raises(SpecError, match=r"no issuer type: it has advice\(\) without being of class AdvisesRenewal"):
         load_issuers({"theirs": {"type": "acme.pki.corp"}}, make_store(tmp_path))

@@ -10,10 +10,11 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import REASONS, serials
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, serial_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import parse_which, revoke
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
+from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.command import CommandIssuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer, make_request
 
 
@@ -57,8 +58,9 @@ def test_reasons(reason: str, tmp_path: Path) -> None:
     assert revoke({"internal": issuer}, issuer.store, [fingerprint(leaf)], reason, NOW).revocations[0].reason == reason
 
 
-class Elsewhere(CaIssuer):
-    keeps_crls = False
+def elsewhere(name: str, options: Any, store: Any) -> Issuer:
+    """An issuer whose CA keeps its own CRLs."""
+    return CommandIssuer(name, {"command": ["/bin/false"], "anchors": "/nowhere"}, store)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ class Elsewhere(CaIssuer):
         ("www", "superseded", CaIssuer, "'www' is neither a serial number nor a fingerprint"),
         (None, "certificate_hold", CaIssuer, "reason: 'certificate_hold' is unknown"),
         (None, "superseded", None, "from the issuer 'internal', which is not among the issuers"),
-        (None, "superseded", Elsewhere, "which keeps no CRL here"),
+        (None, "superseded", elsewhere, "which keeps no CRL here"),
     ],
 )
 def test_what_cannot_be_revoked_revokes_nothing(

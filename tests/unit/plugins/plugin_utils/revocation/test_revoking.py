@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking impo
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
+from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.command import CommandIssuer
 from ansible_collections.fleet.tls.tests.unit.support.openssl_verify import verdict
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer, make_request, make_spec
 
@@ -137,8 +138,7 @@ def test_proof_without_a_revocation(issuer: CaIssuer) -> None:
 
 
 def test_a_ca_that_cannot_does_not_keep_the_others(issuer: CaIssuer, tmp_path: Path) -> None:
-    class Far(CaIssuer):
-        keeps_crls = False
+    class Far(CommandIssuer):
         asked: list[str] = []
 
         def revoke(self, leaf: object, reason: str, now: dt.datetime) -> None:
@@ -146,9 +146,10 @@ def test_a_ca_that_cannot_does_not_keep_the_others(issuer: CaIssuer, tmp_path: P
             if len(Far.asked) == 1:
                 raise IssuerError("it is closed today")
 
-    far = Far("far", {}, issuer.store)
+    far = Far("far", {"command": ["/bin/false"], "anchors": "/nowhere"}, issuer.store)
+    signing = CaIssuer("far", {}, issuer.store)
     mine, first, second, lost = (
-        issue(issuer, "www", "web1"), issue(far, "a", "web1"), issue(far, "b", "web1"), issue(make_issuer(tmp_path, "gone"), "c", "web1"),
+        issue(issuer, "www", "web1"), issue(signing, "a", "web1"), issue(signing, "b", "web1"), issue(make_issuer(tmp_path, "gone"), "c", "web1"),
     )  # fmt: skip
     outcome = revoke_rows(
         {"internal": issuer, "far": far}, issuer.store, [first, second, lost, mine], "superseded", NOW

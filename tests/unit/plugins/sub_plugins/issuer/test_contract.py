@@ -11,6 +11,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
+    AnswersChallenges,
+    KeepsCrls,
+    abilities_of,
+    undeclared,
+    waiting,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_store
 
@@ -30,12 +37,17 @@ def issuer(request: pytest.FixtureRequest, tmp_path: Path) -> Issuer:
 
 
 def test_nothing_hides_a_method_of_the_contract(issuer: Issuer) -> None:
-    methods = [name for name, _method in inspect.getmembers(Issuer, inspect.isfunction)]
+    contracts = (Issuer, *abilities_of(type(issuer)))
+    methods = [name for each in contracts for name, _method in inspect.getmembers(each, inspect.isfunction)]
     assert [name for name in methods if not callable(getattr(issuer, name))] == []
+
+
+def test_it_says_what_it_can_do(issuer: Issuer) -> None:
+    assert undeclared(type(issuer)) is None
 
 
 def test_what_is_asked_of_every_issuer_in_every_run(issuer: Issuer) -> None:
     """None of it needs a secret or sends anything."""
-    assert issuer.thumbprints() == ()
-    assert issuer.crls_due(NOW) is None
-    assert issuer.waits_for(NOW) is None
+    assert not isinstance(issuer, AnswersChallenges) or issuer.thumbprints() == ()
+    assert not isinstance(issuer, KeepsCrls) or issuer.crls_due(NOW) is None
+    assert waiting([issuer], NOW) == ()
