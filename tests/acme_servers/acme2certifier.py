@@ -23,10 +23,17 @@ from tools import venvs
 from tools.ports import free_port
 
 # Its own script listens on port 80 of all addresses.
+# What stands for it in CAA records, and in those of dns-persist-01.
+IDENTITY = "ca.example.org"
 RUNNER = """\
 import sys
 from wsgiref.simple_server import make_server
+import dns.resolver
 from acme2certifier.share.acme2certifier_wsgi import application, get_handler_cls
+if len(sys.argv) > 2:
+    # It knows no other port than 53.
+    dns.resolver.default_resolver = dns.resolver.Resolver(configure=False)
+    dns.resolver.default_resolver.nameservers, dns.resolver.default_resolver.port = ["127.0.0.1"], int(sys.argv[2])
 make_server("127.0.0.1", int(sys.argv[1]), application, handler_class=get_handler_cls()).serve_forever()
 """
 CONFIG = """\
@@ -45,8 +52,11 @@ handler: wsgi
 dbfile: {folder}/acme.db
 [Directory]
 tos_url: https://example.com/terms
+caaidentities: ["{identity}"]
 [Challenge]
-challenge_validation_disable: True
+challenge_validation_disable: {trusting}
+dns_persist_01_support: True
+dns_persist_allow_policy_wildcard: True
 [Order]
 profiles: {{"usual": "https://example.com/usual", "short": "https://example.com/short"}}
 [Renewalinfo]
@@ -72,10 +82,11 @@ class Acme2certifier:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, percentage: float = 85.0) -> Iterator[Acme2certifier]:
+def running(folder: Path, *, percentage: float = 85.0, dns_port: int | None = None) -> Iterator[Acme2certifier]:
     """acme2certifier on a free port.
 
-    :param percentage: part of the life at which its renewal window begins. It validates nothing: that is Pebble's part.
+    :param percentage: part of the life at which its renewal window begins.
+    :param dns_port: of the server on 127.0.0.1 that it asks for dns-persist-01; None: it validates nothing, that is Pebble's part.
     """
     python = venvs.ensure("acme2certifier") / "bin" / "python"
     now, year = dt.datetime.now(dt.timezone.utc), dt.timedelta(days=365)
@@ -87,12 +98,14 @@ def running(folder: Path, *, percentage: float = 85.0) -> Iterator[Acme2certifie
     (folder / "issuing.key").write_bytes(in_the_clear(issuing))
     external = {"kid": "customer-1", "hmac_key": base64.urlsafe_b64encode(secrets.token_bytes(48)).decode()}
     (folder / "accounts.json").write_text(json.dumps({external["kid"]: external["hmac_key"]}))
-    (folder / "acme_srv.cfg").write_text(CONFIG.format(folder=folder, percentage=percentage))
+    (folder / "acme_srv.cfg").write_text(
+        CONFIG.format(folder=folder, percentage=percentage, trusting=dns_port is None, identity=IDENTITY)
+    )
     (folder / "runner.py").write_text(RUNNER)
     port = free_port()
     # The risk of a server without validation is the test's.
     env = {"ACME_SRV_CONFIGFILE": str(folder / "acme_srv.cfg"), "ACME2CERTIFIER_I_KNOW_THE_RISK": "1"}
-    command = [str(python), str(folder / "runner.py"), str(port)]
+    command = [str(python), str(folder / "runner.py"), str(port), *([str(dns_port)] if dns_port else [])]
     with process(command, folder / "log", port, env=env, cwd=folder):
         yield Acme2certifier(port, to_pem(root.certificate), external)
 

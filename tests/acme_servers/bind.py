@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
+import dns.name
 import dns.query
 import dns.rcode
 import dns.rdatatype
+import dns.tsig
+import dns.update
 
 from acme_servers.servers import process
 from tools.packages import find
@@ -62,6 +65,14 @@ class Bind:
             **changes,
         }
 
+    def add(self, name: str, kind: str, content: str) -> None:
+        """A record, as its owner would add it by hand."""
+        key = dns.tsig.Key("update", base64.b64decode(self.secret), "hmac-sha256")
+        message = dns.update.UpdateMessage(ZONE, keyring={key.name: key})
+        message.replace(dns.name.from_text(name), 60, kind, content)
+        answer = dns.query.tcp(message, "127.0.0.1", port=self.port, timeout=20)
+        assert answer.rcode() == dns.rcode.NOERROR, answer
+
     def texts(self, name: str, port: int | None = None) -> list[str]:
         """The TXT records of a name, by one of the two."""
         answer = dns.query.tcp(dns.message.make_query(name, "TXT"), "127.0.0.1", port=port or self.port, timeout=10)
@@ -90,7 +101,7 @@ def running(
     bind = Bind(free_port(), free_port(), base64.b64encode(secrets.token_bytes(32)).decode())
     tell = f"notify explicit; also-notify {{ 127.0.0.1 port {bind.second}; }};" if notify else "notify no;"
     roles = {
-        bind.port: f"type primary; update-policy {{ grant update zonesub TXT; }}; {tell}",
+        bind.port: f"type primary; update-policy {{ grant update zonesub ANY; }}; {tell}",
         bind.second: f"type secondary; primaries {{ 127.0.0.1 port {bind.port}; }}; allow-notify {{ any; }};",
     }
     elsewhere = "".join(

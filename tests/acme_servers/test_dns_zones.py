@@ -18,7 +18,7 @@ import pytest
 from acme_servers import bind, pebble, proxy
 from acme_servers.bind import Bind
 from acme_servers.pebble import Pebble
-from acme_servers.proxy import Answer, Seen
+from acme_servers.proxy import Answer, Seen, times
 from acme_servers.servers import Pair
 from acme_servers.world import Responder, World, now, obtained, refused
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge
@@ -183,8 +183,10 @@ def test_a_hundred_names_need_few_connections(world: ZonesWorld, monkeypatch: py
 def test_time_for_dns_is_not_the_cas(world: ZonesWorld) -> None:
     """The issuer's timeout is shorter than what DNS needs; only challenge.timeout bounds that."""
     with silent_server() as silent:
-        slow = world.challenge(authoritative=[f"127.0.0.1:{world.names.port}", silent], timeout="8s")
-        obtained(world.ready(challenge=slow, timeout="6s"), world.request(dns_names=["slow.example.com"]))
+        slow = world.challenge(authoritative=[f"127.0.0.1:{world.names.port}", silent], timeout="10s")
+        # A request that has to be repeated afterwards, for which time must be left.
+        world.proxy.before.append(times(1, "/chalZ/", lambda: Answer.problem(503, "serverInternal")))
+        obtained(world.ready(challenge=slow, timeout="9s"), world.request(dns_names=["slow.example.com"]))
 
 
 def test_a_record_stays_while_the_ca_may_look(world: ZonesWorld) -> None:

@@ -16,7 +16,12 @@ from pathlib import Path
 # use -> what shows that it is there (a program, or an absolute path) -> Debian's package
 PACKAGES: dict[str, dict[str, str]] = {
     "nginx": {"nginx": "nginx-light", "openssl": "openssl"},
-    "acme": {"pebble": "pebble", "named": "bind9"},
+    "acme": {
+        "pebble": "pebble",
+        "named": "bind9",
+        "pdns_server": "pdns-server",
+        "/usr/share/doc/pdns-backend-sqlite3": "pdns-backend-sqlite3",
+    },
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
     "keystores": {"keytool": "default-jre-headless"},
     "lint": {"shellcheck": "shellcheck"},
@@ -98,7 +103,12 @@ def install(names: list[str]) -> None:
                     "{0} failed:\n{1}".format(" ".join(command), done.stderr.strip() or done.stdout[-2000:])
                 )
     # The tests start servers of their own; the package's must not take their ports at the next boot.
-    for package, unit in (("nginx-light", "nginx"), ("bind9", "named"), ("prometheus", "prometheus")):
+    for package, unit in (
+        ("nginx-light", "nginx"),
+        ("bind9", "named"),
+        ("pdns-server", "pdns"),
+        ("prometheus", "prometheus"),
+    ):
         if package in names and shutil.which("systemctl"):
             subprocess.run(["systemctl", "disable", unit], capture_output=True, check=False)
 

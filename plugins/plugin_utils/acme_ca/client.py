@@ -55,6 +55,12 @@ class AcmeClient:
         return found if isinstance(found, Mapping) else {}
 
     @property
+    def caa_identities(self) -> tuple[str, ...]:
+        """The names that stand for this CA in CAA records (RFC 8555, 7.1.1)."""
+        found = self.meta.get("caaIdentities")
+        return tuple(str(each) for each in found) if isinstance(found, list) else ()
+
+    @property
     def renewal_info(self) -> str | None:
         """Where renewal information (RFC 9773) is, None: the CA offers none."""
         found = self.directory.get("renewalInfo")

@@ -16,6 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.rate_limits impo
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.name_servers import NameServer, parse_resolvers
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Solver, load_solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import parse_email_address
@@ -32,6 +33,7 @@ class AcmeOptions:
     :param anchors: PEM text, or the path of a PEM file on the controller; None: the controller's own trust store.
     :param ca_certificate: path of what the CA's own TLS is verified with; None: the usual CAs.
     :param timeout: seconds an order may take.
+    :param resolvers: whom to ask for CAA records; none: the controller's own resolver.
     """
 
     directory_url: str
@@ -45,13 +47,14 @@ class AcmeOptions:
     ca_certificate: str | None
     limits: tuple[Limit, ...]
     timeout: int
+    resolvers: tuple[NameServer, ...]
 
     @staticmethod
     def names() -> tuple[str, ...]:
         """The options' names."""
         return (
             "directory_url", "contact", "terms_agreed", "challenge", "profile", "preferred_chain", "external_account",
-            "anchors", "ca_certificate", "limits", "timeout",
+            "anchors", "ca_certificate", "limits", "timeout", "resolvers",
         )  # fmt: skip
 
     @classmethod
@@ -81,6 +84,7 @@ class AcmeOptions:
             ca_certificate=ca_certificate,
             limits=parse_limits(fields.get("limits"), parts.hostname, where),
             timeout=parse_duration(fields.get("timeout", "5m"), f"{where}: timeout"),
+            resolvers=parse_resolvers(fields.strings("resolvers"), f"{where}: resolvers"),
         )
 
     @property

@@ -9,7 +9,6 @@ Whatever the state in which an earlier run left an order, going through the step
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +46,7 @@ class OrderEnded(IssuerError):
 class Order:
     """One order under way.
 
+    :param thumbprint, account: of the account's key, and the account's URL.
     :param url: of the order.
     :param host: see :meth:`Solver.present`.
     :param resumed: whether an earlier run began it, and may have been killed before it took its answers away.
@@ -55,6 +55,7 @@ class Order:
     client: AcmeClient
     solver: Solver
     thumbprint: str
+    account: str
     url: str
     host: HostStep | None
     resumed: bool = False
@@ -183,16 +184,13 @@ class Order:
         domain = shortened(authorization["identifier"].get("value"))
         offered = {str(each.get("type")): each for each in authorization["challenges"]}
         raw = offered.get(self.solver.challenge_type)
-        if raw is None or not isinstance(raw.get("token"), str) or not isinstance(raw.get("url"), str):
+        answer = self.solver.challenge(authorization, raw, self.thumbprint, self.account) if raw else None
+        if raw is None or answer is None or not isinstance(raw.get("url"), str):
             raise IssuerError(
                 f"the CA offers no {self.solver.challenge_type} for {domain}, only {', '.join(sorted(offered)) or 'nothing'}",
                 remedy="choose another challenge for this issuer",
             )
-        answer = f"{raw['token']}.{self.thumbprint}"
-        if self.solver.challenge_type == "dns-01":
-            text = unpadded(hashlib.sha256(answer.encode()).digest())
-            return Challenge(domain, f"_acme-challenge.{domain}", text), raw
-        return Challenge(domain, str(raw["token"]), answer), raw
+        return answer, raw
 
     def answer(self, url: str, raw: Mapping[str, Any], told: set[str]) -> None:
         """Tell the CA that it may look. It has been told before where an earlier run was killed after this.

@@ -24,6 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.caa import Asking, check_caa
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -117,7 +118,10 @@ class OrderRound:
 
     def order_at(self, url: str, request: IssueRequest, *, resumed: bool) -> Order:
         """An order that is to be gone through."""
-        return Order(self.client, self.options.solver, self.account.thumbprint, url, request.host_step, resumed)
+        account = self.account
+        return Order(
+            self.client, self.options.solver, account.thumbprint, str(account.url), url, request.host_step, resumed
+        )
 
     def new_order(self, request: IssueRequest) -> str:
         """A new order, written down before anything else is done with it; returns its URL."""
@@ -125,6 +129,8 @@ class OrderRound:
         domains = sorted({value.removeprefix("*.") for _kind, value in identifiers_of(request.names)})
         with self.client.network.paused():
             self.options.solver.rehearse(domains, self.account.thumbprint)
+            asking = Asking(self.client.caa_identities, str(self.account.url), self.options.solver.challenge_type)
+            check_caa(request.names.dns_names, asking, self.options.resolvers)
         ari = self.client.renewal_info is not None
         replaces = self.records.replaceable(request.present, self.now) if ari and request.present else None
         url = self.place(request, replaces)

@@ -104,6 +104,31 @@ class Lookup:
         except dns.exception.DNSException:
             return name
 
+    def texts(self, name: str) -> set[str]:
+        """A name's TXT records as the world sees them.
+
+        :raises IssuerError: nobody answers.
+        """
+        try:
+            answer = self.resolver.resolve(name, "TXT", raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN:
+            return set()
+        except dns.exception.DNSException as error:
+            raise IssuerError(
+                f"the TXT records of {name} cannot be looked up: {shortened(error)[:200]}",
+                remedy="see the controller's resolver, or name one in challenge.resolvers",
+            ) from None
+        return {b"".join(each.strings).decode("ascii", "replace") for each in answer.rrset or ()}
+
+    def authoritative(self, name: str) -> tuple[NameServer, ...]:
+        """The servers, by address, of the zone that a name lies in; none where that cannot be found out."""
+        try:
+            zone = dns.resolver.zone_for_name(name, resolver=self.resolver)
+            hosts = [text_of(each.target) for each in self.resolver.resolve(zone, "NS")]
+        except dns.exception.DNSException:
+            return ()
+        return tuple(NameServer(each) for host in hosts for each in self.addresses(host))
+
 
 def text_of(name: Any) -> str:
     """A dnspython name as we write it: lower case, without the last dot."""

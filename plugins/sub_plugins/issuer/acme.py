@@ -47,6 +47,7 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
             raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
         self.options = AcmeOptions.parse(self.fields, f"issuer '{name}'")
         self.solver = self.options.solver
+        self.solver.keep_in(store, name)
         self.records = Records(store, name)
         self.budget = Budget(self.records, self.options.limits)
         self.accounts = AccountKeeper(
@@ -102,9 +103,9 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
                 f"issuer '{self.name}': a wildcard cannot be validated by http-01",
                 remedy="use an issuer with a dns-01 solver",
             )
-        if kind == "dns-01" and names.ip_addresses:
+        if kind.startswith("dns-") and names.ip_addresses:
             raise SpecError(
-                f"issuer '{self.name}': an IP address cannot be validated by dns-01",
+                f"issuer '{self.name}': an IP address cannot be validated by {kind}",
                 remedy="use an issuer with http-01",
             )
         if wish.duration and wish.issuers == (self.name,):

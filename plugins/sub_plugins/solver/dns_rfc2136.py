@@ -144,7 +144,7 @@ class Rfc2136Solver(Solver):
         for (primary, zone), records in self.by_zone(challenges).items():
             message = dns.update.UpdateMessage(zone, **primary.signature())
             for each in sorted(records, key=lambda record: (record.name, record.value)):
-                name, text = dns.name.from_text(each.name), f'"{each.value}"'
+                name, text = dns.name.from_text(each.name), quoted(each.value)
                 if verb == "add":
                     message.add(name, TTL, "TXT", text)
                 else:
@@ -245,6 +245,11 @@ class Rfc2136Solver(Solver):
         names = [text_of(each.target) for rrset in answer.answer if rrset.rdtype == dns.rdatatype.NS for each in rrset]
         found = [NameServer(each) for name in names for each in self.lookup.addresses(name)]
         return found or [NameServer(each, primary.server.port) for each in self.lookup.addresses(primary.server.host)]
+
+
+def quoted(value: str) -> str:
+    """A TXT record's content in a zone file's form: strings of at most 255 characters (RFC 1035, 3.3)."""
+    return " ".join(f'"{value[start : start + 255]}"' for start in range(0, len(value), 255))
 
 
 def lies_in(name: str, zone: str) -> bool:
