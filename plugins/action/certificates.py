@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_boolean, parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import names_list, parse_boolean, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
@@ -100,13 +101,9 @@ def parse_force(value: Any) -> bool | tuple[str, ...]:
 
     :raises SpecError: neither.
     """
-    if isinstance(value, (list, tuple)):
-        return tuple(str(name) for name in value)
     if value is None or str(value).strip() in ("", "None"):
         return False
-    try:
-        return parse_boolean(value, "force")
-    except SpecError:
-        raise SpecError(
-            f"force: '{value}' is neither a boolean nor a list", remedy="write force: [www] or force: true"
-        ) from None
+    if not isinstance(value, (list, tuple)):
+        with contextlib.suppress(SpecError):
+            return parse_boolean(value, "force")
+    return tuple(names_list(value, "force"))

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, IssuerError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_found
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRollOver, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking import (
     choose,
     newest_revocation,
@@ -28,7 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking impo
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import parse_proofs
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import proof_request
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host, parse_pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
@@ -51,7 +53,7 @@ class ActionModule(TlsAction):
         "hosts": {"type": "list", "elements": "str", "default": []},
         "issuer": {"type": "str"},
         "same_key": {"type": "bool", "default": False},
-        "also": {"type": "list", "elements": "str", "default": []},
+        "certificates_of": {"type": "dict", "default": {}},
         "reason": {"type": "str", "default": "unspecified"},
         "certificates": {"type": "list", "elements": "dict", "default": []},
         "service_presets": {"type": "dict", "default": {}},
@@ -69,7 +71,7 @@ class ActionModule(TlsAction):
             options["hosts"],
             options.get("issuer"),
             same_key=options["same_key"],
-            also=options["also"],
+            also=pool_pairs(store, options["certificates_of"]),
         )
         rows = choose(store, meant, self.now())
         if options["state"] == "proven":
@@ -141,3 +143,22 @@ class ActionModule(TlsAction):
         if problems and not self._task.check_mode:
             raise HostError("; ".join(problems), code="unproven", remedy="see what its server says, and run again")
         return {"changed": False, "problems": problems}
+
+
+def pool_pairs(store: Store, wanted: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """(host, fingerprint) of the present pairs of hosts' pools. What a host itself shows counts for nothing: it may be another's.
+
+    :param wanted: host → its certificates, as the inventory has them; only what says which pool they are of is read.
+    :raises SpecError: not a list of certificates.
+    """
+    found = set()
+    for host, certificates in wanted.items():
+        for entry in certificates if isinstance(certificates, (list, tuple)) else ():
+            pool = parse_pool(
+                str(entry.get("name")),
+                Fields(entry, tuple(entry) if isinstance(entry, Mapping) else (), "certificates"),
+            )
+            current = Pool(store, pool).load().current if pool else None
+            if current:
+                found.add((str(host), fingerprint(current.leaf)))
+    return found

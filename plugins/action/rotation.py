@@ -73,6 +73,8 @@ class ActionModule(TlsAction):
             now=self.now(),
             check=bool(self._task.check_mode),
             take_over=options["take_over"],
+            hosts=tuple(known or ()),
+            certificates=() if issuer else tuple(name for names in (known or {}).values() for name in names),
         )
         before = flow.present()
         if options["state"] == "begun":

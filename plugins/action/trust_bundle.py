@@ -32,7 +32,7 @@ class ActionModule(TlsAction):
         "issuers": {"type": "dict", "default": {}},
         "from_issuers": {"type": "list", "elements": "str"},
         "anchors": {"type": "raw", "default": {}},
-        "system": {"type": "bool", "default": False},
+        "system": {"type": "bool"},
         "bundles": {
             "type": "list",
             "elements": "dict",
@@ -60,19 +60,22 @@ class ActionModule(TlsAction):
         absent = [] if self._task.check_mode else absent_texts(issuers, sources, self.now())
         if absent:
             result["warnings"] = [*result.get("warnings", ()), *absent]
+        system = options.get("system")
         # Where all issuers are public ones, every system trusts them by itself.
-        if not bundles and (not options["system"] or (options["issuers"] and not sources)):
+        wanted_there = bool(system and sources)
+        if not bundles and not wanted_there and (system is None or not may_trust_ours(variables)):
             return result
         if self._task.check_mode and sources and not chosen.anchors and not chosen.expired:
             # On a fresh controller the CA would have been made by now, and its root would be installed.
             return {**result, "changed": True}
-        refuse_empty(chosen, list(sources))
+        if bundles or wanted_there:
+            refuse_empty(chosen, list(sources))
         answer = self.step(
             "trust",
             {
                 "directory": parse_directory(options["directory"], "directory"),
                 "anchors": [anchor.as_request() for anchor in chosen.anchors],
-                "system": options["system"],
+                "system": system,
                 "bundles": bundles,
                 "services": [service.as_request() for service in services],
                 "check": bool(self._task.check_mode),
@@ -94,6 +97,12 @@ class ActionModule(TlsAction):
         if chosen.expired:
             result["warnings"] = [expired_text(anchor) for anchor in chosen.expired]
         return result
+
+
+def may_trust_ours(variables: Mapping[str, Any]) -> bool:
+    """Whether the host's system may trust an anchor that we put there: a look of this run says no, or nobody looked."""
+    known = variables.get("ansible_facts", {}).get("fleet_tls_host", {})
+    return bool(known.get("trusts_ours", True))
 
 
 def to_install(issuers: Mapping[str, Issuer]) -> list[str]:

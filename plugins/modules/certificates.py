@@ -205,7 +205,7 @@ options:
     default: /etc/fleet-tls
   force:
     description:
-      - Issue anew whatever the present certificates are like. A boolean, or a list of certificates' names. A pool's is issued anew
+      - Issue anew whatever the present certificates are like. A boolean, a certificate's name, or a list of names. A pool's is issued anew
         once a run.
       - It also lets another CA of the same issuer's name take over, where the store of the first is lost.
     type: raw

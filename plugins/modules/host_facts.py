@@ -66,6 +66,9 @@ ansible_facts:
           description: Addresses of the name servers of C(/etc/resolv.conf).
           type: list
           elements: str
+        trusts_ours:
+          description: Whether the system's trust store has an anchor that this collection put there.
+          type: bool
         ocsp:
           description: Names of the certificates whose live leaf names an OCSP responder.
           type: list

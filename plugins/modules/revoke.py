@@ -59,11 +59,12 @@ options:
     description: Also all other certificates that have the key of one that is meant.
     type: bool
     default: false
-  also:
-    description: SHA-256 fingerprints of further certificates, as far as the ledger knows them; what a host has on its disk, for instance.
-    type: list
-    elements: str
-    default: []
+  certificates_of:
+    description: >-
+      Hosts, each with its certificates as in C(tls_certificates). The present pairs of their pools are meant as well: the ledger has a
+      pool's pair under the host that had it issued.
+    type: dict
+    default: {}
   reason:
     description: Why (RFC 5280, section 5.3.1).
     type: str

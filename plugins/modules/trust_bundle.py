@@ -43,7 +43,10 @@ options:
     type: raw
     default: {}
   system:
-    description: Whether the anchors go into the system's trust store.
+    description:
+      - Whether the anchors go into the system's trust store. With V(false), and where no issuer and no anchor is left to trust, those that
+        this module put there before are removed, the last one too.
+      - Without it, the system's trust store is left as it is.
     type: bool
     default: false
   bundles:
@@ -132,7 +135,7 @@ expired:
   type: list
   elements: dict
 system_store:
-  description: Which system trust store the host has. Null where O(system=false) or where nothing was sent to the host.
+  description: Which system trust store the host has. Null where O(system) is not set or where nothing was sent to the host.
   returned: success
   type: str
   sample: debian

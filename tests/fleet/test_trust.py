@@ -166,6 +166,27 @@ def test_an_anchor_that_expired_since_is_dropped_and_said_so(world: World) -> No
     assert world.run(tls_trust_anchors=partner).check().changed == 0
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tls_trust_system": False, "tls_trust_bundles": [], "tls_trust_services": []},
+        {"tls_trust_issuers": [], "tls_trust_bundles": [], "tls_trust_services": []},
+    ],
+    ids=["system", "issuers"],
+)
+def test_the_last_root_leaves_the_systems_trust_store(world: World, changes: dict[str, Any]) -> None:
+    world.run().check()
+    assert all(world.system_trusts(host, "old") for host in HOSTS)
+    world.run("fleet.tls.deploy", **changes).check()
+    for host in HOSTS:
+        assert not world.system_trusts(host, "old") and "/usr/local/share/ca-certificates/fleet-tls" not in world.files(
+            host
+        )
+    again = world.run("fleet.tls.deploy", **changes).check()
+    # A look says that there is nothing to remove, so that no host is asked a second time.
+    assert again.changed == 0 and again.results(action="fleet.tls.trust_bundle")[0]["system_store"] is None
+
+
 def test_never_an_empty_bundle(world: World) -> None:
     world.run().check()
     before = {host: world.files(host) for host in HOSTS}

@@ -49,7 +49,17 @@ MEMORY = "/run/fleet-tls/tickets"
 NGINX_FILES = ("prev.key", "cur.key", "next.key")
 HAPROXY_FILE = "haproxy.keys"
 MODE, DIRECTORY_MODE, PUBLIC_MODE = "0600", 0o700, "0644"
-RING_NAME = re.compile("[1-9][0-9]{0,8}-[0-9a-f]{8}")
+RING_NAME = re.compile("[1-9][0-9]*-[0-9a-f]{8}")
+# A host is ahead of the store where the store was restored from a copy. So many steps are years of them.
+MOST_AHEAD = 1000
+
+
+def is_believable(had: int, known: int) -> bool:
+    """Whether a host can have come to the generation ``had`` while the store knows no newer than ``known``.
+
+    A host that says another number is treated as one without a ring: no host's word takes the whole pool there.
+    """
+    return 0 < had <= known + MOST_AHEAD
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Which one a host has is told by what is there, not by its name: a distribution n
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,21 @@ class TrustStore:
             merged = frozenset()
         return tuple(pem for pem in pems if not bodies(pem) <= merged)
 
+    def drop_leftovers(self, ours: Iterable[str]) -> None:
+        """Remove a merged bundle in which there is nothing but anchors of ours that are gone.
+
+        Debian's program leaves it as it was where no certificate at all is left to merge.
+
+        :param ours: PEM texts of files that were changed or removed.
+        """
+        if self.ours():
+            return
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.bundle, encoding="utf-8", errors="replace") as stream:
+                merged = bodies(stream.read())
+            if merged and merged <= bodies("".join(ours)):
+                os.unlink(self.bundle)
+
 
 # Debian's and SUSE's programs have one name, so the order matters: only SUSE has /etc/pki/trust.
 # update-ca-certificates(8) of both; update-ca-trust(8).
@@ -112,6 +128,11 @@ STORES: Sequence[TrustStore] = (
 def find_trust_store(stores: Sequence[TrustStore] = STORES) -> TrustStore | None:
     """This host's, or None where it has none that we know."""
     return next((store for store in stores if store.present()), None)
+
+
+def holds_ours(stores: Sequence[TrustStore] = STORES) -> bool:
+    """Whether an anchor that we put there is in a system trust store of this host."""
+    return any(store.ours() for store in stores)
 
 
 def bodies(text: str) -> frozenset[str]:

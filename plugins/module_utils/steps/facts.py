@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read, read_text
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
+from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores import holds_ours
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 from ansible_collections.fleet.tls.plugins.module_utils.tls.ocsp import names_responder
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import leaf_der
@@ -32,7 +33,7 @@ def facts_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 
 def host_facts() -> dict[str, Any]:
-    """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address]}``."""
+    """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address], trusts_ours}``."""
     # Late, and without the module that stands in front of it: a look that asks no endpoint does not pay for that.
     from _ssl import OPENSSL_VERSION_INFO
 
@@ -43,6 +44,7 @@ def host_facts() -> dict[str, Any]:
         "python": list(sys.version_info[:2]),
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),
+        "trusts_ours": holds_ours(),
     }
 
 

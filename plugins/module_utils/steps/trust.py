@@ -34,7 +34,7 @@ def trust_step(request: dict[str, Any], stores: Sequence[TrustStore] = STORES) -
     :raises StepError: no_anchors, no_trust_store, trust_update_failed, not_trusted, not_permitted, disk_full, unknown_user, io.
         What had been changed by then is undone.
     """
-    if not request["anchors"]:
+    if request["bundles"] and not request["anchors"]:
         raise StepError("no_anchors", "there is no trust anchor to install", "nothing was changed")
     with nullcontext() if request["check"] else host_lock(request["directory"]):
         return install(request, stores)
@@ -52,7 +52,7 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
         "error": None,
     }
     # Both are looked at before either is changed: what cannot be read fails the step while all is as it was.
-    system = SystemTrust(find(stores), anchors, request["directory"]) if request["system"] else None
+    system = system_trust(request, stores)
     bundles = Bundles(request, "".join("{0[comment]}\n{0[pem]}".format(anchor) for anchor in anchors))
     for part in (system, bundles):
         if part is not None and part.due:
@@ -66,6 +66,18 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
     if bundles.outcome.error:
         answer["error"] = bundles.outcome.error.as_answer()
     return changed, answer
+
+
+def system_trust(request: dict[str, Any], stores: Sequence[TrustStore]) -> SystemTrust | None:
+    """The system's part: the anchors, or nothing of ours where none is wanted there; None: it is left alone.
+
+    :raises StepError: no_trust_store.
+    """
+    if request["system"] is None:
+        return None
+    anchors = request["anchors"] if request["system"] else []
+    store = find(stores) if anchors else find_trust_store(stores)
+    return SystemTrust(store, anchors, request["directory"]) if store else None
 
 
 def find(stores: Sequence[TrustStore]) -> TrustStore:
@@ -110,6 +122,7 @@ class SystemTrust:
         write(self.changes)
         try:
             self.merge()
+            self.store.drop_leftovers([(each.content or b"").decode(errors="replace") for each in before])
         except StepError as error:
             write(compare(before))
             error.message = "{0}; our files in {1} are as they were before".format(error.message, self.store.directory)

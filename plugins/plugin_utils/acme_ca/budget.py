@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.rate_limits import (
@@ -83,7 +84,7 @@ class Budget:
         rows = [row for row in self.records.store.issuances() if row.issuer == self.records.issuer]
         domain_of, by_list = registered_domain()
         due = [] if ari else due_of(rows, who, now)
-        found = refusal(wanted, events(record, rows), due, self.limits, now, domain_of)
+        found = refusal(as_recorded(wanted, rows, who), events(record, rows), due, self.limits, now, domain_of)
         if found is None:
             return
         guessed = found.limit.name == "certificates_per_domain" and not by_list
@@ -122,6 +123,12 @@ def wanted(names: Names, present: x509.Certificate | None) -> Wanted:
     """
     values = tuple(value for _kind, value in names.sans())
     return Wanted(values, seconds(present.not_valid_after_utc) if present else 0)
+
+
+def as_recorded(wanted: Wanted, rows: Iterable[Issuance], who: tuple[str, str]) -> Wanted:
+    """The certificate with the end that its newest row of the ledger has: a host that says it has none must not overtake others."""
+    ends = [row.not_after for row in rows if (row.host, row.certificate) == who]
+    return dataclasses.replace(wanted, not_after=ends[-1]) if ends else wanted
 
 
 def due_of(rows: list[Issuance], who: tuple[str, str], now: int) -> list[Wanted]:

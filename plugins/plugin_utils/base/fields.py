@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os.path
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shorten
 # Those of ansible.module_utils.parsing.convert_bool.
 TRUE = ("true", "yes", "on", "1", "y", "t", "1.0")
 FALSE = ("false", "no", "off", "0", "n", "f", "0.0")
+
+# What stands between names, or around them.
+SEVERAL = re.compile(r"[\s,;\[\]{}\"']")
 
 
 class Fields:
@@ -68,11 +72,41 @@ class Fields:
         return [str(value)] if isinstance(value, str) else [str(item) for item in self.items(field)]
 
 
+def names_list(value: Any, what: str) -> list[str]:
+    """Names, as a list has them. A text is one name: ``-e name=value`` and surveys always give texts.
+
+    :param what: the variable, for the error.
+    :raises SpecError: something else, or a text that looks like several names. In a text, ``in`` would find parts of names.
+    """
+    if value is None or value == "":
+        return []
+    if isinstance(value, str) and value.strip() and not SEVERAL.search(value.strip()):
+        return [value.strip()]
+    plain = isinstance(value, (list, tuple)) and all(isinstance(each, (str, int)) and str(each) for each in value)
+    if not plain:
+        raise SpecError(
+            f"{what}: it has to be a list of names, or one name", remedy=f'write -e \'{{"{what}": ["web1", "web2"]}}\''
+        )
+    return [str(each) for each in value]
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A remedy for a word that is not known."""
     known = [str(each) for each in known]
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def refuse_strangers(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """A slip of the pen in a list of names is found before anything is done.
+
+    :param what: what nobody is, in words that a name follows.
+    :raises SpecError: a name that is not known.
+    """
+    known = sorted(set(known))
+    for name in given:
+        if name not in known:
+            raise SpecError(f"{what} '{name}'", remedy=suggestion(name, known))
 
 
 def one_of(value: Any, known: Iterable[str], what: str) -> str:

@@ -22,6 +22,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pe
 PROBLEMS = ("damaged", "key_missing", "key_mismatch")
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 LONGEST_PEM = 256 * 1024
+# One a second for three decades.
+HIGHEST_GENERATION = 10**9
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,15 @@ def parse_problem(raw: Mapping[str, Any]) -> PairProblem:
 def parse_generation(answer: Mapping[str, Any]) -> int | None:
     """The generation's number, None where there is none.
 
-    :raises TypeError: it is not a number.
+    :raises TypeError: it is not a number; ValueError: it cannot be one of a generation.
     """
     generation = answer.get("generation")
-    if generation is not None and not isinstance(generation, int):
+    if generation is None:
+        return None
+    if isinstance(generation, bool) or not isinstance(generation, int):
         raise TypeError("generation")
+    if not 0 <= generation < HIGHEST_GENERATION:
+        raise ValueError("generation")
     return generation
 
 

@@ -28,6 +28,7 @@ class HostFacts:
     :param openssl: version of its libssl, ``(3, 0, 2)``.
     :param python: ``(3, 11)``.
     :param resolvers: addresses of its name servers.
+    :param trusts_ours: whether its system trusts an anchor that we put there.
     :param ocsp: certificates whose live leaf names an OCSP responder.
     """
 
@@ -36,6 +37,7 @@ class HostFacts:
     python: tuple[int, ...]
     systemd: bool
     resolvers: tuple[str, ...] = ()
+    trusts_ours: bool = False
     ocsp: tuple[str, ...] = ()
 
     def as_facts(self) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def parse_host_facts(raw: Any) -> HostFacts:
             python=parse_version(raw["python"]),
             systemd=bool(raw["systemd"]),
             resolvers=tuple(addresses(raw.get("resolvers") or ()))[:MOST_RESOLVERS],
+            trusts_ours=bool(raw.get("trusts_ours")),
             ocsp=tuple(names(raw)),
         )
     except MISSHAPEN as error:

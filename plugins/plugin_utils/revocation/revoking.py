@@ -41,7 +41,7 @@ class RevocationSelector:
     :param which: serial numbers, fingerprints or key ids, hexadecimal.
     :param names: of certificates; :param hosts: of the inventory.
     :param same_key: with all other certificates of their keys.
-    :param also: fingerprints of others that are meant, as far as the ledger knows them.
+    :param also: (host, fingerprint) of others that are meant: what the records of its pools give a host.
     """
 
     which: tuple[str, ...] = ()
@@ -49,11 +49,20 @@ class RevocationSelector:
     hosts: frozenset[str] = frozenset()
     issuer: str | None = None
     same_key: bool = False
-    also: frozenset[str] = frozenset()
+    also: frozenset[tuple[str, str]] = frozenset()
+
+    def strangers(self, chosen: Sequence[Issuance]) -> list[str]:
+        """What is given, and none of those that are ``chosen`` has."""
+        numbers = {text for row in chosen for text in (row.serial, row.fingerprint, row.key_id)}
+        missing = [each for each in self.which if each not in numbers]
+        prints = {row.fingerprint for row in chosen}
+        hosts = {row.host for row in chosen} | {host for host, seen in self.also if seen in prints}
+        missing += [f"the name '{each}'" for each in sorted(self.names - {row.certificate for row in chosen})]
+        return missing + [f"the host '{each}'" for each in sorted(self.hosts - hosts)]
 
     def fits(self, row: Issuance) -> bool:
         """Whether a certificate is meant."""
-        return row.fingerprint in self.also or (
+        return any(row.fingerprint == seen for _host, seen in self.also) or (
             (not self.which or bool({row.serial, row.fingerprint, row.key_id} & set(self.which)))
             and (not self.names or row.certificate in self.names)
             and (not self.hosts or row.host in self.hosts)
@@ -77,7 +86,7 @@ def parse_meant(
     issuer: str | None,
     *,
     same_key: bool = False,
-    also: Iterable[str] = (),
+    also: Iterable[tuple[str, str]] = (),
 ) -> RevocationSelector:
     """Options as a value.
 
@@ -89,7 +98,7 @@ def parse_meant(
         frozenset(hosts),
         issuer,
         same_key,
-        frozenset(revocation.parse_which(each) for each in also),
+        frozenset(also),
     )
     if not (meant.which or meant.names or meant.hosts or meant.issuer):
         raise SpecError(
@@ -102,17 +111,17 @@ def parse_meant(
 def choose(store: Store, meant: RevocationSelector, now: dt.datetime) -> tuple[Issuance, ...]:
     """Those that are meant and have not expired, oldest first, canaries left out.
 
-    :raises SpecError: the ledger knows no such one, or not every one of ``which``.
+    :raises SpecError: the ledger knows no such one, or something that is given is of none: a slip of the pen must not leave a stolen
+        key valid.
     """
     rows = [row for row in store.issuances() if row.certificate != CANARY_NAME]
     chosen = [row for row in rows if meant.fits(row)]
-    known = {text for row in chosen for text in (row.serial, row.fingerprint, row.key_id)}
-    strangers = [each for each in meant.which if each not in known]
+    strangers = meant.strangers(chosen)
     if strangers or not chosen:
         what = ", ".join(strangers) or "what was asked for"
         raise SpecError(
             f"the ledger knows no certificate for {what}",
-            remedy="see that tls_store is the store that issued it; nothing was revoked",
+            remedy="see how it is spelled, and that tls_store is the store that issued it; nothing was revoked",
         )
     if meant.same_key:
         keys = {row.key_id for row in chosen}

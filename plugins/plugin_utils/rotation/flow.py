@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of, parse_path, refuse_strangers
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened, text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
@@ -41,6 +41,8 @@ class Flow:
     :param issuer: whose CA it is; None: it is about keys.
     :param inventory: the hosts that have to prove each stage, besides those it began with.
     :param check: nothing is recorded and nothing made.
+    :param hosts: all hosts of the inventory; :param certificates: the names of all certificates there. Who is named and is neither
+        there nor in the store is a slip of the pen.
     """
 
     store: Store
@@ -50,6 +52,8 @@ class Flow:
     now: dt.datetime
     check: bool = False
     take_over: bool = False
+    hosts: Collection[str] = ()
+    certificates: Collection[str] = ()
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -76,11 +80,24 @@ class Flow:
             raise RotationError("no rotation is under way", remedy="begin one with state: begun")
         return rotation
 
+    def refuse_strangers(self, leave_behind: Sequence[str], names: Sequence[str] = ()) -> None:
+        """:raises SpecError: a name that the inventory, the ledger and what is recorded of a rotation do not have."""
+        if not leave_behind and not names:
+            return
+        rows, known = list(self.store.issuances()), self.present()
+        hosts = {*self.hosts, *self.inventory, *(row.host for row in rows), *(known.known_hosts if known else ())}
+        refuse_strangers(leave_behind, hosts, "leave_behind: neither inventory nor store know a host")
+        certificates = {*self.certificates, *(row.certificate for row in rows), *(known.names if known else ())}
+        refuse_strangers(names, certificates, "names: neither inventory nor store know a certificate")
+
     def begin(self, names: Iterable[str], leave_behind: Iterable[str]) -> Rotation | None:
         """Begin, or go on with what a run before left. In check mode: what is recorded, None where nothing is under way.
 
         :raises RotationError: another run drives it.
+        :raises SpecError: a name that nobody knows.
         """
+        leave_behind, names = list(leave_behind), list(names)
+        self.refuse_strangers(leave_behind, names)
         me = this_run()
         if self.check:
             rotation = self.present()
@@ -104,7 +121,10 @@ class Flow:
         """The next stage, once every host has proven the present one. The CA changes first: what is recorded then is true.
 
         :raises RotationError: a host holds it back, another run drives it, or none is under way.
+        :raises SpecError: a name that nobody knows.
         """
+        leave_behind = list(leave_behind)
+        self.refuse_strangers(leave_behind)
         if self.check:
             rotation = self.present()
             if rotation is None:

@@ -82,6 +82,11 @@ class Rotation:
         stages = STAGES[self.kind]
         return stages[min(stages.index(self.stage) + 1, len(stages) - 1)]
 
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """All hosts of the record."""
+        return frozenset({*self.hosts, *self.proven, *self.left_behind})
+
     def holding_back(self, inventory: Iterable[str]) -> tuple[str, ...]:
         """The hosts, of the record and of the inventory, that have neither proven the present stage nor been left behind."""
         passed = {*self.proven, *self.left_behind}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import RING_SIZE
+from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import RING_SIZE, is_believable
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN, shortened, text_or_none
@@ -74,7 +74,10 @@ class HostRing:
     def compared_with(self, record: RingRecord) -> HostLook:
         """How it stands to the store's ring."""
         same = self.generation != record.generation or self.known == as_pairs(record)
-        return HostLook(self.generation, self.in_place(record) and self.shows(record), same)
+        generation = self.generation
+        if generation is not None and not is_believable(generation, record.generation):
+            generation = None
+        return HostLook(generation, self.in_place(record) and self.shows(record), same)
 
     def in_place(self, record: RingRecord) -> bool:
         """Whether the files are as they have to be, and the servers have taken them."""

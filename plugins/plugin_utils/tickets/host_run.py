@@ -81,7 +81,14 @@ class TicketRun:
         shown = self.shown(known.record, found)
         problem = newer(self.host, found.compared_with(known.record), known.record)
         if problem:
-            raise told(StoreError(problem, remedy="restore the newest copy of the store; nothing was changed"), shown)
+            raise told(
+                StoreError(
+                    problem,
+                    remedy="restore the newest copy of the store; where it is the newest, and the host says what is not so, replace the"
+                    " ring with tls_replace_ring: true. Nothing was changed",
+                ),
+                shown,
+            )
         if found.in_place(known.record) and found.shows(known.record):
             record = self.proven(known.record)
             return {**shown, "changed": False, "proven": True, **notes_of(self.host, record, [])}
@@ -146,7 +153,7 @@ class TicketRun:
             "generation": record.generation if record else None,
             "lifetime": self.settings.lifetime,
             "found": {
-                "generation": found.generation,
+                "generation": look.generation if look else found.generation,
                 "current": bool(look and look.current),
                 "same": look.same if look else True,
             },

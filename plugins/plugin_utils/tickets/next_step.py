@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import suggestion
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import refuse_strangers
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord
 
 BEGIN, RESUME, REFUSE = "begin", "resume", "refuse"
+STRANGER = "tls_leave_behind: no host of the pool is called"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def plan_step(
     :param now: seconds since the epoch.
     :raises SpecError: a host to be left behind that the pool does not have.
     """
-    refuse_strangers(leave_behind, {*record.proven, *record.left_behind, *looks})
+    refuse_strangers(leave_behind, {*record.proven, *record.left_behind, *looks}, STRANGER)
     held = {host: look for host, look in looks.items() if host not in leave_behind}
     missing = [host for host in record.proven if host not in looks and host not in leave_behind]
     for points, remedy in (
@@ -64,7 +64,10 @@ def plan_step(
     ahead = [point for host, look in held.items() if (point := newer(host, look, record))]
     if ahead:
         return Step(
-            REFUSE, tuple(ahead), "restore the newest copy of the store, or replace the ring: tls_replace_ring: true"
+            REFUSE,
+            tuple(ahead),
+            "restore the newest copy of the store, replace the ring with tls_replace_ring: true, or go on without the host by name"
+            " with tls_leave_behind",
         )
     far = [point for host, look in held.items() if (point := too_far(host, look, record))]
     if far:
@@ -73,14 +76,6 @@ def plan_step(
     if behind:
         return Step(RESUME, (f"the step to generation {record.generation} is finished first on {', '.join(behind)}",))
     return interval(record.leaving(leave_behind), lifetime, now)
-
-
-def refuse_strangers(names: Iterable[str], known: Iterable[str]) -> None:
-    """:raises SpecError: a name that no host of the pool has."""
-    known = sorted(known)
-    for name in names:
-        if name not in known:
-            raise SpecError(f"tls_leave_behind: no host of the pool is called '{name}'", remedy=suggestion(name, known))
 
 
 def unreachable(looks: Mapping[str, HostLook]) -> list[str]:

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import refuse_strangers
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import (
     BEGIN,
     REFUSE,
     RESUME,
+    STRANGER,
     HostLook,
     Step,
     plan_step,
-    refuse_strangers,
     unreachable,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord, parse_pool_name
@@ -102,7 +103,7 @@ class TicketRotation:
         members = {host for each in known.values() if each for host in (*each.record.proven, *each.record.left_behind)}
         # A ring that is replaced is held back by every host that is not named, so a slip of the pen is found anyway.
         if not self.replace:
-            refuse_strangers(self.leave_behind, everyone | members)
+            refuse_strangers(self.leave_behind, everyone | members, STRANGER)
         steps = {pool: self.step(pool, seen) for pool, seen in pools.items()}
         changed = {pool: step for pool, step in steps.items() if step["step"] in (BEGIN, REPLACE)}
         result: dict[str, Any] = {"changed": bool(changed), "pools": steps}

@@ -102,7 +102,7 @@ def test_a_passphrase_from_the_vault(tmp_path: Path) -> None:
             "",
             "certificate 'a': outputs",
         ),
-        ("", "force: www", "force: 'www' is neither a boolean nor a list"),
+        ("", "force: 'www, mail'", "force: it has to be a list of names, or one name"),
         ("", "directory: etc/fleet-tls", "directory: "),
     ],
 )
@@ -153,6 +153,7 @@ class Tagged(str):
         ("", False),
         (None, False),
         ([], ()),
+        (Tagged("www"), ("www",)),
         (["api", "of-another-host"], ("api", "of-another-host")),
         ([Tagged("api"), Tagged("www")], ("api", "www")),
     ],
@@ -161,7 +162,7 @@ def test_force(value: Any, forced: bool | tuple[str, ...]) -> None:
     assert parse_force(value) == forced and type(parse_force(value)) is type(forced)
 
 
-@pytest.mark.parametrize("value", ["www", "www,api", 2, {"www": True}, 0.5])
+@pytest.mark.parametrize("value", ["www,api", "www api", "['www']", 2, {"www": True}, 0.5])
 def test_no_force(value: Any) -> None:
     with pytest.raises(SpecError, match="force: ") as caught:
         parse_force(value)

@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.revoke import ActionModule
 from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool, PoolPair, PoolState
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
@@ -24,6 +25,7 @@ from ansible_collections.fleet.tls.tests.unit.support.pki import (
     make_issuer,
     make_request,
     make_spec,
+    make_store,
     snapshot,
 )
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
@@ -102,6 +104,25 @@ def test_bad_input_revokes_nothing(extra: str, said: str, tmp_path: Path) -> Non
     with pytest.raises(AnsibleActionFail, match=said):
         run_action(ActionModule, options(tmp_path, extra))
     assert snapshot(tmp_path) == before
+
+
+def pooled(store: Path, host: str) -> None:
+    """The pair of the pool ``shared``, issued for ``host``."""
+    spec = make_spec("www", scope="pool", pool="shared")
+    (issued,) = make_issuer(store).issue([make_request(spec, request_id=f"pool-{host}", host=host)], ActionModule.now())
+    assert isinstance(issued, Issued)
+    pair = PoolPair(issued.chain, "internal", f"pool-{host}", spec.request_digest, "", "a", host, "run", 0.0)
+    Pool(make_store(store), "shared").write(PoolState(pair))
+
+
+def test_a_host_has_the_pair_of_its_pool_whoever_ordered_it(tmp_path: Path) -> None:
+    pooled(tmp_path, "web1")
+    issue(tmp_path, "web2")
+    of = "certificates_of: {web3: [{name: www, scope: pool, pool: shared}, {name: mail}], web2: [{name: www}]}"
+    told = run_action(ActionModule, options(tmp_path, f"hosts: [web2, web3]\nstate: chosen\n{of}"))
+    assert {entry["host"] for entry in told["certificates"]} == {"web1", "web2"}
+    with pytest.raises(AnsibleActionFail, match="no certificate for the host 'web3'"):
+        run_action(ActionModule, options(tmp_path, "hosts: [web2, web3]\nstate: chosen"))
 
 
 def test_a_server_that_does_not_know_is_named(tmp_path: Path) -> None:

@@ -110,5 +110,6 @@ def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "python",
         "systemd",
         "resolvers",
+        "trusts_ours",
         "ocsp",
     }

@@ -302,6 +302,20 @@ def test_all_keys_at_once(settled: World) -> None:
     assert settled.rotation(looks, "replace: true")["step"] == "refuse"
 
 
+def test_a_generation_that_nobody_can_have_come_to_is_one_hosts_own_affair(settled: World) -> None:
+    hostile = settled.hosts["web2"]
+    hostile.generation, hostile.known = 999_999_999, [["0" * 32, "0" * 64]] * 3
+    held = settled.rotation()
+    assert held["step"] == "refuse" and "web2 has no ring yet" in held["text"]
+    # Its number is not that of the pool's next ring, and the others go on without it.
+    assert settled.rotation(extra="replace: true", check=True)["generation"] == 2
+    assert settled.rotation(extra="leave_behind: [web2]")["generation"] == 2
+    # The remedy works as well: it gets the ring that the others have.
+    settled.keys("web1")
+    hostile.generation = 999_999_999
+    assert settled.keys("web2")["changed"] and settled.generations() == [2, 2, 2]
+
+
 def test_a_ring_is_replaced_once_for_one_revocation(settled: World) -> None:
     an_hour_ago = int(time.time()) - 3600
     again = f"replace: true\n        replace_older_than: {an_hour_ago}"

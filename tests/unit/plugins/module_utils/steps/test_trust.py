@@ -160,12 +160,12 @@ def test_check_mode_tells_and_touches_nothing(world: World) -> None:
 def test_bundles_hold_all_anchors_with_their_comments(world: World) -> None:
     path = world.root / "new" / "bundle.pem"
     bundle = {"path": str(path), "owner": None, "group": None, "mode": "0640"}
-    changed, answer = world.run(0, 1, system=False, bundles=[bundle])
+    changed, answer = world.run(0, 1, system=None, bundles=[bundle])
     assert changed and answer["family"] is None and answer["changed_paths"] == [str(path)]
     first, second = world.anchors
     assert path.read_text() == f"{first['comment']}\n{first['pem']}{second['comment']}\n{second['pem']}"
     assert path.stat().st_mode & 0o777 == 0o640
-    assert world.run(0, 1, system=False, bundles=[bundle])[0] is False
+    assert world.run(0, 1, system=None, bundles=[bundle])[0] is False
     assert world.files == ["theirs.pem"]
 
 
@@ -224,9 +224,28 @@ def test_a_service_that_refuses_gets_its_old_bundle_back(world: World) -> None:
     assert path.read_text() == before and not (world.root / "reloads").exists()
 
 
+@pytest.mark.parametrize("how", [{"system": False, "chosen": (0,)}, {"system": True, "chosen": ()}])
+def test_the_last_anchor_goes_as_well(world: World, how: dict[str, Any]) -> None:
+    ours = Path(world.store.path("ca-0"))
+    assert world.run(0)[0] is True and world.anchors[0]["pem"] in world.merged
+    assert world.run(*how["chosen"], system=None)[0] is False and ours.exists()
+    assert world.run(*how["chosen"], system=how["system"], check=True)[0] is True and ours.exists()
+    changed, answer = world.run(*how["chosen"], system=how["system"])
+    assert changed and answer["family"] == "test" and answer["changed_paths"] == [str(ours)] and not ours.exists()
+    assert world.anchors[0]["pem"] not in world.merged
+    world.calls()
+    assert world.run(*how["chosen"], system=how["system"])[0] is False and world.calls() == 0
+
+
+def test_nothing_to_remove_on_a_host_without_a_store(world: World) -> None:
+    world.store = replace(world.store, marker="/nonexistent")
+    changed, answer = world.run(system=False)
+    assert not changed and answer["family"] is None
+
+
 def test_no_anchor_and_no_store_are_refused(world: World) -> None:
     with pytest.raises(StepError, match="no trust anchor"):
-        world.run()
+        world.run(bundles=[{"path": str(world.root / "ca.pem"), "owner": None, "group": None, "mode": "0644"}])
     world.store = replace(world.store, marker="/nonexistent")
     with pytest.raises(StepError, match=r"no system trust store that is known \(test\)"):
         world.run(0)
@@ -285,3 +304,6 @@ def test_with_the_real_program_of_debian(world: World, tmp_path: Path) -> None:
     dangling = [path.name for path in places["etccertsdir"].iterdir() if path.is_symlink() and not path.exists()]
     assert dangling == ["theirs.pem"]
     assert world.anchors[0]["pem"] not in world.merged and world.anchors[1]["pem"] in world.merged
+    # The last one: of nothing at all, the program makes no bundle, and leaves the old one where it is.
+    assert world.run()[0] is True and world.run()[0] is False
+    assert not Path(world.store.bundle).exists()

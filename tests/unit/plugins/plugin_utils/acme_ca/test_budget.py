@@ -11,13 +11,19 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.budget import Budget
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.rate_limits import Wanted, parse_limits
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.rate_limits import (
+    CERTIFICATE,
+    Limit,
+    Wanted,
+    parse_limits,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 
 NOW = 1_800_000_000
+DAY = 86400
 ONE = parse_limits({"certificates_per_domain": "1/7d"}, "ca.example.com", "issuer 'public'")
 
 
@@ -80,3 +86,36 @@ def test_an_order_that_came_to_nothing_leaves_its_room(tmp_path: Path) -> None:
     order(budget, "web1")
     budget.settle("request-web1")
     order(budget, "web2")
+
+
+def add(records: Records, host: str, *, begins: int, ends: int) -> None:
+    """A row of the ledger; days from now."""
+    name = f"{host}.example.com"
+    row = Issuance(
+        request_id=f"{host}-{begins}", issuer="public", host=host, certificate="www", serial=f"{host}{begins}", fingerprint=f"{host}{begins}",
+        key_id="", names=(name,), not_before=NOW + begins * DAY, not_after=NOW + ends * DAY, issued_at=NOW + begins * DAY, reason="missing",
+        chain="",
+    )  # fmt: skip
+    with records.store.ledger() as ledger:
+        ledger.add(row)
+
+
+def judge(records: Records, host: str, present_ends: int = 0) -> None:
+    """Whether the host may have a certificate now, of two a week; ``present_ends``: days from now, 0: it says that it has none."""
+    limit = Limit("certificates_per_domain", CERTIFICATE, 2, 7 * DAY, "certificates of one registered domain")
+    wanted = Wanted((f"{host}.example.com",), NOW + present_ends * DAY if present_ends else 0)
+    Budget(records, (limit,)).judge(wanted, (host, "www"), ari=False, now=NOW)
+
+
+def test_a_host_that_says_it_has_none_does_not_overtake(tmp_path: Path) -> None:
+    records = Records(DirectoryStore({"path": str(tmp_path / "store"), "passphrase": "only for these tests"}), "public")
+    add(records, "urgent", begins=-88, ends=2)
+    add(records, "hostile", begins=-3, ends=87)
+    with pytest.raises(Deferred, match="what is more urgent comes first"):
+        judge(records, "hostile")
+    # An end that it shows is no better word than the ledger's.
+    with pytest.raises(Deferred, match="what is more urgent comes first"):
+        judge(records, "hostile", present_ends=1)
+    judge(records, "urgent", present_ends=2)
+    # A host that never had one takes what is left, as before.
+    judge(records, "new")

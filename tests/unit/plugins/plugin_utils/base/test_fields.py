@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
     Fields,
+    names_list,
     one_of,
     parse_boolean,
     parse_directory,
@@ -141,3 +142,27 @@ def test_a_flag_is_told_with_its_field() -> None:
     assert fields.flag("hsts") is False and fields.flag("hsts", True) is True
     with pytest.raises(SpecError, match="^site 'www': http2: 'perhaps' is neither true nor false"):
         fields.flag("http2")
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("web10", ["web10"]),
+        (" web10 ", ["web10"]),
+        ("", []),
+        (None, []),
+        (["web1", "web10"], ["web1", "web10"]),
+        ((7,), ["7"]),
+    ],
+)
+def test_names_are_a_list_however_they_were_given(value: object, names: list[str]) -> None:
+    assert names_list(value, "tls_leave_behind") == names
+
+
+@pytest.mark.parametrize(
+    "value", ["web1,web10", "web1 web10", "['web1']", '["web1"]', "   ", [["web1"]], [""], {"web1": 1}, 7, True]
+)
+def test_what_looks_like_several_names_is_refused(value: object) -> None:
+    with pytest.raises(SpecError, match="tls_leave_behind: it has to be a list of names, or one name") as caught:
+        names_list(value, "tls_leave_behind")
+    assert '-e \'{"tls_leave_behind": ["web1", "web2"]}\'' in str(caught.value.remedy)

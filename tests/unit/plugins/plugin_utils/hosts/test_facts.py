@@ -11,7 +11,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostE
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import parse_host_facts
 
 GOOD: dict[str, Any] = {
-    "family": "debian", "openssl": [3, 0, 17], "python": [3, 11], "systemd": True, "resolvers": ["192.0.2.53"], "ocsp": ["www"],
+    "family": "debian", "openssl": [3, 0, 17], "python": [3, 11], "systemd": True, "resolvers": ["192.0.2.53"], "trusts_ours": True,
+    "ocsp": ["www"],
 }  # fmt: skip
 
 

@@ -53,7 +53,9 @@ def test_what_fits_all_that_is_given_is_meant(issuer: CaIssuer) -> None:
         (RevocationSelector(which=(row.fingerprint, rows["mail", "web2"].key_id)), {("www", "web1"), ("mail", "web2")}),
         (RevocationSelector(issuer="internal"), set(rows)),
         (
-            RevocationSelector(hosts=frozenset({"web2"}), also=frozenset({row.fingerprint, "f" * 64})),
+            RevocationSelector(
+                hosts=frozenset({"web2"}), also=frozenset({("web2", row.fingerprint), ("web2", "f" * 64)})
+            ),
             {("www", "web1"), ("www", "web2"), ("mail", "web2")},
         ),
     ):
@@ -81,7 +83,13 @@ def test_what_has_expired_is_left_out(issuer: CaIssuer) -> None:
     ("meant", "said"),
     [
         (RevocationSelector(which=("abc",)), "no certificate for abc"),
-        (RevocationSelector(names=frozenset({"nobody"})), "no certificate for what was asked for"),
+        (RevocationSelector(issuer="nobody"), "no certificate for what was asked for"),
+        (RevocationSelector(names=frozenset({"www", "wwww"})), "no certificate for the name 'wwww'"),
+        (RevocationSelector(hosts=frozenset({"web1", "laptop7"})), "no certificate for the host 'laptop7'"),
+        (
+            RevocationSelector(names=frozenset({"www"}), hosts=frozenset({"web1", "web2"})),
+            "no certificate for the host 'web2'",
+        ),
     ],
 )
 def test_what_nobody_knows(meant: RevocationSelector, said: str, issuer: CaIssuer) -> None:

@@ -138,3 +138,21 @@ def test_answers_are_taken_for_what_they_are() -> None:
     for bad in ({}, {"proofs": [1]}, {"proofs": [{}]}, {"proofs": 3}):
         with pytest.raises((KeyError, TypeError, AttributeError)):
             parse_proofs(bad)
+
+
+def test_a_slip_of_the_pen_is_found_before_anything_is_done(tmp_path: Path) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    flow = flow_of(tmp_path)
+    flow.hosts, flow.certificates = ["web1", "printer"], ["www"]
+    with pytest.raises(SpecError, match="leave_behind: neither inventory nor store know a host 'wbe1'") as caught:
+        flow.begin((), ["web1", "wbe1"])
+    assert "web1" in str(caught.value.remedy) and flow.present() is None
+    with pytest.raises(SpecError, match="names: neither inventory nor store know a certificate 'ww'"):
+        flow.begin(["www", "ww"], ())
+    assert flow.present() is None
+    flow.begin(["www"], ["printer"])
+    with pytest.raises(SpecError, match="a host 'prnter'"):
+        flow.advance(["prnter"], {})
+    # Who has left the inventory since it began may be left behind.
+    flow.inventory, flow.hosts = (), ()
+    assert flow.advance(["web1"], {}).stage == "activate"
