@@ -123,7 +123,7 @@ options:
     description:
       - CA certificates, as PEM text or a list of PEM texts. With them, chain, dates and name are verified and
         RV(endpoints[].trusted) tells the result.
-      - Nothing but these is trusted, and the order of the chain has to be right.
+      - Nothing but these is trusted. A path from the certificate to one of them counts, in whatever order the others are sent.
     type: raw
   required:
     description: Fail when an endpoint shows no certificate, or, with O(anchors), one that does not verify. All of them are tried first.
@@ -383,6 +383,11 @@ endpoints:
       type: list
       elements: str
       sample: ["the certificate expired on 2026-11-01T00:00:00Z"]
+    notices:
+      description: With O(anchors), what clients do not refuse though it is not as it ought to be, such as certificates in the wrong order.
+      type: list
+      elements: str
+      sample: []
     trusted:
       description: Whether there are no problems and the chain leads to O(anchors). Null without O(anchors), or without a certificate.
       type: bool

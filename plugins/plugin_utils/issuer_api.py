@@ -34,11 +34,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     USAGES,
     Names,
-    check_chain,
     fingerprint,
     general_names,
     parse_pem_chain,

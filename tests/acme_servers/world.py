@@ -21,8 +21,9 @@ from acme_servers.proxy import Proxy
 from acme_servers.servers import in_threads
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, parse_certificate
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.acme import AcmeIssuer

@@ -24,9 +24,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import anchors as openbao_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
-    check_chain,
     names_of,
     serial_text,
     to_pem,

@@ -24,6 +24,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.precautions imp
 from ansible_collections.fleet.tls.plugins.module_utils.services.settle import Settled, settle, validate_early
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import older, targets_of
 
+# What tells that an issuer's answer is not what the key's request asked for: asked again with that request, many answer the same.
+WRONG_ANSWERS = ("bad_certificate", "chain_broken", "pair_mismatch")
+
 
 @dataclass
 class Group:
@@ -49,7 +52,9 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
                 each = stage(request["directory"], entry, secrets.get(entry["name"]), claimed, awaited, sound)
                 staged.append(checked(each, services))
             except StepError as error:
-                outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=error)
+                layout = Layout(request["directory"], entry["name"])
+                give_up_request(layout, entry, error)
+                outcomes[entry["name"]] = outcome(layout.current(), error=error)
             except OSError as error:
                 found = from_os_error(error, "staging '{0}'".format(entry["name"]))
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=found)
@@ -67,6 +72,13 @@ def outcome(generation: int | None, **known: Any) -> dict[str, Any]:
         "repaired": [], "proof": [], "error": error.as_answer() if error else None,
     }  # fmt: skip
     return {**answer, **known}
+
+
+def give_up_request(layout: Layout, entry: dict[str, Any], error: StepError) -> None:
+    """Drop the request that got a wrong answer, so that the next run makes another one and is not handed the same again."""
+    pending = pending_request(layout)
+    if error.code in WRONG_ANSWERS and pending is not None and pending["request_id"] == entry["request_id"]:
+        drop_pending(layout)
 
 
 def checked(each: Staged, services: dict[str, Service]) -> Staged:

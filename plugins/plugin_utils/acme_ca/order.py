@@ -20,8 +20,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_window i
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, serialization, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, check_chain, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, parse_pem_chain
 
 FIRST_POLL, LONGEST_POLL = 0.25, 10.0
 LONGEST_CHAIN = 256 * 1024

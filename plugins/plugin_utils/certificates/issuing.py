@@ -23,9 +23,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import load_private_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import HostStep
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import ChainVerdict, chain_to_install, check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, iso, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, key_id
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,15 @@ class IssuanceRound:
         try:
             if isinstance(answer, TlsError):
                 raise answer
-            check_answer(issuer, request, answer, self.now())
+            judged = check_answer(issuer, request, answer, self.now())
             refuse_the_same(each, issuer, answer)
         except TlsError as error:
             self.give_up(each, issuer, error)
             return False
-        each.notes += answer.notes
-        each.issuer, each.chain, each.reused, each.error = issuer.name, answer.chain, answer.reused, None
+        # What only some clients refuse, a weak key above say, is no reason to leave a server without a certificate.
+        each.notes += (*answer.notes, *(f"issuer '{issuer.name}': {problem}" for problem in judged.problems))
+        each.chain = chain_to_install(answer.chain, judged, self.now())
+        each.issuer, each.reused, each.error = issuer.name, answer.reused, None
         each.request_id = request.request_id
         each.private_key = answer.private_key or (each.key.pem if each.key else None)
         return True
@@ -141,10 +144,10 @@ def answers_of(issuer: Issuer, requests: Sequence[IssueRequest], now: dt.datetim
     return tuple(answers)
 
 
-def check_answer(issuer: Issuer, request: IssueRequest, answer: Issued, now: dt.datetime) -> None:
-    """Whether an answer is what was asked for.
+def check_answer(issuer: Issuer, request: IssueRequest, answer: Issued, now: dt.datetime) -> ChainVerdict:
+    """Whether an answer is what was asked for, and what clients think of it.
 
-    :raises CertificateError: another key, other names or usages, a broken chain, dates, somebody else's root.
+    :raises CertificateError: another key, other names or usages, dates, a chain that clients refuse.
     :raises IssuerError: it is no certificate at all.
     """
     if not answer.chain or not all(isinstance(certificate, x509.Certificate) for certificate in answer.chain):
@@ -158,7 +161,7 @@ def check_answer(issuer: Issuer, request: IssueRequest, answer: Issued, now: dt.
         now=now,
         ready_made=isinstance(issuer, HandsOutReadyMade),
     )
-    check_chain(answer.chain, issuer.trust(), now)
+    return check_chain(answer.chain, issuer.trust(), now, request.usages)
 
 
 def refuse_the_same(each: Progress, issuer: Issuer, answer: Issued) -> None:

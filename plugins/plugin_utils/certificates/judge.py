@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain, is_in_order
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    check_chain,
-    is_issued_by,
     iso,
     key_algorithm,
     names_of,
@@ -146,12 +145,11 @@ def another_issuer(spec: CertificateSpec, found: PairReport) -> list[Reason]:
 def chain_problems(
     chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], now: dt.datetime
 ) -> list[Reason]:
-    """A chain out of order, or one that ends at somebody else's root."""
+    """A chain that leads to none of the anchors, or that every client refuses."""
     try:
         check_chain(chain, anchors, now)
     except CertificateError as error:
-        in_order = all(is_issued_by(certificate, issuer) for certificate, issuer in zip(chain, chain[1:]))
-        return [Reason("chain_untrusted" if in_order else "chain_broken", error.message)]
+        return [Reason("chain_untrusted" if is_in_order(chain) else "chain_broken", error.message)]
     return []
 
 

@@ -22,13 +22,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import 
     read_staple,
     text_or_none,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.client_view import leaf_problems, trust_problems, weaknesses
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import ChainVerdict, judge_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.path_rules import leaf_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, describe, parse_pem_chain
 
 TEXT_FIELDS = ("protocol", "cipher", "group", "alpn", "ticket_key_name", "client_certificate")
 # What `cryptography` raises for a certificate that parses on the outside and is broken, or too new for it, further in.
 BROKEN = (CertificateError, OverflowError, LookupError, *UNREADABLE)
+# What is said of a chain that leads nowhere.
+PATHLESS = ("no_path", "bad_signature", "self_signed")
 # So many certificates and chains are kept in mind, for thousands of endpoints serve few.
 MOST_KNOWN = 2048
 
@@ -79,8 +82,7 @@ class Judge:
         self._now = now
         # Per judge, not per class: they go when it goes.
         self._read = functools.lru_cache(MOST_KNOWN)(lambda pem: read_certificate(pem, now))
-        self._chain = functools.lru_cache(MOST_KNOWN)(self._judge_chain)
-        self._served = functools.lru_cache(MOST_KNOWN)(self._judge_served)
+        self._verdict = functools.lru_cache(MOST_KNOWN)(self._judge)
 
     def entry(self, endpoint: Endpoint, result: Any) -> dict[str, Any]:
         """One entry of :func:`read_answer`.
@@ -90,7 +92,7 @@ class Judge:
         chain = result.get("chain") if isinstance(result, Mapping) else None
         if not isinstance(chain, list) or len(chain) > LONGEST_CHAIN or not all(isinstance(pem, str) for pem in chain):
             raise HostError(f"the host's answer for {endpoint.address} has no chain", code="bad_answer")
-        problems = list(self._served(tuple(chain), endpoint.server_name or endpoint.host))
+        problems = self._problems(tuple(chain), endpoint.server_name or endpoint.host)
         count = result.get("chain_length")
         if isinstance(count, int) and count > len(chain):
             problems.append(f"it sent {count} certificates, of which the first {len(chain)} were looked at")
@@ -109,31 +111,38 @@ class Judge:
             "chain": chain,
             "certificates": [self._read(pem)[0] for pem in chain],
             "problems": problems,
+            "notices": self._notices(tuple(chain)),
             "trusted": None if self._anchors is None or not chain else not problems,
         }
 
-    def _judge_served(self, chain: tuple[str, ...], wanted: str) -> tuple[str, ...]:
-        leaf = self._read(chain[0])[1] if chain else None
-        problems = [] if leaf is None else leaf_problems(leaf, wanted, self._now)
-        unreadable, others = self._chain(chain)
-        return tuple(map(printable, (*unreadable, *problems, *others)))
-
-    def _judge_chain(self, chain: tuple[str, ...]) -> tuple[list[str], list[str]]:
-        """What cannot be read, and what else there is, whatever the name."""
+    def _problems(self, chain: tuple[str, ...], wanted: str) -> list[str]:
+        """What clients that want to reach a name refuse."""
         read = [self._read(pem) for pem in chain]
-        unreadable = [
+        found = [
             f"certificate {number} of the chain cannot be read: {described['error']}"
             for number, (described, _certificate) in enumerate(read, 1)
             if described["error"]
         ]
-        certificates = [certificate for _described, certificate in read]
-        others = weaknesses(certificate for certificate in certificates if certificate is not None)
-        if self._anchors is not None:
-            try:
-                others += trust_problems(certificates, self._anchors, self._now)
-            except BROKEN as error:
-                others.append(f"the chain cannot be judged: {error}")
-        return unreadable, others
+        leaf = read[0][1] if read else None
+        if leaf is not None:
+            verdict = self._verdict(chain)
+            # Without anchors nothing can be said of where it leads.
+            above = verdict.chain if self._anchors is not None else [each for each in verdict.chain if each.soft]
+            # Where one cannot be read, that is why no path is found.
+            above = [each for each in above if not found or each.code not in PATHLESS]
+            found += [str(problem) for problem in (*verdict.leaf, *leaf_names(leaf, (wanted,)), *above)]
+        return [printable(text) for text in found]
+
+    def _notices(self, chain: tuple[str, ...]) -> list[str]:
+        """What clients do not mind, though it is not as it ought to be."""
+        if self._anchors is None or not chain or self._read(chain[0])[1] is None:
+            return []
+        return [printable(str(notice)) for notice in self._verdict(chain).notices]
+
+    def _judge(self, chain: tuple[str, ...]) -> ChainVerdict:
+        """Of those that can be read, the leaf among them; whatever the name."""
+        certificates = [certificate for _described, certificate in map(self._read, chain) if certificate is not None]
+        return judge_chain(certificates, self._anchors or (), now=self._now)
 
 
 def read_certificate(pem: str, now: dt.datetime) -> tuple[dict[str, Any], x509.Certificate | None]:

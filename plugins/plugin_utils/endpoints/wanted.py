@@ -24,8 +24,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.answers import
     results_of,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import MOST_PLACES
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.client_view import speaks_for
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.host_names import speaks_for
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import is_ip_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
 

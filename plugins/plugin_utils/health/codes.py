@@ -44,6 +44,7 @@ CODES = {
     "not_yet_valid": Code(CRITICAL, "The certificate is not valid yet"),
     "not_served": Code(CRITICAL, "What is served is not what is on disk"),
     "untrusted": Code(CRITICAL, "The certificate does not lead to a trusted CA"),
+    "refused": Code(CRITICAL, "Clients refuse the certificate"),
     "name_mismatch": Code(CRITICAL, "The certificate is for other names"),
     "ca_expired": Code(CRITICAL, "The CA has expired"),
     "crl_expired": Code(CRITICAL, "The revocation list is missing or has expired"),
@@ -55,6 +56,7 @@ CODES = {
     "crl_expiring": Code(WARNING, "The revocation list expires soon"),
     "ring_old": Code(WARNING, "The session ticket keys are old"),
     "schedule_too_rare": Code(WARNING, "Runs are too far apart for the certificate's lifetime"),
+    "chain_order": Code(NOTICE, "The certificates of a chain are not in order"),
     "due": Code(NOTICE, "The next run settles it"),
     "unmanaged": Code(NOTICE, "Nobody manages this certificate"),
 }

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import DAMAGE
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     CertificateEntry,
@@ -18,17 +16,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     mappings,
     span_text,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.client_view import speaks_for
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_moment
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, is_issued_by, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.host_names import speaks_for
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weaknesses
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import names_of
 
 # So many runs have to fall between the moment a certificate is due and its end: the first may fail, and somebody has to notice.
 RUNS_NEEDED = 3
 WEAK_PROTOCOLS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1")
-WEAK_HASHES = ("md2", "md4", "md5", "sha1")
-SMALLEST_RSA, SMALLEST_CURVE = 2048, 224
-LONGEST_CHAIN = 10
+# What is said of a leaf before anybody looks at its chain.
+SAID_OF_LEAF = ("expired", "not_yet_valid", "name_mismatch")
 # What a look says → the finding that has said it already.
 SAID = {
     "missing": ("missing",), "expired": ("expired",), "expiring": ("expired", "expiring"), "not_served": ("not_served", "endpoint_down"),
@@ -97,23 +94,10 @@ def judge_leaf(entry: CertificateEntry, context: Context) -> None:
     if revocation:
         message = f"was revoked on {revocation.get('revoked_at')} ({revocation.get('reason')}), and is still in use"
         entry.found("revoked", message, renew if entry.origin != "managed" else f"{renew} -e tls_force={entry.name}")
-    weak = weaknesses(entry.facts)
+    weak = weaknesses(str(entry.facts.get("key_algorithm")), str(entry.facts.get("signature_algorithm")))
     if weak:
         remedy = "use a key of RSA 2048, ECDSA P-256 or better, and a signature with SHA-256 or better"
         entry.found("weak", " and ".join(weak), remedy)
-
-
-def weaknesses(facts: Mapping[str, object]) -> list[str]:
-    """What is too weak in key and signature, in words."""
-    found = []
-    algorithm, signature = str(facts.get("key_algorithm")), str(facts.get("signature_algorithm"))
-    size = re.search(r"([0-9]+)", algorithm.partition("-")[2])
-    smallest = {"rsa": SMALLEST_RSA, "ecdsa": SMALLEST_CURVE}.get(algorithm.partition("-")[0], 0)
-    if algorithm.startswith("dsa") or (size and int(size[1]) < smallest):
-        found.append(f"the key is {algorithm}")
-    if any(word in signature.lower().replace("-", "") for word in WEAK_HASHES):
-        found.append(f"the signature is {signature}")
-    return found
 
 
 def judge_sight(entry: CertificateEntry, sight: Observation, context: Context) -> None:
@@ -152,47 +136,33 @@ def once(entry: CertificateEntry, code: str, message: str, remedy: str, sight: O
 
 
 def judge_chain(entry: CertificateEntry, sight: Observation, context: Context) -> None:
-    """Whether what is sent leads to somebody who is trusted: a client that knows the anchors only has nothing else."""
-    problem = chain_problem(sight.chain, context)
-    if problem is None or entry.has("untrusted"):
-        return
-    if completed(sight.chain, context):
+    """Whether clients take what is sent: one that knows the anchors only has nothing else."""
+    verdict = context.verdict(sight.chain)
+    for problem in verdict.leaf:
+        if problem.code not in SAID_OF_LEAF and not problem.soft:
+            once(
+                entry, "refused", f"{sight.endpoint}: {problem}", "serve a certificate that is made for servers", sight
+            )
+    for problem in verdict.chain:
+        if problem.soft:
+            remedy = "let its CA be replaced by one with a key of RSA 2048, ECDSA P-256 or better"
+            once(entry, "weak", f"{sight.endpoint}: {problem}", remedy, sight)
+    hard = [problem for problem in verdict.chain if not problem.soft]
+    if not hard:
+        for notice in verdict.notices:
+            once(entry, "chain_order", f"{sight.endpoint}: {notice}", "let the server send fullchain.pem", sight)
+    elif not entry.has("untrusted"):
+        judge_refused(entry, sight, context, "; ".join(map(str, hard)))
+
+
+def judge_refused(entry: CertificateEntry, sight: Observation, context: Context, problem: str) -> None:
+    """What is amiss with a chain that clients refuse: one of the known CAs is missing in it, or more than that."""
+    if context.completed(sight.chain):
         message = f"{sight.endpoint} leaves out an intermediate certificate: clients that do not know it refuse"
         once(entry, "chain_incomplete", message, "let the server send fullchain.pem", sight)
         return
-    once(
-        entry,
-        "untrusted",
-        f"{sight.endpoint}: {problem}",
-        "serve a certificate of a CA in tls_issuers or tls_trust_anchors",
-        sight,
-    )
-
-
-def chain_problem(chain: Sequence[x509.Certificate], context: Context) -> str | None:
-    """Why a chain is not trusted; None: it is."""
-    # Checking a signature costs, so only those are tried that could have made it.
-    last = chain[-1]
-    anchors = [each for each in context.anchors if each.subject in (last.issuer, last.subject)]
-    try:
-        check_chain(chain, anchors, context.now)
-    except CertificateError as error:
-        return error.message
-    return None
-
-
-def completed(chain: Sequence[x509.Certificate], context: Context) -> bool:
-    """Whether known intermediates would make the chain a trusted one."""
-    grown = [chain[0], *(upper for lower, upper in zip(chain, chain[1:]) if is_issued_by(lower, upper))]
-    while len(grown) < LONGEST_CHAIN:
-        above = [each for each in context.intermediates if each.subject == grown[-1].issuer and each not in grown]
-        upper = next((each for each in above if is_issued_by(grown[-1], each)), None)
-        if upper is None:
-            return False
-        grown.append(upper)
-        if chain_problem(grown, context) is None:
-            return True
-    return False
+    remedy = "serve a certificate of a CA in tls_issuers or tls_trust_anchors"
+    once(entry, "untrusted", f"{sight.endpoint}: {problem}", remedy, sight)
 
 
 def judge_schedule(entry: CertificateEntry, context: Context) -> None:

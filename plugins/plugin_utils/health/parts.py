@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import (
     severity_of,
     worst_code,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import ChainVerdict, judge_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 
 DAY = 86400
@@ -201,6 +202,19 @@ class Context:
     intermediates: tuple[x509.Certificate, ...] = ()
     issued: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revoked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Thousands of endpoints send few chains.
+    _verdicts: dict[tuple[x509.Certificate, ...], ChainVerdict] = field(default_factory=dict, compare=False)
+
+    def verdict(self, chain: tuple[x509.Certificate, ...]) -> ChainVerdict:
+        """What clients that have the anchors think of a chain that is served."""
+        if chain not in self._verdicts:
+            self._verdicts[chain] = judge_chain(chain, self.anchors, now=self.now)
+        return self._verdicts[chain]
+
+    def completed(self, chain: tuple[x509.Certificate, ...]) -> bool:
+        """Whether clients would take the chain if they had the known intermediates, too."""
+        verdict = judge_chain(chain, self.anchors, now=self.now, known=self.intermediates)
+        return not any(not problem.soft for problem in verdict.chain)
 
     def expiring(self, begin: dt.datetime, end: dt.datetime) -> bool:
         """Whether a certificate with this validity has less left than the threshold."""

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer, issuance
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import chain_to_install, check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
 
 # Seconds that a second run waits for the first one's order.
@@ -47,7 +48,8 @@ def issue_once(
             chain = tuple(order())
             public_key = key_id(request.csr.public_key())
             check_issued(chain, names=request.names, usages=request.usages, key=public_key, now=by_now())
-            check_chain(chain, anchors, by_now())
+            judged = check_chain(chain, anchors, by_now(), request.usages)
+            chain = chain_to_install(chain, judged, by_now())
             with issuer.store.ledger() as ledger:
                 ledger.add(issuance(issuer.name, request, chain, by_now()))
             return Issued(chain)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    check_chain,
     fingerprint,
     key_id,
     parse_pem_chain,
@@ -49,7 +49,7 @@ def still_good(
     leaf = chain[0]
     try:
         check_issued(chain, names=request.names, usages=request.usages, key=key_id(leaf.public_key()), now=now)
-        check_chain(chain, anchors, now)
+        check_chain(chain, anchors, now, request.usages)
     except CertificateError:
         return False
     end = seconds(leaf.not_valid_after_utc)

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a certificate says what was asked for and no more. Pure; order and trust of its chain are ``x509.check_chain``'s part."""
+"""Whether a certificate says what was asked for and no more. Pure; where it leads is ``chains.check_chain``'s part."""
 
 from __future__ import annotations
 

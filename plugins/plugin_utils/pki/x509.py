@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,29 +200,6 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
-
-
-def check_chain(chain: Sequence[x509.Certificate], anchors: Iterable[x509.Certificate], now: dt.datetime) -> None:
-    """Check order and signatures of ``chain`` (leaf first) and that it ends at one of ``anchors``.
-
-    The leaf's own dates are not looked at: a chain is also checked for a leaf that has expired.
-
-    :raises CertificateError: wrong order, a signature that does not fit, an expired intermediate, another root.
-    """
-    for certificate, issuer in zip(chain, chain[1:]):
-        if not is_issued_by(certificate, issuer):
-            raise CertificateError(
-                f"the chain is broken: '{subject_text(certificate)}' was not issued by '{subject_text(issuer)}'"
-            )
-        if issuer.not_valid_after_utc <= now:
-            raise CertificateError(f"the intermediate '{subject_text(issuer)}' has expired")
-    known = {fingerprint(anchor): anchor for anchor in anchors}
-    last = chain[-1]
-    if fingerprint(last) in known or any(is_issued_by(last, anchor) for anchor in known.values()):
-        return
-    raise CertificateError(
-        f"the chain does not lead to a trust anchor of the issuer (it ends at '{issuer_text(last)}')"
-    )
 
 
 def subject_text(certificate: x509.Certificate) -> str:

@@ -118,6 +118,9 @@ elif mode == "brief":
     sys.stdout.write(sign(csr, names(), start=-20 * 86400) + issuing)
 elif mode == "out-of-order":
     sys.stdout.write(issuing + sign(csr, names()))
+elif mode == "untidy":
+    others = [(folder / f"{name}.pem").read_text() for name in ("root", "stranger")]
+    sys.stdout.write("".join([sign(csr, names()), *others, sign(other_csr(), names()), issuing, issuing]))
 elif mode == "without-intermediate":
     sys.stdout.write(sign(csr, names()))
 elif mode == "stranger":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,3 +157,38 @@ def test_one_broken_chain_is_told_and_the_others_are_installed(
     _changed, answer = host.apply(*entries, secrets=keys)
     assert answer["certificates"]["good"]["installed"] and not answer["certificates"]["broken"]["installed"]
     assert answer["certificates"]["broken"]["error"]["code"] == "chain_broken"
+
+
+@pytest.mark.parametrize(
+    ("code", "spoil"),
+    [
+        ("bad_certificate", lambda chain, other: [chain[0][:200], *chain[1:]]),
+        ("chain_broken", lambda chain, other: [chain[0], *other]),
+        ("pair_mismatch", lambda chain, other: chain),
+    ],
+)
+def test_a_wrong_answer_costs_the_request_that_got_it(
+    host: OneHost, tmp_path: Path, pairs: list[Pair], code: str, spoil: Any
+) -> None:
+    """An issuer that remembers what it answered would say the same for ever."""
+    wish = host.wish()
+    asked = host.look_at(wish)["pending"]["request_id"]
+    stranger = host.install_entry(wish, Authority(tmp_path / "stranger").issue("www", "DNS:www.example.com"))
+    entry = host.install_entry(wish, pairs[0], asked)
+    entry["chain"] = spoil(entry["chain"], stranger["chain"][1:])
+    _changed, answer = host.apply(entry)
+    assert answer["certificates"]["www"]["error"]["code"] == code
+    again = host.look_at(wish)["pending"]["request_id"]
+    assert again != asked
+    # What is wrong with the answer to another request is no fault of this one.
+    _changed, answer = host.apply({**entry, "request_id": asked})
+    assert answer["certificates"]["www"]["error"]
+    assert host.look_at(wish)["pending"]["request_id"] == again
+
+
+def test_any_other_failure_leaves_the_request_for_the_next_run(host: OneHost, pairs: list[Pair]) -> None:
+    wish = host.wish()
+    asked = host.look_at(wish)["pending"]["request_id"]
+    _changed, answer = host.apply({**host.install_entry(wish, pairs[0], asked), "mode": "0644"})
+    assert answer["certificates"]["www"]["error"]["code"] == "bad_mode"
+    assert host.look_at(wish)["pending"]["request_id"] == asked

@@ -13,8 +13,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Issue
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import is_crl_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    check_chain,
     names_of,
     parse_pem_chain,
     usages_of,

@@ -62,13 +62,25 @@ def test_nothing_is_due() -> None:
         (found_with(manifest={"settled": 1, "issuer": "other"}), ["issuer_changed"]),
         (found_with(chain=(LEAF,)), ["chain_untrusted"]),
         (found_with(chain=(LEAF, ROOT.certificate)), ["chain_broken"]),
-        (found_with(chain=(LEAF, ISSUING.certificate, OTHER_ROOT.certificate)), ["chain_broken"]),
     ],
 )
 def test_reasons_on_the_host(found: PairReport, reasons: list[str]) -> None:
     assert codes(verdict(found=found)) == (reasons, [])
     assert verdict(found=found).due
     assert all(reason.detail for reason in verdict(found=found).reasons)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        (LEAF, ISSUING.certificate, OTHER_ROOT.certificate),
+        (LEAF, OTHER_ROOT.certificate, ISSUING.certificate),
+        (LEAF, ISSUING.certificate, ISSUING.certificate),
+        (LEAF, ISSUING.certificate, ROOT.certificate),
+    ],
+)
+def test_what_clients_take_is_not_due(chain: tuple[Any, ...]) -> None:
+    assert verdict(found=found_with(chain=chain)) == Verdict((), ())
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from cryptography import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     PEM_CERTIFICATE,
-    check_chain,
     fingerprint,
     key_id,
     parse_pem_chain,

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import failing_texts
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.judge import weaknesses
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import Context, HostInput
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     Authority,
@@ -28,6 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     make_root,
     name_of,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weaknesses
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, describe, fingerprint, iso, to_pem
 from tools import paths
 
@@ -364,7 +364,7 @@ def test_what_hosts_say_plays_no_tricks() -> None:
     ],
 )  # fmt: skip
 def test_weak(key: str, signature: str, weak: int) -> None:
-    assert len(weaknesses({"key_algorithm": key, "signature_algorithm": signature})) == weak
+    assert len(weaknesses(key, signature)) == weak
 
 
 def test_weak_ones_as_cryptography_names_them() -> None:
@@ -373,5 +373,6 @@ def test_weak_ones_as_cryptography_names_them() -> None:
         x509.CertificateBuilder().subject_name(name_of("a")).issuer_name(name_of("a")).public_key(key.public_key())
     )
     made = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + DAY).sign(key, hashes.SHA256())
-    assert weaknesses(describe(made, NOW)) == ["the key is dsa"]
+    facts = describe(made, NOW)
+    assert weaknesses(facts["key_algorithm"], facts["signature_algorithm"]) == ["the key is dsa"]
     assert isinstance(ROOT, Authority)

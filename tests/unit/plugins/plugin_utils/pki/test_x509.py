@@ -7,7 +7,6 @@ import base64
 import datetime as dt
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -16,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
-    Authority,
     generate_key,
     make_issuing,
     make_leaf,
@@ -24,7 +22,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
-    check_chain,
     describe,
     fingerprint,
     iso,
@@ -114,31 +111,6 @@ def test_names_in_one_form() -> None:
     san = x509.SubjectAlternativeName([x509.DNSName("B.example"), x509.DNSName("a.example")])
     csr = builder.add_extension(san, critical=False).sign(KEY, hashes.SHA256())
     assert names_of(csr) == Names(dns_names=("a.example", "b.example"))
-
-
-@pytest.mark.parametrize(
-    ("chain", "anchors", "now", "words"),
-    [
-        (CHAIN, [ROOT], NOW, None),
-        (CHAIN, [OTHER, ROOT], NOW, None),
-        ((*CHAIN, ROOT.certificate), [ROOT], NOW, None),
-        (CHAIN, [ISSUING], NOW, None),
-        (CHAIN, [ROOT], NOW + 20 * DAY, None),
-        ((LEAF,), [ISSUING], NOW, None),
-        (CHAIN, [], NOW, "does not lead to a trust anchor"),
-        (CHAIN, [OTHER], NOW, "does not lead to a trust anchor"),
-        ((LEAF,), [ROOT], NOW, "does not lead to a trust anchor"),
-        ((LEAF, ROOT.certificate), [ROOT], NOW, "was not issued by"),
-        ((ISSUING.certificate, LEAF), [ROOT], NOW, "was not issued by"),
-        (CHAIN, [ROOT], NOW + 50 * DAY, "the intermediate 'CN=Issuing' has expired"),
-    ],
-)
-def test_check_chain(chain: Any, anchors: list[Authority], now: dt.datetime, words: str | None) -> None:
-    trusted = [anchor.certificate for anchor in anchors]
-    if words is None:
-        return check_chain(chain, trusted, now)
-    with pytest.raises(CertificateError, match=words):
-        check_chain(chain, trusted, now)
 
 
 def test_describe_is_ready_for_a_result() -> None:

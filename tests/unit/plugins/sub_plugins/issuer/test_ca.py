@@ -22,8 +22,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    check_chain,
     key_id,
     names_of,
     parse_pem_chain,

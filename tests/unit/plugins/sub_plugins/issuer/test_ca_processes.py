@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import check_chain, fingerprint, parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, parse_pem_chain
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_issuer, make_request, make_spec
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes, killed_after, killed_at
 
