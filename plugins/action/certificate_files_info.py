@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRE
 class ActionModule(TlsAction):
     """Options in, one round trip, result out."""
 
+    STEPS = ("files",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
         # Not "path": that would expand "~" here, and these are the host's.

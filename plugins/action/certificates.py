@@ -40,6 +40,7 @@ preload("issuer", "ca")
 class ActionModule(TlsAction):
     """Options in, one flow, result out."""
 
+    STEPS = ("look", "apply", "challenge")
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **STORE_OPTIONS,
         **DIRECTORY_OPTION,

@@ -38,6 +38,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import (
 class ActionModule(TlsAction):
     """Choose what they trust here, install and prove it there."""
 
+    STEPS = ("client",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
         **PROVE_TIMEOUT_OPTION,

@@ -36,6 +36,7 @@ class ActionModule(TlsAction):
     # controller. All others are opened by the first step on the host, so not at all where the controller probes.
     _requires_connection = False
 
+    STEPS = ("handshake", "trace")
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         "endpoints": {"type": "list", "elements": "raw", "required": True},
         "origin": {"type": "str", "choices": ["controller", "host"], "default": "controller"},

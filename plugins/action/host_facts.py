@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRE
 class ActionModule(TlsAction):
     """Ask and tell."""
 
+    STEPS = ("facts",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {**DIRECTORY_OPTION}
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
 class ActionModule(TlsAction):
     """Options in, one of three things done, result out."""
 
+    STEPS = ("prove",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **STORE_OPTIONS,
         **DIRECTORY_OPTION,

@@ -33,6 +33,7 @@ preload("issuer", "ca")
 class ActionModule(TlsAction):
     """Options in, one step of a rotation, result out."""
 
+    STEPS = ("prove",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **STORE_OPTIONS,
         **DIRECTORY_OPTION,

@@ -30,6 +30,7 @@ CLIENT_FILES = ("bundle", "crls")
 class ActionModule(TlsAction):
     """Render here, write and prove there."""
 
+    STEPS = ("configure",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
         **PROVE_TIMEOUT_OPTION,

@@ -27,6 +27,7 @@ preload("store", "directory")
 class ActionModule(TlsAction):
     """Options in, one flow, result out."""
 
+    STEPS = ("tickets",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         "store": STORE_OPTIONS["store"],
         **DIRECTORY_OPTION,

@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRE
 class ActionModule(TlsAction):
     """Choose the anchors here, install them there."""
 
+    STEPS = ("trust",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
         "store": {"type": "dict"},

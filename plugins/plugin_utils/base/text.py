@@ -19,9 +19,9 @@ def printable(value: Any) -> str:
 
 
 def shortened(value: Any) -> str:
-    """The same, cut where it is longer than anybody reads."""
-    text = printable(value)
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    """The same, cut where it is longer than anybody reads; before it is cleaned, as a host may say megabytes."""
+    text = str(value)
+    return printable(text) if len(text) <= LONGEST_TEXT else f"{printable(text[:LONGEST_TEXT])}…"
 
 
 def text_or_none(value: Any) -> str | None:

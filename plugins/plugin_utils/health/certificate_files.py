@@ -37,6 +37,8 @@ TRUST_STORES = (
 # Debian's package ssl-cert makes it, so that servers start before they have a certificate.
 EXCLUDE = ("*/ssl-cert-snakeoil.*",)
 FACTS = ("path", "format", "size", "owner", "group", "mode", "managed", "error")
+# A path can be as long (PATH_MAX).
+LONGEST_TEXT = 4096
 MOST_PASSPHRASES = 20
 
 
@@ -199,4 +201,4 @@ def readable(file: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def printable(value: Any) -> str:
     """What a host said, as one line that plays no tricks on a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))[:4096]
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value)[:LONGEST_TEXT])

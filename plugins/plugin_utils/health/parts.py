@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import RenewBefore
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable as on_one_line
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import (
     OK,
     RANKS,
@@ -226,8 +227,8 @@ class Context:
 
 def printable(value: Any) -> str:
     """One line, no longer than it may be, that cannot play tricks on a terminal."""
-    text = "".join(letter if letter.isprintable() else " " for letter in str(value))
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    text = str(value)
+    return on_one_line(text) if len(text) <= LONGEST_TEXT else f"{on_one_line(text[: LONGEST_TEXT - 1])}…"
 
 
 def text_or_none(value: Any) -> str | None:

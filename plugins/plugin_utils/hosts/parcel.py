@@ -61,6 +61,12 @@ def parcel(
     )
 
 
+def pack(module: str) -> None:
+    """Have everything but the request ready for a module, before Ansible forks."""
+    boot_program()
+    sources_of(module)
+
+
 def parse_answer(output: str) -> Mapping[str, Any] | None:
     """What a step wrote, ``{"changed": bool, "answer": {...}}`` or ``{"failed": true, "exception": text}``, else None.
 

@@ -9,7 +9,7 @@ Become, ``environment`` and whatever else a connection brings is done by Ansible
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible import constants as C
 from ansible.errors import AnsibleValueOmittedError
@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
     seconds_for,
     waiting_at_most,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import Parcel, parcel, parse_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import Parcel, pack, parcel, parse_answer
 
 # Characters: of an error, the end of a traceback, which has its cause; of what is shown at -vvv.
 MOST_SAID = 500
@@ -46,7 +46,18 @@ MODULE_OF = {step: module for module, steps in MODULES.items() for step in steps
 
 
 class HostSteps(ActionBase):
-    """An action that asks its host, and works with the answers."""
+    """An action that asks its host, and works with the answers.
+
+    ``STEPS``: those that it asks for. What a host gets of them is packed where the action is loaded, in the process that forks the
+    workers: each of those would do it again for its one host, and that costs more time than the host's answer.
+    """
+
+    STEPS: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for step in cls.STEPS:
+            pack(MODULE_OF[step].rpartition(".")[2])
 
     def step(
         self,

@@ -38,5 +38,5 @@ def aligned(line: Sequence[str], columns: Sequence[str], widths: Sequence[int]) 
 
 def cell(value: Any, *, cut: bool = True) -> str:
     """One cell, on one line: some of it was said by hosts and servers."""
-    text = "-" if value is None or value == "" else printable(value)
-    return f"{text[: WIDEST_CELL - 1]}…" if cut and len(text) > WIDEST_CELL else text
+    text = "-" if value is None or value == "" else str(value)
+    return f"{printable(text[: WIDEST_CELL - 1])}…" if cut and len(text) > WIDEST_CELL else printable(text)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import (
     parse_answer,
     sources_of,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import MODULES
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import MODULE_OF, MODULES
 
 LEAVES = sorted(module.rpartition(".")[2] for module in MODULES)
 SECRET = "a-secret-that-nobody-sees"
@@ -68,6 +69,17 @@ def test_all_that_is_imported_comes_along_and_nothing_else(module: str) -> None:
     assert {name.removeprefix(PACKAGE + ".") for name, text in sources.items() if text is not None} == wanted
     packages = {name for name, text in sources.items() if text is None}
     assert {name.rpartition(".")[0] for name in sources} - {""} == packages
+
+
+@pytest.mark.parametrize("action", sorted(parcels.PLUGINS.joinpath("action").glob("*.py")), ids=lambda path: path.stem)
+def test_what_an_action_sends_is_packed_before_ansible_forks(action: Path) -> None:
+    asked = re.findall(r"self\.step\(\s*\"(\w+)\"", action.read_text())
+    loaded = importlib.import_module(f"{PACKAGE}.action.{action.stem}").ActionModule
+    assert set(asked) == set(loaded.STEPS)
+    before = sources_of.cache_info().misses
+    for step in asked:
+        sources_of(MODULE_OF[step].rpartition(".")[2])
+    assert sources_of.cache_info().misses == before
 
 
 def test_files_of_the_working_directory_are_not_imported(tmp_path: Path) -> None:
