@@ -138,7 +138,10 @@ options:
         default: []
         suboptions:
           path:
-            description: Where it has to be.
+            description:
+              - Where it has to be.
+              - Root follows a path through an ordinary user's directory or link only to a directory of that same user, such as the home of
+                the service that the output is for. Anything else is refused as an unsafe path transition, before anything is issued.
             type: path
             required: true
           format:

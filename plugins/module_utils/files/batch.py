@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.blocks import block_of, with_block
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import UnusableFile, read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import refuse_unsafe
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import digest_of
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
     Transaction,
@@ -94,7 +95,7 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
 def compare(files: Iterable[WantedFile]) -> list[Change]:
     """The paths that are not as wanted, in order.
 
-    :raises StepError: not_permitted, unknown_user, io (a directory is in the way).
+    :raises StepError: not_permitted, unknown_user, unsafe_path, io (a directory is in the way).
     """
     changes = []
     for wanted in files:
@@ -109,6 +110,7 @@ def compare(files: Iterable[WantedFile]) -> list[Change]:
 
 def compare_one(wanted: WantedFile) -> Change | None:
     """The change one path needs. A link where a file is wanted is replaced, not followed: it is somebody else's file."""
+    refuse_unsafe(wanted.path)
     if os.path.isdir(wanted.path) and not os.path.islink(wanted.path):
         raise StepError("io", "{0} is a directory".format(wanted.path), "name a file, or remove the directory")
     link = link_target(wanted.path)

@@ -12,9 +12,7 @@ import time
 from collections.abc import Iterator
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
-from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
-    make_directory,
-)
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import make_directory, place
 
 LOCK_SECONDS = 60.0
 
@@ -28,9 +26,9 @@ def host_lock(directory: str, wait: float = LOCK_SECONDS) -> Iterator[None]:
     """
     try:
         make_directory(directory, 0o755)
-        descriptor = os.open(
-            os.path.join(directory, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with place(os.path.join(directory, ".lock")) as (folder, name):
+            descriptor = os.open(name, flags, 0o600, dir_fd=folder)
     except OSError as error:
         raise from_os_error(error, "preparing {0}".format(directory)) from error
     try:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read, write_json
-from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import make_directory
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import make_directory
 
 ABSENT = "absent"
 

@@ -22,22 +22,24 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import as_json, digest, read
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
+    directory,
+    make_directory,
+    remove_if_there,
+    remove_tree,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
-    beside,
     group_id,
     link_target,
-    make_directory,
     metadata_drift,
-    remove_if_there,
+    relink,
     replace_file,
-    sync_directory,
     user_id,
     write_new,
 )
@@ -201,16 +203,17 @@ class TicketPlace:
         try:
             make_directory(os.path.dirname(os.path.dirname(path)), 0o755)
             make_directory(self.rings, 0o755)
-            os.mkdir(path, DIRECTORY_MODE)
+            make_directory(path, DIRECTORY_MODE)
             for name, content in render(keys).items():
                 write_new(os.path.join(path, name), content, self.owner, self.group, MODE)
-            os.chown(path, user_id(self.owner), group_id(self.group))
-            sync_directory(path)
+            with directory(path) as descriptor:
+                os.chown(descriptor, user_id(self.owner), group_id(self.group))
+                os.fsync(descriptor)
         except OSError as error:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
             raise from_os_error(error, "writing the session ticket keys of '{0}'".format(self.pool)) from error
         except StepError:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
             raise
         return path
 
@@ -226,11 +229,7 @@ class TicketPlace:
                 remove_if_there(self.link)
                 return
             make_directory(os.path.dirname(self.link), 0o755)
-            temporary = beside(self.link, "new")
-            remove_if_there(temporary)
-            os.symlink(target, temporary)
-            os.rename(temporary, self.link)
-            sync_directory(os.path.dirname(self.link))
+            relink(self.link, target)
         except OSError as error:
             raise from_os_error(error, "writing {0}".format(self.link)) from error
 
@@ -242,4 +241,4 @@ class TicketPlace:
                 for name in os.listdir(rings):
                     path = os.path.join(rings, name)
                     if path != live:
-                        shutil.rmtree(path, ignore_errors=True)
+                        remove_tree(path)

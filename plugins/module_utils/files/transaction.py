@@ -5,12 +5,13 @@
 
 A file is never written in place. New content goes to a file beside it that is created 0600, gets its owner and mode while it is
 still empty, and then takes the old one's place by rename(2). The names beside it are fixed, so that the leftovers of a killed
-run are found and replaced by the next one.
+run are found and replaced by the next one. All of it happens in a directory that is open, see ``places.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import pwd
@@ -19,6 +20,12 @@ from collections.abc import Iterator
 from typing import Callable, Optional
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
+    make_directory,
+    place,
+    remove_if_there,
+    sync_directory,
+)
 
 Name = Optional[str]
 
@@ -68,8 +75,15 @@ def write_new(path: str, data: bytes, owner: Name = None, group: Name = None, mo
     :param mode: octal text.
     :raises FileExistsError: there is something at ``path``; other OSErrors as they come.
     """
+    with place(path) as (folder, name):
+        create(folder, name, data, owner, group, mode)
+
+
+def create(folder: int, name: str, data: bytes, owner: Name, group: Name, mode: str) -> None:
+    """:func:`write_new` in a directory that is open."""
     uid, gid = user_id(owner), group_id(group)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             apply_metadata(stream.fileno(), uid, gid, int(mode, 8))
@@ -78,12 +92,12 @@ def write_new(path: str, data: bytes, owner: Name = None, group: Name = None, mo
             os.fsync(stream.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            os.unlink(name, dir_fd=folder)
         raise
 
 
-def apply_metadata(target: int | str, uid: int, gid: int, bits: int) -> None:
-    """Owner, then mode (a change of owner may clear bits); only what differs, so an ordinary user may keep its own."""
+def apply_metadata(target: int, uid: int, gid: int, bits: int) -> None:
+    """Of an open file: owner, then mode (a change of owner may clear bits); only what differs, so an ordinary user may keep its own."""
     present = os.stat(target)
     if (uid not in (-1, present.st_uid)) or (gid not in (-1, present.st_gid)):
         # Not for an instant may the new owner's group, or others, have a right that they are not to keep; nor may those who
@@ -97,11 +111,27 @@ def apply_metadata(target: int | str, uid: int, gid: int, bits: int) -> None:
 
 def replace_file(path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:
     """Write a file as a whole in the place of what is there; errors as :func:`write_new`."""
-    temporary = beside(path, "new")
-    remove_if_there(temporary)
-    write_new(temporary, data, owner, group, mode)
-    os.rename(temporary, path)
-    sync_directory(os.path.dirname(path))
+    with place(path) as (folder, name):
+        temporary = beside(name, "new")
+        unlink(folder, temporary)
+        create(folder, temporary, data, owner, group, mode)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+
+
+def unlink(folder: int, name: str) -> None:
+    """Remove a file or link of a directory that is open, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def relink(path: str, target: str) -> None:
+    """A symbolic link in the place of what is there; errors as :func:`write_new`."""
+    with place(path) as (folder, name):
+        unlink(folder, beside(name, "new"))
+        os.symlink(target, beside(name, "new"), dir_fd=folder)
+        os.rename(beside(name, "new"), name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
 
 
 def metadata_drift(path: str, owner: Name, group: Name, mode: str) -> list[str]:
@@ -122,10 +152,19 @@ def metadata_drift(path: str, owner: Name, group: Name, mode: str) -> list[str]:
 
 
 def fix_metadata(path: str, owner: Name, group: Name, mode: str) -> list[str]:
-    """Put owner, group and mode right; returns what differed."""
+    """Put owner, group and mode of a file right; returns what differed.
+
+    :raises OSError: it is no regular file, or has another name as well: then it may be somebody else's.
+    """
     drift = metadata_drift(path, owner, group, mode)
     if drift:
-        apply_metadata(path, user_id(owner), group_id(group), int(mode, 8))
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        with place(path) as (folder, name):
+            with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as stream:
+                about = os.fstat(stream.fileno())
+                if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+                    raise OSError(errno.EMLINK, "it is no file with this name alone", path)
+                apply_metadata(stream.fileno(), user_id(owner), group_id(group), int(mode, 8))
     return drift
 
 
@@ -145,26 +184,6 @@ def group_name(gid: int) -> str:
         return str(gid)
 
 
-def make_directory(path: str, mode: int) -> None:
-    """Make a directory and those above it, whatever the umask; what exists keeps its mode."""
-    if not os.path.isdir(path):
-        parent = os.path.dirname(path)
-        if parent and not os.path.isdir(parent):
-            make_directory(parent, 0o755)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, mode)
-            os.chmod(path, mode)
-
-
-def sync_directory(path: str) -> None:
-    """Make renames in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def beside(path: str, what: str) -> str:
     """A hidden name in the same directory; servers that read whole directories pass over hidden files."""
     return os.path.join(os.path.dirname(path), ".{0}.fleet-tls-{1}".format(os.path.basename(path), what))
@@ -173,12 +192,6 @@ def beside(path: str, what: str) -> str:
 def leftovers(path: str) -> list[str]:
     """What a killed run left beside a file."""
     return [name for name in (beside(path, "new"), beside(path, "old")) if os.path.lexists(name)]
-
-
-def remove_if_there(path: str) -> None:
-    """Remove a file or link."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 def link_target(path: str) -> str | None:
@@ -207,25 +220,25 @@ class Transaction:
 
         :raises StepError: disk_full, not_permitted, unknown_user, io.
         """
-        self.stage(path, lambda temporary: write_new(temporary, data, owner, group, mode))
+        self.stage(path, lambda folder, temporary: create(folder, temporary, data, owner, group, mode))
 
     def relink(self, path: str, target: str) -> None:
         """Stage a symbolic link at ``path``; errors as :meth:`replace_file`."""
-        self.stage(path, lambda temporary: os.symlink(target, temporary))
+        self.stage(path, lambda folder, temporary: os.symlink(target, temporary, dir_fd=folder))
 
     def remove(self, path: str) -> None:
         """Stage the removal of ``path``."""
         self.staged.append((path, False))
 
-    def stage(self, path: str, make: Callable[[str], None]) -> None:
-        """Let ``make`` create what shall take the place of ``path``."""
+    def stage(self, path: str, make: Callable[[int, str], None]) -> None:
+        """Let ``make`` create what shall take the place of ``path``, in a directory that is open, under a name."""
         with self.translated(path):
             if os.path.isdir(path) and not os.path.islink(path):
                 raise StepError("io", "{0} is a directory".format(path), "name a file, or remove the directory")
             make_directory(os.path.dirname(path), 0o755)
-            temporary = beside(path, "new")
-            remove_if_there(temporary)
-            make(temporary)
+            with place(path) as (folder, name):
+                unlink(folder, beside(name, "new"))
+                make(folder, beside(name, "new"))
         self.staged.append((path, True))
 
     def swap(self) -> None:
@@ -236,14 +249,9 @@ class Transaction:
         try:
             for path, present in self.staged:
                 with self.translated(path):
-                    self.keep_old(path)
-                    self.done.append(path)
-                    if present:
-                        os.rename(beside(path, "new"), path)
-                    else:
-                        remove_if_there(path)
+                    self.swap_one(path, present)
             for directory in {os.path.dirname(path) for path in self.done}:
-                with self.translated(directory):
+                with self.translated(directory), contextlib.suppress(FileNotFoundError):
                     sync_directory(directory)
         except StepError as error:
             error.message = "; ".join([error.message, *self.rollback()])
@@ -253,13 +261,25 @@ class Transaction:
             raise
         self.staged = []
 
-    def keep_old(self, path: str) -> None:
-        """A second name for what is there now."""
-        old = beside(path, "old")
-        remove_if_there(old)
-        with contextlib.suppress(FileNotFoundError):
-            os.link(path, old, follow_symlinks=False)
-            self.replaced.add(path)
+    def swap_one(self, path: str, present: bool) -> None:
+        """Give what is there now a second name, and its place to what was staged, or to nothing."""
+        try:
+            with place(path) as (folder, name):
+                old = beside(name, "old")
+                unlink(folder, old)
+                with contextlib.suppress(FileNotFoundError):
+                    os.link(name, old, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                    self.replaced.add(path)
+                self.done.append(path)
+                if present:
+                    os.rename(beside(name, "new"), name, src_dir_fd=folder, dst_dir_fd=folder)
+                else:
+                    unlink(folder, name)
+        except FileNotFoundError:
+            # Where there is no directory there is nothing to remove.
+            if present or path in self.done:
+                raise
+            self.done.append(path)
 
     def rollback(self) -> list[str]:
         """Undo everything that was made, and what was only staged; what one path refuses costs no other its way back.
@@ -270,10 +290,11 @@ class Transaction:
         for path in reversed(self.done):
             try:
                 self.put_back(path)
-            except OSError as error:
-                failed.append("{0} could not be put back: {1}".format(path, error.strerror))
+            except (OSError, StepError) as error:
+                why = error.message if isinstance(error, StepError) else error.strerror
+                failed.append("{0} could not be put back: {1}".format(path, why))
         for path, _present in self.staged:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StepError):
                 remove_if_there(beside(path, "new"))
         self.staged, self.done, self.replaced = [], [], set()
         return failed
@@ -282,8 +303,9 @@ class Transaction:
         """What was at ``path`` before."""
         if path in self.replaced:
             # rename(2) does nothing between two names of one inode, so the name has to go in any case.
-            os.rename(beside(path, "old"), path)
-            remove_if_there(beside(path, "old"))
+            with place(path) as (folder, name):
+                os.rename(beside(name, "old"), name, src_dir_fd=folder, dst_dir_fd=folder)
+                unlink(folder, beside(name, "old"))
         else:
             remove_if_there(path)
 

@@ -9,10 +9,10 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from typing import Any, NamedTuple
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_tree
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
     link_target,
 )
@@ -82,7 +82,7 @@ class Layout(NamedTuple):
             kept = {live, *[number for number in complete if number < live][-(keep - 1) :]} if keep > 1 else {live}
         for number in self.numbers():
             if number not in kept:
-                shutil.rmtree(self.generation(number), ignore_errors=True)
+                remove_tree(self.generation(number))
 
 
 def generation_number(name: str) -> int | None:

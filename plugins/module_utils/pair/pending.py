@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import uuid
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read, read_if_there
-from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import make_directory, write_new
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import make_directory, remove_tree
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import write_new
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import PRIVKEY, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
 
-CSR, REQUEST, CONFIGURATION = "request.csr", "request.json", "request.cnf"
+CSR, REQUEST = "request.csr", "request.json"
 
 
 def pending_request(layout: Layout) -> dict[str, Any] | None:
@@ -78,11 +78,9 @@ def make_pending(layout: Layout, entry: dict[str, Any], key: bytes | None) -> di
     """
     make_directory(os.path.dirname(layout.pending), 0o700)
     make_directory(layout.pending, 0o700)
-    key_path = os.path.join(layout.pending, PRIVKEY)
-    write_new(key_path, key or openssl.generate_key(entry["key"]["algorithm"]))
-    configuration = os.path.join(layout.pending, CONFIGURATION)
-    write_new(configuration, openssl.request_configuration(entry["subject"]).encode())
-    csr = openssl.make_csr(key_path, configuration, entry["subject"])
+    key = key or openssl.generate_key(entry["key"]["algorithm"])
+    write_new(os.path.join(layout.pending, PRIVKEY), key)
+    csr = openssl.make_csr(key, entry["subject"])
     write_new(os.path.join(layout.pending, CSR), csr)
     # Last: what has no request.json is no request.
     request = {"request_id": str(uuid.uuid4()), "request_digest": entry["request_digest"]}
@@ -101,4 +99,4 @@ def is_leftover(pending: dict[str, Any] | None, manifest: dict[str, Any]) -> boo
 
 def drop_pending(layout: Layout) -> None:
     """Remove a pending request, complete or not."""
-    shutil.rmtree(layout.pending, ignore_errors=True)
+    remove_tree(layout.pending)

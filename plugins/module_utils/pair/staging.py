@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +17,16 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import (
     read_plain,
     write_json,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
+    make_directory,
+    remove_if_there,
+    remove_tree,
+    sync_directory,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
     Transaction,
     fix_metadata,
     link_target,
-    make_directory,
-    remove_if_there,
-    sync_directory,
     write_new,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import (
@@ -105,7 +107,7 @@ class Staged:
             except StepError as error:
                 return [*failed, error.message]
             back.commit()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
         return failed
 
     def discard(self) -> list[str]:
@@ -116,7 +118,7 @@ class Staged:
         failed = self.transaction.rollback()
         # While the live link still says so, it is better to have it than to have nothing.
         if self.installs and self.layout.current() != self.number:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
         return failed
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import WantedFile, compare, swap
+from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import MEMORY
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import run
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 
@@ -33,6 +34,12 @@ umask 077
 for link in "$1"/tickets/*; do
   if [ ! -L "$link" ] || [ -e "$link/haproxy.keys" ]; then continue; fi
   ring=$(readlink "$link")
+  # Nothing is removed but where rings are, whoever made the link.
+  case $ring in
+    */../* | {memory}/*/*/* | "$1"/ticket-rings/*/*/*) continue ;;
+    {memory}/?*/?* | "$1"/ticket-rings/?*/?*) ;;
+    *) continue ;;
+  esac
   (umask 022 && mkdir -p "${ring%/*}")
   rm -rf "$ring" "$ring.boot"
   mkdir "$ring.boot"
@@ -49,7 +56,7 @@ for link in "$1"/tickets/*; do
   chown -R --reference="$link.json" "$ring.boot"
   mv "$ring.boot" "$ring"
 done
-"""
+""".replace("{memory}", MEMORY)
 
 UNIT_FILE = """\
 # Managed by Ansible (fleet.tls.session_tickets): changes made here are overwritten.

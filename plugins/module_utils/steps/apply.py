@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import write_json
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_tree
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import MANIFEST, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import sound_links
@@ -236,6 +236,8 @@ def write_settled(each: Staged, now: int) -> StepError | None:
         write_json(path, {**each.manifest, "settled": now})
     except OSError as error:
         return from_os_error(error, "writing {0}".format(path))
+    except StepError as error:
+        return error
     return None
 
 
@@ -249,7 +251,7 @@ def tidy(each: Staged, keep: int) -> None:
         # What a killed staging left.
         for number in each.layout.numbers():
             if each.layout.manifest(number) is None and number != each.number:
-                shutil.rmtree(each.layout.generation(number), ignore_errors=True)
+                remove_tree(each.layout.generation(number))
 
 
 def as_proof(served: EndpointReport, target: ProofTarget) -> dict[str, Any]:

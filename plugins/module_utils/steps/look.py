@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import refuse_unsafe
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import group_id, user_id
 from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import drift
 from ansible_collections.fleet.tls.plugins.module_utils.pair.integrity import pair_problems, problem
@@ -43,6 +44,7 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
         "problems": [], "drift": [], "pending": None, "served": [], "error": None,
     }  # fmt: skip
     try:
+        refuse_unsafe(layout.live, *(output["path"] for output in entry["outputs"]))
         number = layout.current()
         if number is None:
             if os.path.lexists(layout.live):

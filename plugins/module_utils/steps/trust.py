@@ -14,8 +14,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import Change, WantedFile, compare, digests, swap
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
-from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores import (

@@ -187,16 +187,18 @@ def escaped(value: str) -> str:
     return "".join("\\" + letter if letter in "\\\"'$#;" else letter for letter in value)
 
 
-def make_csr(key_path: str, configuration_path: str, subject: dict[str, Any]) -> bytes:
+def make_csr(key: bytes, subject: dict[str, Any]) -> bytes:
     """A CSR (PKCS#10, PEM).
 
-    :param key_path: file of the private key.
-    :param configuration_path: file with :func:`request_configuration` of ``subject``.
+    :param key: PEM.
+    :param subject: as in :func:`request_configuration`.
     """
-    arguments = ["req", "-new", "-key", key_path, "-config", configuration_path]
-    if not subject.get("common_name"):
-        arguments += ["-subj", "/"]
-    return call(arguments)
+    with in_memory(key) as private, in_memory(request_configuration(subject).encode()) as configuration:
+        paths = ["/proc/self/fd/{0}".format(descriptor) for descriptor in (private, configuration)]
+        arguments = ["req", "-new", "-key", paths[0], "-config", paths[1]]
+        if not subject.get("common_name"):
+            arguments += ["-subj", "/"]
+        return call(arguments, descriptors=(private, configuration))
 
 
 def pkcs12(key: bytes, certificates: bytes, name: str, passphrase: str | None = None) -> bytes:

@@ -14,11 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
-    make_directory,
-    metadata_drift,
-    replace_file,
-)
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import make_directory
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import metadata_drift, replace_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import FORMATS, as_before, format_named
@@ -126,6 +124,8 @@ def write(report: Report) -> None:
         replace_file(os.path.realpath(path), report.text.encode(), mode=report.place.mode)
     except OSError as error:
         raise cannot("written", path, error) from None
+    except StepError as error:
+        raise ReportError(error.message, remedy=error.remedy) from None
 
 
 def cannot(what: str, path: str, error: OSError) -> ReportError:

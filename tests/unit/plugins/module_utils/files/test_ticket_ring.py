@@ -135,6 +135,20 @@ def test_a_boot_that_was_cut_short_is_made_good(place: TicketPlace, tmp_path: Pa
     assert place.keys() is not None
 
 
+@pytest.mark.parametrize("where", ["{}", "{}/tls/ticket-rings/../precious", "{}/tls/ticket-rings/web/1-0/precious"])
+def test_a_boot_removes_nothing_but_rings(tmp_path: Path, where: str) -> None:
+    """A link below a user's directory may lead anywhere."""
+    place = TicketPlace(str(tmp_path / "tls"), "web", memory=False)
+    target = Path(where.format(tmp_path))
+    (target / "file").parent.mkdir(parents=True, exist_ok=True)
+    (target / "file").write_text("precious")
+    Path(place.link).parent.mkdir(parents=True)
+    Path(place.link).symlink_to(target)
+    place.write_manifest(7, [key_id(key) for key in RING], settled=True)
+    boot(place, tmp_path / "boot.sh")
+    assert (target / "file").read_text() == "precious"
+
+
 def test_memory_needs_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.fleet.tls.plugins.module_utils.services import ticket_boot
 

@@ -92,15 +92,9 @@ EACH_STEP = """
 import os, stat, sys
 sys.path[:0] = {path!r}
 from ansible_collections.fleet.tls.plugins.module_utils.files import transaction as files
-held = []
-real = os.open
-def remember(*arguments, **named):
-    held.append(real(*arguments, **named))
-    return held[-1]
-os.open = remember
 def hook(event, arguments):
     if event in ("os.chmod", "os.chown"):
-        found = os.fstat(held[0])
+        found = os.fstat(arguments[0])
         print(event, found.st_size, oct(stat.S_IMODE(found.st_mode)))
 sys.addaudithook(hook)
 os.umask(0)

@@ -40,11 +40,9 @@ def keys() -> dict[str, bytes]:
     return {algorithm: openssl.generate_key(algorithm) for algorithm in FAST}
 
 
-def csr_of(folder: Path, key: bytes, **subject: Any) -> x509.CertificateSigningRequest:
+def csr_of(key: bytes, **subject: Any) -> x509.CertificateSigningRequest:
     wanted = {"common_name": None, "sans": [["DNS", "www.example.com"]], "usages": ["server_auth"], **subject}
-    (folder / "key").write_bytes(key)
-    (folder / "cnf").write_text(openssl.request_configuration(wanted))
-    return x509.load_pem_x509_csr(openssl.make_csr(str(folder / "key"), str(folder / "cnf"), wanted))
+    return x509.load_pem_x509_csr(openssl.make_csr(key, wanted))
 
 
 def test_every_algorithm_of_the_vocabulary_has_its_options() -> None:
@@ -54,7 +52,7 @@ def test_every_algorithm_of_the_vocabulary_has_its_options() -> None:
 
 
 @pytest.mark.parametrize("algorithm", FAST)
-def test_keys(tmp_path: Path, keys: dict[str, bytes], algorithm: str) -> None:
+def test_keys(keys: dict[str, bytes], algorithm: str) -> None:
     key = keys[algorithm]
     assert key.startswith(b"-----BEGIN PRIVATE KEY-----")
     loaded = load_pem_private_key(key, None)
@@ -65,7 +63,7 @@ def test_keys(tmp_path: Path, keys: dict[str, bytes], algorithm: str) -> None:
     public = loaded.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert openssl.public_key_of_key(key) == public
     assert openssl.key_algorithm(key) == algorithm
-    csr = csr_of(tmp_path, key)
+    csr = csr_of(key)
     assert csr.is_signature_valid
     assert csr.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) == public
 
@@ -80,14 +78,12 @@ def test_pair_check_tells_keys_apart(pairs: list[Pair], keys: dict[str, bytes]) 
     assert openssl.public_key_of_key(pairs[0].key.read_bytes()) == public[0] != public[1]
 
 
-def test_csr_has_all_that_was_asked_for(tmp_path: Path, keys: dict[str, bytes]) -> None:
+def test_csr_has_all_that_was_asked_for(keys: dict[str, bytes]) -> None:
     sans = [
         ["DNS", "www.example.com"], ["DNS", "*.example.com"], ["IP", "192.0.2.1"], ["IP", "2001:db8::1"],
         ["URI", "spiffe://example.com/a;b#c?$d=e"], ["email", "a+b'c@example.com"], ["DNS", "second.example.com"],
     ]  # fmt: skip
-    csr = csr_of(
-        tmp_path, keys["ecdsa-p256"], common_name="www.example.com", sans=sans, usages=["server_auth", "client_auth"]
-    )
+    csr = csr_of(keys["ecdsa-p256"], common_name="www.example.com", sans=sans, usages=["server_auth", "client_auth"])
     found = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(each.value) for each in found] == [value for _kind, value in sans]
     usages = list(csr.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
@@ -98,14 +94,14 @@ def test_csr_has_all_that_was_asked_for(tmp_path: Path, keys: dict[str, bytes]) 
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_must_staple(tmp_path: Path, keys: dict[str, bytes], wanted: bool) -> None:
-    csr = csr_of(tmp_path, keys["ecdsa-p256"], must_staple=wanted)
+def test_must_staple(keys: dict[str, bytes], wanted: bool) -> None:
+    csr = csr_of(keys["ecdsa-p256"], must_staple=wanted)
     features = [each.value for each in csr.extensions if each.oid == x509.TLSFeature.oid]
     assert features == ([x509.TLSFeature([x509.TLSFeatureType.status_request])] if wanted else [])
 
 
-def test_without_a_common_name_the_subject_is_empty(tmp_path: Path, keys: dict[str, bytes]) -> None:
-    csr = csr_of(tmp_path, keys["ecdsa-p256"], usages=["client_auth"])
+def test_without_a_common_name_the_subject_is_empty(keys: dict[str, bytes]) -> None:
+    csr = csr_of(keys["ecdsa-p256"], usages=["client_auth"])
     assert list(csr.subject) == []
     assert list(csr.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
         ExtendedKeyUsageOID.CLIENT_AUTH
@@ -116,8 +112,8 @@ def test_without_a_common_name_the_subject_is_empty(tmp_path: Path, keys: dict[s
     "name",
     ["$HOME", "${ENV::PATH}", "a#b", "a\\b", "it's", 'say "x"', "a;b", "a=b", "a,b", "[x]", "@y", "ü", "a\\", "b \\$"],
 )
-def test_nothing_in_a_name_has_a_meaning(tmp_path: Path, keys: dict[str, bytes], name: str) -> None:
-    csr = csr_of(tmp_path, keys["ecdsa-p256"], common_name=name, sans=[["URI", "urn:x:" + name.replace("ü", "u")]])
+def test_nothing_in_a_name_has_a_meaning(keys: dict[str, bytes], name: str) -> None:
+    csr = csr_of(keys["ecdsa-p256"], common_name=name, sans=[["URI", "urn:x:" + name.replace("ü", "u")]])
     assert csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == name
     (uri,) = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert uri.value == "urn:x:" + name.replace("ü", "u")
@@ -177,7 +173,7 @@ def test_the_host_s_own_settings_do_not_matter(monkeypatch: pytest.MonkeyPatch, 
     # With this one alone there are no algorithms at all (from OpenSSL 3 on).
     broken.write_text("openssl_conf = init\n[init]\nproviders = list\n[list]\nnull = only\n[only]\nactivate = 1\n")
     monkeypatch.setenv("OPENSSL_CONF", str(broken))
-    csr_of(tmp_path, openssl.generate_key("ed25519"))
+    csr_of(openssl.generate_key("ed25519"))
 
 
 def encrypted(key: bytes) -> bytes:
@@ -247,7 +243,7 @@ def test_no_process_has_a_key_on_its_command_line(
     key = openssl.generate_key("ecdsa-p256")
     openssl.public_key_of_key(key)
     openssl.key_algorithm(key)
-    csr_of(tmp_path, key)
+    csr_of(key)
     openssl.pkcs12(pairs[0].key.read_bytes(), pairs[0].chain.read_bytes(), "www", SECRET)
     watching.clear()
     assert len(seen) == 5
