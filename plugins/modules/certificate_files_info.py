@@ -25,6 +25,7 @@ requirements:
 extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.info
+  - fleet.tls.host
 options:
   paths:
     description:
@@ -52,10 +53,6 @@ options:
     type: list
     elements: str
     default: []
-  directory:
-    description: Where the collection keeps certificates on the host.
-    type: str
-    default: /etc/fleet-tls
 """
 
 EXAMPLES = r"""
@@ -132,6 +129,7 @@ files:
         issuer:
           description: Issuer, as RFC 4514 text.
           type: str
+          sample: CN=internal CA
         common_name:
           description: Common name of the subject, or null.
           type: str

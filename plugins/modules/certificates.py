@@ -27,6 +27,8 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.host
+  - fleet.tls.host.proven
 options:
   certificates:
     description: The certificates this host wants.
@@ -202,10 +204,6 @@ options:
         a certificate that names no owner or group.
     type: dict
     default: {}
-  directory:
-    description: Where keys and certificates are kept on the host.
-    type: path
-    default: /etc/fleet-tls
   force:
     description:
       - Issue anew whatever the present certificates are like. A boolean, a certificate's name, or a list of names. A pool's is issued anew
@@ -229,8 +227,6 @@ options:
     default: false
   prove_timeout:
     description: Seconds a service has to come to serve the new certificate.
-    type: float
-    default: 15.0
 """
 
 EXAMPLES = r"""

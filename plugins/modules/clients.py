@@ -29,6 +29,8 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.host
+  - fleet.tls.host.proven
 options:
   store:
     required: false
@@ -56,14 +58,8 @@ options:
         clients, is refused before anything is touched.
     type: list
     elements: dict
-  directory:
-    description: Where certificates live on the host.
-    type: path
-    default: /etc/fleet-tls
   prove_timeout:
     description: Seconds until every server has to accept the client.
-    type: float
-    default: 15
 """
 
 EXAMPLES = r"""

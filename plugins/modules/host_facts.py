@@ -19,11 +19,7 @@ requirements:
 extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.info
-options:
-  directory:
-    description: Where keys and certificates are kept on the host.
-    type: path
-    default: /etc/fleet-tls
+  - fleet.tls.host
 """
 
 EXAMPLES = r"""

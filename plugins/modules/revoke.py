@@ -23,6 +23,8 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.host
+  - fleet.tls.host.servers
 attributes:
   diff_mode:
     support: none
@@ -71,39 +73,6 @@ options:
     default: unspecified
   certificates:
     description: The certificates of the host, as for M(fleet.tls.certificates), with O(state=proven).
-    type: list
-    elements: dict
-    default: []
-  service_presets:
-    description: Presets of your own for the services in O(certificates), as for M(fleet.tls.certificates).
-    type: dict
-    default: {}
-  endpoints:
-    description:
-      - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).
-      - Sites as P(fleet.tls.sites#filter) returns them have them under C(endpoints).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      host:
-        description: An address, seen from the host.
-        type: str
-        default: 127.0.0.1
-      port:
-        description: A port.
-        type: int
-        required: true
-      server_name:
-        description: The name to ask for (SNI).
-        type: str
-      certificate:
-        description: Not read.
-        type: str
-  directory:
-    description: Where generations are kept on the host.
-    type: str
-    default: /etc/fleet-tls
 notes:
   - Certificates that fit all of O(which), O(names), O(hosts) and O(issuer) are meant; at least one of these has to be given. What has
     expired is left out.

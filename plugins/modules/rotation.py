@@ -25,6 +25,8 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.host
+  - fleet.tls.host.servers
 attributes:
   idempotent:
     support: partial
@@ -72,11 +74,6 @@ options:
     description: Go on with a rotation that a run on another machine has driven within the last ten minutes.
     type: bool
     default: false
-  certificates:
-    description: The certificates of the host, as for M(fleet.tls.certificates).
-    type: list
-    elements: dict
-    default: []
   clients:
     description: The mTLS clients of the host; their bundles have to hold the CA.
     type: list
@@ -95,36 +92,6 @@ options:
     description: The issuers that O(bundles) and O(system) trust; without it, all.
     type: list
     elements: str
-  service_presets:
-    description: Presets of your own for the services in O(certificates), as for M(fleet.tls.certificates).
-    type: dict
-    default: {}
-  endpoints:
-    description:
-      - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).
-      - Sites as P(fleet.tls.sites#filter) returns them have them under C(endpoints).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      host:
-        description: An address, seen from the host.
-        type: str
-        default: 127.0.0.1
-      port:
-        description: A port.
-        type: int
-        required: true
-      server_name:
-        description: The name to ask for (SNI).
-        type: str
-      certificate:
-        description: Not read.
-        type: str
-  directory:
-    description: Where generations are kept on the host.
-    type: str
-    default: /etc/fleet-tls
 """
 
 EXAMPLES = r"""

@@ -24,6 +24,8 @@ requirements:
 extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
+  - fleet.tls.host
+  - fleet.tls.host.proven
 options:
   files:
     description: The files. One of C(template), C(content), C(link) and C(client) is needed for each that has to be there.
@@ -147,14 +149,8 @@ options:
         description: The name of a certificate that M(fleet.tls.certificates) has put on the host.
         type: str
         required: true
-  directory:
-    description: Where keys and certificates are kept on the host.
-    type: path
-    default: /etc/fleet-tls
   prove_timeout:
     description: Seconds the service has to come to serve the certificates.
-    type: float
-    default: 15.0
 """
 
 EXAMPLES = r"""

@@ -29,6 +29,8 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store.only_store
+  - fleet.tls.host
+  - fleet.tls.host.proven
 options:
   pool:
     description: Name of the pool. Hosts whose servers answer to one name, with one certificate, are a pool.
@@ -66,14 +68,8 @@ options:
     description: For the time before a server's configuration names the keys. What is not proven is told in RV(proven), and no failure.
     type: bool
     default: false
-  directory:
-    description: Where the collection keeps its things on the host.
-    type: path
-    default: /etc/fleet-tls
   prove_timeout:
     description: Seconds the servers have to come to use the current key.
-    type: float
-    default: 15.0
 """
 
 EXAMPLES = r"""

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.host
 options:
   store:
     required: false
@@ -48,7 +49,6 @@ options:
         this module put there before are removed, the last one too.
       - Without it, the system's trust store is left as it is.
     type: bool
-    default: false
   bundles:
     description: Files that hold all anchors, one PEM after the other, with subject and end above each.
     type: list
@@ -76,10 +76,6 @@ options:
     type: list
     elements: raw
     default: []
-  directory:
-    description: Where the collection keeps its own records on the host.
-    type: path
-    default: /etc/fleet-tls
 """
 
 EXAMPLES = r"""
