@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import names_list, parse_boolean, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
@@ -64,7 +65,7 @@ class ActionModule(TlsAction):
             force=parse_force(options["force"]),
             rekey=parse_rekey(options["rekey"]),
             defer_proof=options["defer_proof"],
-            prove_timeout=options["prove_timeout"],
+            prove_timeout=parse_timeout(options["prove_timeout"], "prove_timeout"),
             check_mode=bool(self._task.check_mode),
             run=THIS_RUN.name,
             run_started=THIS_RUN.started,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
@@ -71,7 +72,7 @@ class ActionModule(TlsAction):
             {
                 "directory": directory,
                 "now": seconds(self.now()),
-                "prove_timeout": options["prove_timeout"],
+                "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
                 "clients": [client.as_request(texts[client.name]) for client in clients],
                 "check": bool(self._task.check_mode),
             },

@@ -40,7 +40,7 @@ class ActionModule(TlsAction):
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         "endpoints": {"type": "list", "elements": "raw", "required": True},
         "origin": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
-        "timeout": {"type": "float", "default": 5.0},
+        "timeout": {"type": "str", "default": "5s"},
         "server_name": {"type": "str"},
         "starttls": {"type": "str", "choices": list(PROTOCOLS)},
         # Not "path": that would expand "~" here, and the file may be on the host.

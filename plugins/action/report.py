@@ -9,12 +9,16 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import run_program
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import worst_severity
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import WORST_FIRST, at_least, parse_document
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.files import ReportError, compare, places, write
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.json_form import render as render_json
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+
+# A program that takes longer would keep the run from its end.
+LONGEST_NOTIFY = 3600
 
 
 class ActionModule(TlsAction):
@@ -28,7 +32,7 @@ class ActionModule(TlsAction):
         "mode": {"type": "raw", "default": "0640"},
         "notify_command": {"type": "list", "elements": "str", "default": []},
         "notify_severity": {"type": "str", "choices": list(WORST_FIRST), "default": "warning"},
-        "notify_timeout": {"type": "float", "default": 30.0},
+        "notify_timeout": {"type": "str", "default": "30s"},
     }
     _requires_connection = False
 
@@ -58,7 +62,8 @@ class ActionModule(TlsAction):
         command = [str(each) for each in options["notify_command"]]
         if not command or self._task.check_mode:
             return False
-        ended = run_program(command, render_json(document).encode(), os.environ, options["notify_timeout"])
+        limit = parse_timeout(options["notify_timeout"], "notify_timeout", LONGEST_NOTIFY)
+        ended = run_program(command, render_json(document).encode(), os.environ, limit)
         if ended.code != 0:
             words = f": {ended.words}" if ended.words else ""
             raise ReportError(

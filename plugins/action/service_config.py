@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
@@ -95,7 +96,7 @@ class ActionModule(TlsAction):
                 "services": [dataclasses.replace(service, endpoints=endpoints).as_request()],
                 "started": options["started"],
                 "missing": options["missing"],
-                "prove_timeout": options["prove_timeout"],
+                "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
                 "check": bool(self._task.check_mode),
             },
             variables,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration, parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
@@ -37,7 +38,7 @@ class ActionModule(TlsAction):
         "location": {"type": "str", "choices": ["memory", "disk"], "default": "memory"},
         "owner": {"type": "str"},
         "group": {"type": "str"},
-        "session_timeout": {"type": "int", "default": 86400},
+        "session_timeout": {"type": "str", "default": "24h"},
         "defer_proof": {"type": "bool", "default": False},
     }
 
@@ -48,9 +49,9 @@ class ActionModule(TlsAction):
             memory=options["location"] == "memory",
             owner=options["owner"],
             group=options["group"],
-            lifetime=options["session_timeout"],
+            lifetime=parse_duration(options["session_timeout"], "session_timeout"),
             defer_proof=options["defer_proof"],
-            prove_timeout=options["prove_timeout"],
+            prove_timeout=parse_timeout(options["prove_timeout"], "prove_timeout"),
             check_mode=bool(self._task.check_mode),
         )
         run = TicketRun(

@@ -21,8 +21,8 @@ options:
     PROVEN = r"""
 options:
   prove_timeout:
-    type: float
-    default: 15.0
+    type: str
+    default: 15s
 """
 
     # What a host has, for a proof of all of it.

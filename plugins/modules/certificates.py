@@ -226,7 +226,7 @@ options:
     type: bool
     default: false
   prove_timeout:
-    description: Seconds a service has to come to serve the new certificate.
+    description: How long a service has to start serving the new certificate.
 """
 
 EXAMPLES = r"""

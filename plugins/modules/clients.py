@@ -59,7 +59,7 @@ options:
     type: list
     elements: dict
   prove_timeout:
-    description: Seconds until every server has to accept the client.
+    description: How long every server has to start accepting the client.
 """
 
 EXAMPLES = r"""

@@ -45,9 +45,9 @@ options:
     choices: [controller, host]
     default: controller
   timeout:
-    description: Seconds for an endpoint's connection, handshake and last words together.
-    type: float
-    default: 5.0
+    description: How long an endpoint has for connection, handshake and last words together, such as V(5s) or V(500ms), up to ten minutes.
+    type: str
+    default: 5s
   server_name:
     description:
       - The name to ask for (SNI) and to look for in the certificate. Without it, the endpoint's host, if that is a name. IP addresses

@@ -62,9 +62,9 @@ options:
     choices: [critical, warning, notice, ok]
     default: warning
   notify_timeout:
-    description: Seconds after which the program is ended.
-    type: float
-    default: 30.0
+    description: After how long the program is ended, up to an hour.
+    type: str
+    default: 30s
 seealso:
   - plugin: fleet.tls.health_report
     plugin_type: filter

@@ -150,7 +150,7 @@ options:
         type: str
         required: true
   prove_timeout:
-    description: Seconds the service has to come to serve the certificates.
+    description: How long the service has to start serving the certificates.
 """
 
 EXAMPLES = r"""

@@ -61,15 +61,15 @@ options:
     description: Group of the key files. Their mode is V(0600) in any case.
     type: str
   session_timeout:
-    description: For how many seconds the servers let a session live. A rotation may come no sooner after the last one.
-    type: int
-    default: 86400
+    description: How long the servers let a session live. A rotation may come no sooner after the last one.
+    type: str
+    default: 24h
   defer_proof:
     description: For the time before a server's configuration names the keys. What is not proven is told in RV(proven), and no failure.
     type: bool
     default: false
   prove_timeout:
-    description: Seconds the servers have to come to use the current key.
+    description: How long the servers have to start using the current key.
 """
 
 EXAMPLES = r"""
@@ -83,7 +83,7 @@ EXAMPLES = r"""
   fleet.tls.session_ticket_keys:
     store: "{{ tls_store }}"
     pool: edge
-    session_timeout: 43200
+    session_timeout: 12h
     servers:
       - server: haproxy
         socket: /run/haproxy/edge.sock
@@ -100,7 +100,7 @@ generation:
   returned: always
   type: int
 lifetime:
-  description: O(session_timeout).
+  description: O(session_timeout), in seconds.
   returned: always
   type: int
 found:

@@ -53,7 +53,9 @@ CASES = {
         ("did not sign it: common name", "not allowed by this role", "et the role 'narrow'"),
         lambda fleet, proxy: {"role": "narrow", "auth": {"token": fleet.cluster.root_token}},
     ),
-    "slow": Case(("gave no answer within 2 s", "raise timeout"), lambda fleet, proxy: {"url": proxy.url, "timeout": 2}),
+    "slow": Case(
+        ("gave no answer within 2 s", "raise timeout"), lambda fleet, proxy: {"url": proxy.url, "timeout": "2s"}
+    ),
     "gone": Case(
         ("cannot be reached: Connection refused", "heck url, network and firewall"),
         lambda fleet, proxy: {"url": f"https://127.0.0.1:{free_port()}"},

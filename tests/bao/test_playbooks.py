@@ -90,7 +90,7 @@ def test_a_run_that_is_killed_while_it_has_the_lock(fleet: Fleet) -> None:
     with proxied(fleet.cluster) as proxy:
         proxy.rule = lambda method, path: HANG if "/sign/" in path else PASS
         wish = {"web1": {"tls_certificates": fleet.certificates("web1", **P384)}}
-        inventory = fleet.inventory(wish, tls_issuers=fleet.issuers(url=proxy.url, timeout=60))
+        inventory = fleet.inventory(wish, tls_issuers=fleet.issuers(url=proxy.url, timeout="1m"))
         family = Family(fleet.hosts.playbook(), inventory)
         until(lambda: proxy.count("/sign/"), "nothing is asked for")
         family.kill()

@@ -198,7 +198,7 @@ def test_a_holder_that_is_cut_off_ends_first(
     short_leases: None, short_patience: None, cluster: Cluster, open_store: OpenStore
 ) -> None:
     with proxied(cluster) as proxy:
-        store = open_store(url=proxy.url, timeout=1)
+        store = open_store(url=proxy.url, timeout="1s")
         with store.lock("x"):
             proxy.rule = lambda method, path: HANG
             with open_store().lock("x", wait=60):
@@ -310,7 +310,7 @@ def test_nobody_there(open_store: OpenStore, short_patience: None) -> None:
     words = failure(lambda: open_store(url=f"https://127.0.0.1:{free_port()}").get("a"))
     assert "cannot be reached: Connection refused" in words
     with proxied_nothing() as port:
-        words = failure(lambda: open_store(url=f"https://127.0.0.1:{port}", timeout=1).get("a"))
+        words = failure(lambda: open_store(url=f"https://127.0.0.1:{port}", timeout="1s").get("a"))
         assert "gave no answer" in words or "cannot be reached" in words or "handshake" in words
 
 
@@ -333,7 +333,7 @@ def test_one_address_of_two_is_enough(cluster: Cluster, open_store: OpenStore) -
 
 def test_a_slow_server(cluster: Cluster, open_store: OpenStore, short_patience: None) -> None:
     with proxied(cluster) as proxy:
-        store = open_store(url=proxy.url, timeout=1)
+        store = open_store(url=proxy.url, timeout="1s")
         proxy.rule = lambda method, path: HANG
         assert "gave no answer within 1 s" in failure(lambda: store.get("a"))
         proxy.rule = lambda method, path: PASS

@@ -125,7 +125,7 @@ def ours(folder: Path, place: Farm, dead: Sequence[tuple[str, int]]) -> Scanned:
     results = folder / "results.jsonl"
     task = {
         "fleet.tls.endpoint_info": {
-            "endpoints": "{{ targets }}", "anchors": place.root, "timeout": TIME_LIMIT, "results_file": str(results),
+            "endpoints": "{{ targets }}", "anchors": place.root, "timeout": f"{TIME_LIMIT:.0f}s", "results_file": str(results),
         }
     }  # fmt: skip
     handshakes = len(place.listeners) * TIMES

@@ -37,7 +37,7 @@ class Ninefold:
             "tls_store": {"path": str(self.folder / "store"), "passphrase": "a passphrase of the tests"},
             "tls_issuers": {"internal": {"type": "ca", "duration": "30d"}},
             "tls_certificates": [server.wanted() for server in servers.SERVERS] if wanted is None else list(wanted),
-            "tls_prove_timeout": 30,
+            "tls_prove_timeout": "30s",
         }
 
     def run(

@@ -90,7 +90,7 @@ class World:
             ],
             "tls_client_auth_issuers": ["bao"],
             "tls_client_auth_revocation": False,
-            "tls_prove_timeout": 30,
+            "tls_prove_timeout": "30s",
         }
 
     def host_variables(self, host: str) -> dict[str, Any]:

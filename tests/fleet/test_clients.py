@@ -85,7 +85,7 @@ class World:
         chosen = {
             host: {**known[host], **self.variables(host), **({} if host == SERVER else changes)} for host in hosts
         }
-        shared = {"tls_store": self.store, "tls_issuers": ISSUERS, "tls_trust_system": False, "tls_prove_timeout": 5}
+        shared = {"tls_store": self.store, "tls_issuers": ISSUERS, "tls_trust_system": False, "tls_prove_timeout": "5s"}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": chosen, "vars": shared}}))
         return run_playbook(playbook, inventory, args=args)

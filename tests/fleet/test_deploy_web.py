@@ -46,7 +46,7 @@ def variables(folder: Path) -> dict[str, Any]:
             {"name": "www", "server_names": [name], "certificate": "www", "upstream": f"http://127.0.0.1:{PUBLIC}",
              "redirect": True, "client_auth": "optional"}
         ],
-        "tls_prove_timeout": 30,
+        "tls_prove_timeout": "30s",
     }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_what_a_server_does_not_take_is_put_back(bench: WebServers) -> None:
     old = {host: served(bench, host) for host in bench.hosts}
     sites = variables(bench.folder)["tls_sites"]
     taken = [*sites, {**sites[0], "name": "taken", "listen": SSHD}]
-    failed = deploy(bench, {"tls_sites": taken, "tls_force": True, "tls_prove_timeout": 8})
+    failed = deploy(bench, {"tls_sites": taken, "tls_force": True, "tls_prove_timeout": "8s"})
 
     for host in bench.hosts:
         assert failed.stats[host]["failures"] == 1, host
@@ -127,7 +127,7 @@ def test_what_a_server_does_not_take_is_put_back(bench: WebServers) -> None:
 
 def test_check_mode_tells_and_does_nothing(bench: WebServers) -> None:
     before = {host: configuration(bench, host) for host in bench.hosts}
-    sites = [{**site, "hsts": 63072000} for site in variables(bench.folder)["tls_sites"]]
+    sites = [{**site, "hsts": "2y"} for site in variables(bench.folder)["tls_sites"]]
     checked = deploy(bench, {"tls_sites": sites}, "--check", "--diff").check()
 
     assert checked.stdout.count("max-age=63072000") == len(bench.hosts)

@@ -74,7 +74,7 @@ class World:
         given = {
             "tls_store": {"path": str(self.bench.folder / "store"), "passphrase": "a passphrase of the tests"},
             "tls_issuers": {"internal": {"type": "ca", "duration": "30d"}},
-            "tls_prove_timeout": 30,
+            "tls_prove_timeout": "30s",
         }
         path = self.bench.folder / "inventory.json"
         path.write_text(

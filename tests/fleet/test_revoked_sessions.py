@@ -42,7 +42,7 @@ VARIABLES: dict[str, Any] = {
     "tls_nginx": True,
     "tls_sites": [],
     "tls_client_auth": "required",
-    "tls_session_timeout": 600,
+    "tls_session_timeout": "10m",
     "tls_session_ticket_servers": [{"server": "nginx", "endpoints": ["127.0.0.1:443"]}],
 }
 

@@ -98,7 +98,7 @@ def test_a_probe_speaks_their_protocols(nine: Ninefold, tmp_path: Any) -> None:
         assert entry["chain"][0] == live(nine, "nine13", servers.BY_NAME[name])
         # It was asked for by its address, and is for its name only.
         assert entry["problems"] == [f"the certificate is not for {address} (its names: {name}.test)"]
-    wrong = {"endpoints": [f"imap://{address}:25", f"smtp://{address}:443"], "timeout": 3}
+    wrong = {"endpoints": [f"imap://{address}:25", f"smtp://{address}:443"], "timeout": "3s"}
     said = (
         run_playbook(play, "localhost,", {"asked": wrong})
         .check()

@@ -76,7 +76,7 @@ def test_three_steps_and_no_client_loses_a_session(pool: Pool) -> None:
                 for server, port in PORTS.items()
                 for each in VERSIONS
             }
-            pool.rotate(tls_session_timeout=LIFETIME).check()
+            pool.rotate(tls_session_timeout=f"{LIFETIME}s").check()
             assert pool.generations() == [begin + 1] * 3
             assert all(
                 connect(old[each], pool.fleet.addresses["edge2"], PORTS[server], sessions[server, each])[0]
@@ -95,7 +95,7 @@ def test_three_steps_and_no_client_loses_a_session(pool: Pool) -> None:
 
 def test_too_soon_is_refused_with_the_numbers(pool: Pool) -> None:
     before = pool.entry.read_bytes()
-    result = pool.run(ROTATE, tls_session_timeout=86400)
+    result = pool.run(ROTATE, tls_session_timeout="24h")
     assert result.rc == 2
     assert "and sessions live 86400 s (1d): those from before it would be lost" in result.stdout
     assert pool.entry.read_bytes() == before
@@ -348,7 +348,7 @@ def test_apaches_share_their_sessions_through_redis(pool: Pool) -> None:
         "tls_session_tickets": False,
         "tls_web_server": "apache",
         "tls_session_cache": f"redis:{redis}:6379",
-        "tls_session_timeout": 600,
+        "tls_session_timeout": "10m",
         "tls_issuers": {"internal": {"type": "ca"}},
         "tls_certificates": [{"name": "site", "issuer": "internal", "dns_names": ["pool.test"]}],
         "tls_sites": [

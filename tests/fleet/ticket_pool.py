@@ -98,7 +98,7 @@ class Pool:
             "tls_store": {"path": str(self.folder / "store"), "passphrase": PASSPHRASE},
             "tls_session_tickets": True,
             "tls_session_ticket_pool": "edge",
-            "tls_session_timeout": 1,
+            "tls_session_timeout": "1s",
             "tls_session_ticket_servers": ["nginx", {"server": "haproxy", "endpoints": ["127.0.0.1:8443"]}],
             **more,
         }
@@ -132,7 +132,7 @@ class Pool:
 
     def rotate(self, *args: str, **more: Any) -> PlaybookResult:
         """A step, as soon as the last one is long enough ago for it."""
-        self.wait_for_interval(more.get("tls_session_timeout", 1))
+        self.wait_for_interval(int(more.get("tls_session_timeout", "1s").removesuffix("s")))
         return self.run(ROTATE, *args, **more)
 
     def wait_for_interval(self, lifetime: int) -> None:

@@ -197,7 +197,7 @@ def test_a_site_that_nginx_refuses_keeps_the_old_ones(world: World) -> None:
     (world.nginx.conf / "theirs.conf").write_text("their_mistake on;\n")
     sites = world.nginx.conf / "zz-fleet-tls.conf"
     before = sites.read_text()
-    result = world.run(tls_sites=[{**world.site(), "hsts": 60}])
+    result = world.run(tls_sites=[{**world.site(), "hsts": "1m"}])
     assert result.rc != 0
     assert "web1: service 'own-nginx': " in messages(result) and 'unknown directive "their_mistake"' in messages(result)
     assert "it was failing already before this change" in messages(result)

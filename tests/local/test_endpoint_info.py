@@ -81,7 +81,7 @@ def test_from_the_controller_without_a_connection(site: Site, tmp_path: Path) ->
                 "client_key": str(site.client.key),
             },
             f"127.0.0.1:{site.plain}",
-            {"host": "127.0.0.1", "port": site.closed, "timeout": 1},
+            {"host": "127.0.0.1", "port": site.closed, "timeout": "1s"},
         ],
         "server_name": "www.example.com",
         "anchors": [site.ca.root.pem],
@@ -185,7 +185,7 @@ def test_a_network_device_is_left_alone(site: Site, tmp_path: Path) -> None:
 def test_bad_input_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"endpoints": ["{good}", "https://x"]}, "'https://x' is not host and port"),
-        ({"endpoints": ["{good}"], "timeout": -1}, "timeout: '-1.0' is not a time"),
+        ({"endpoints": ["{good}"], "timeout": 5}, "timeout: '5' is not a duration"),
         ({"endpoints": ["{good}"], "anchors": "x"}, "anchors: not a complete PEM certificate"),
         ({"endpoints": ["{good}"], "client_key": "/x"}, "client_key without a client_certificate"),
         ({"endpoints": ["{good}"], "origin": "moon"}, "value of origin must be one of: controller, host"),

@@ -28,7 +28,7 @@ from local.probing import probe
 from tools.ports import free_port
 
 # A healthy endpoint on a busy machine needs its time; a sick one's is up soon.
-PATIENT, IMPATIENT = 60, 2
+PATIENT, IMPATIENT = "60s", "2s"
 NAME = "www.example.com"
 MUTATED = 240
 

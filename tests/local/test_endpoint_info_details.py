@@ -23,7 +23,7 @@ from local.probing import LOCAL, play, probe
 from tools.ports import free_port
 
 NAME = "www.example.com"
-PATIENT = 60
+PATIENT = "60s"
 SERVERS = """
     ssl_certificate {chain}; ssl_certificate_key {key};
     ssl_session_cache off; ssl_ecdh_curve {curve};

@@ -23,7 +23,7 @@ from local.probing import LOCAL, play, probe
 from tools import paths
 
 NAME = "www.example.com"
-PATIENT = 120
+PATIENT = "2m"
 
 # What a controller's task or a host's step does, in a process with few descriptors.
 SCANNING = """
@@ -91,7 +91,7 @@ def scan_apart(script: str, endpoints: list[Any], soft: int, hard: int) -> list[
 @pytest.mark.parametrize("soft", [256, 1024])
 def test_five_thousand_descriptors_and_a_limit_of_1024(www: Pair, soft: int) -> None:
     with silence(8) as ports, tls_server(www) as place:
-        endpoints = [{"host": "127.0.0.1", "port": ports[number % 8], "timeout": 0.5} for number in range(4980)]
+        endpoints = [{"host": "127.0.0.1", "port": ports[number % 8], "timeout": "500ms"} for number in range(4980)]
         alive = {"host": place.host, "port": place.port, "server_name": NAME, "timeout": PATIENT}
         for number in range(20):
             endpoints.insert(number * 200, alive)
@@ -105,7 +105,7 @@ def test_five_thousand_descriptors_and_a_limit_of_1024(www: Pair, soft: int) -> 
 
 def test_what_a_dying_process_leaves_is_seen_to(www: Pair) -> None:
     with silence(1) as (port,), tls_server(www) as place:
-        dead = {"host": "127.0.0.1", "port": port, "timeout": 0.5}
+        dead = {"host": "127.0.0.1", "port": port, "timeout": "500ms"}
         alive = {"host": place.host, "port": place.port, "server_name": NAME, "timeout": PATIENT}
         endpoints = [alive if number % 50 < 2 else dead for number in range(1200)]
         results = scan_apart(DYING, endpoints, 1024, 1024)
@@ -115,7 +115,9 @@ def test_what_a_dying_process_leaves_is_seen_to(www: Pair) -> None:
 def test_dead_endpoints_wait_side_by_side(www: Pair, ca: Authority, tmp_path: Path) -> None:
     """One after the other, they would take ten minutes; however busy the machine is, that is told apart from three seconds."""
     with silence(4) as ports, tls_server(www) as place:
-        endpoints: list[Any] = [{"host": "127.0.0.1", "port": ports[number % 4], "timeout": 3} for number in range(200)]
+        endpoints: list[Any] = [
+            {"host": "127.0.0.1", "port": ports[number % 4], "timeout": "3s"} for number in range(200)
+        ]
         alive = {"host": place.host, "port": place.port, "server_name": NAME, "timeout": PATIENT}
         begin = time.monotonic()
         result = probe(tmp_path, endpoints=[*endpoints, *[alive] * 5], anchors=ca.root.pem)
@@ -129,7 +131,7 @@ def test_dead_endpoints_wait_side_by_side(www: Pair, ca: Authority, tmp_path: Pa
 def test_results_in_a_file(www: Pair, ca: Authority, tmp_path: Path) -> None:
     with silence(1) as (port,), tls_server(www) as place:
         bad = [
-            {"host": "127.0.0.1", "port": port, "server_name": f"n{number}.example.com", "timeout": 0.5}
+            {"host": "127.0.0.1", "port": port, "server_name": f"n{number}.example.com", "timeout": "500ms"}
             for number in range(250)
         ]
         good = [{"host": place.host, "port": place.port, "server_name": NAME, "timeout": PATIENT}] * 10
@@ -177,7 +179,7 @@ def test_results_of_a_host_in_a_file(www: Pair, tmp_path: Path) -> None:
 
 def test_progress_is_told_when_it_takes_long(tmp_path: Path) -> None:
     with silence(1) as (port,):
-        endpoints = [{"host": "127.0.0.1", "port": port, "timeout": timeout} for timeout in (0.2, 8)]
+        endpoints = [{"host": "127.0.0.1", "port": port, "timeout": timeout} for timeout in ("200ms", "8s")]
         result = play(tmp_path, [{"fleet.tls.endpoint_info": {"endpoints": endpoints}}]).check()
     assert "fleet.tls.endpoint_info: 1 of 2 endpoints" in result.stdout
 

@@ -135,7 +135,7 @@ class World:
             "tls_store": {"path": str(self.store), "passphrase": "a passphrase of the storm"},
             "tls_issuers": {"internal": {"type": "ca", "duration": "30d"}},
             "tls_trust_system": False,
-            "tls_session_timeout": LIFETIME,
+            "tls_session_timeout": f"{LIFETIME}s",
         }
         path = self.folder / "inventory.json"
         path.write_text(json.dumps({"all": {"hosts": {**hosts, CLIENT: self.client()}, "vars": shared}}))

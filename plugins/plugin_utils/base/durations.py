@@ -13,7 +13,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 DURATION = re.compile(r"([0-9]{1,9})\s*([smhdwy])")
+MILLISECONDS = re.compile(r"([0-9]{1,9})\s*ms")
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+# Nobody waits longer for an answer.
+LONGEST_TIMEOUT = 600
 # X.509 dates end with the year 9999, and nobody means more than this.
 LONGEST_SECONDS = 500 * UNIT_SECONDS["y"]
 
@@ -38,19 +41,35 @@ class RenewBefore:
         return self.fraction is not None or (self.seconds or 0) < lifetime
 
 
-def parse_duration(text: object, what: str = "duration") -> int:
+def parse_duration(text: object, what: str = "duration", *, zero: bool = False) -> int:
     """``90d`` → seconds. Units: s, m, h, d, w, y (365 days).
 
+    :param zero: whether ``0s`` is one as well.
     :raises SpecError: anything else, a bare number included: nobody can tell its unit; more than 500 years.
     """
     match = DURATION.fullmatch(str(text).strip())
-    if not match or int(match[1]) == 0:
+    if not match or (int(match[1]) == 0 and not zero):
         raise SpecError(
             f"{what}: '{text}' is not a duration", remedy="write a whole number with a unit, such as 90d, 12h or 30m"
         )
     seconds = int(match[1]) * UNIT_SECONDS[match[2]]
     if seconds > LONGEST_SECONDS:
         raise SpecError(f"{what}: '{text}' is longer than 500 years", remedy="write a duration that people live to see")
+    return seconds
+
+
+def parse_timeout(text: object, what: str = "timeout", longest: int = LONGEST_TIMEOUT) -> float:
+    """``15s``, ``2m`` or ``500ms`` → seconds: how long something is waited for.
+
+    :param longest: seconds.
+    :raises SpecError: no duration, or more than ``longest``.
+    """
+    match = MILLISECONDS.fullmatch(str(text).strip())
+    seconds = int(match[1]) / 1000 if match else float(parse_duration(text, what))
+    if not 0 < seconds <= longest:
+        raise SpecError(
+            f"{what}: '{text}' is not above 0 and up to {duration_text(longest)}", remedy="write 15s, 2m or 500ms"
+        )
     return seconds
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_place, parse_starttls
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.answers import (
@@ -31,7 +31,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pe
 
 VERSION_FIELDS = ("minimum_version", "maximum_version")
 ENDPOINT_FIELDS = ("server_name", "timeout", "client_certificate", "client_key", "alpn", *VERSION_FIELDS)
-LONGEST_TIMEOUT = 600
 MOST_RETRIES = 10
 __all__ = (
     "LONGEST_CHAIN",
@@ -42,7 +41,6 @@ __all__ = (
     "parse_anchors",
     "parse_endpoint",
     "parse_endpoints",
-    "parse_timeout",
     "parse_wishes",
     "read_answer",
     "read_certificate",
@@ -55,9 +53,9 @@ __all__ = (
 
 @dataclass(frozen=True)
 class Defaults:
-    """What holds for every endpoint that does not say otherwise. ``timeout`` in seconds; paths on the probing machine."""
+    """What holds for every endpoint that does not say otherwise. ``timeout`` as users write it (``5s``); paths on the probing machine."""
 
-    timeout: float = 5.0
+    timeout: str = "5s"
     server_name: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
@@ -139,20 +137,6 @@ def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, An
         "resume_at": [endpoint_request(place) for place in places],
         "stapling": options["stapling"],
     }
-
-
-def parse_timeout(value: Any) -> float:
-    """Seconds.
-
-    :raises SpecError: not a number above 0 and up to 600.
-    """
-    try:
-        seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 < seconds <= LONGEST_TIMEOUT:
-        raise SpecError(f"timeout: '{value}' is not a time", remedy=f"write seconds, up to {LONGEST_TIMEOUT}")
-    return seconds
 
 
 def parse_alpn(value: Any) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import (
     RenewBefore,
     parse_duration,
     parse_renew_before,
+    parse_timeout,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import (
     Defaults,
     parse_endpoint,
-    parse_timeout,
     speaks_for,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import CODES, OK, severity_of, worst_code
@@ -113,7 +113,8 @@ def parse_options(raw: Any) -> WatchOptions:
     :raises SpecError: unknown options, no endpoint, one that stands twice, and what each of them refuses.
     """
     fields = Fields(raw, OPTIONS)
-    defaults = Defaults(timeout=parse_timeout(fields.get("timeout", Defaults.timeout)))
+    defaults = Defaults(timeout=str(fields.get("timeout", Defaults.timeout)))
+    parse_timeout(defaults.timeout)
     watched = tuple(parse_watched(entry, defaults) for entry in fields.items("endpoints"))
     if not watched:
         raise SpecError("endpoints is empty", remedy="name at least one, such as www.example.com:443")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import KEY
@@ -156,12 +157,7 @@ def parse_server(fields: Fields, where: str) -> Server:
         raise SpecError(f"{where}: ca_certificate has a private key in it", remedy="give the certificate alone")
     if ca and "-----BEGIN" not in ca and not os.path.isabs(os.path.expanduser(ca)):
         raise SpecError(f"{where}: ca_certificate is neither PEM text nor an absolute path")
-    try:
-        timeout = float(fields.get("timeout", 10))
-    except (TypeError, ValueError):
-        timeout = 0.0
-    if not 0 < timeout <= 300:
-        raise SpecError(f"{where}: timeout is no number of seconds from 1 to 300", remedy="write timeout: 10")
+    timeout = parse_timeout(fields.get("timeout", "10s"), f"{where}: timeout", 300)
     return Server(urls, (fields.text("namespace") or "").strip("/"), ca, timeout)
 
 

@@ -40,7 +40,7 @@ ENDPOINTS_OPTION: dict[str, Any] = {
         },
     }
 }
-PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "float", "default": 15.0}}
+PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "str", "default": "15s"}}
 
 
 class TlsAction(HostSteps):

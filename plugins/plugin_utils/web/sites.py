@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_host_name, parse_port
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
@@ -172,7 +173,7 @@ def parse_site(raw: Any, server: str, client_auth: str) -> Site:
         root=root,
         upstream=upstream,
         redirect=fields.flag("redirect"),
-        hsts=whole_number(fields, "hsts"),
+        hsts=parse_duration(fields.get("hsts", "0s"), f"{fields.prefix}hsts", zero=True),
         http2=fields.flag("http2"),
         client_auth=one_of(fields.get("client_auth", client_auth), CLIENT_AUTH, f"{fields.prefix}client_auth"),
     )
@@ -265,17 +266,6 @@ def upstream_address(url: str, prefix: str = "") -> dict[str, Any]:
     host = parse_host_name(parts.hostname, f"{prefix}upstream")
     number = parse_port(port, f"{prefix}upstream") if port is not None else {"http": HTTP, "https": HTTPS}[parts.scheme]
     return {"scheme": parts.scheme, "host": host, "port": number, "path": parts.path}
-
-
-def whole_number(fields: Fields, field_name: str) -> int:
-    """A number of at least 0; absent is 0.
-
-    :raises SpecError: it is none.
-    """
-    value = str(fields.get(field_name, 0))
-    if not re.fullmatch("[0-9]{1,12}", value):
-        raise SpecError(f"{fields.prefix}{field_name}: '{value}' is not a number of seconds")
-    return int(value)
 
 
 def parse_listen(fields: Fields, value: Any) -> Listen:

@@ -33,9 +33,9 @@ options:
     type: str
     default: 14d
   timeout:
-    description: Seconds for one handshake with everything that belongs to it.
-    type: float
-    default: 5
+    description: How long one handshake may take, with everything that belongs to it.
+    type: str
+    default: 5s
   anchors:
     description: CA certificates that chains have to lead to. PEM text, the absolute path of a file, or a list of either. Without them, trust
       is not judged. Files are read anew at every look.

@@ -48,7 +48,7 @@ class World:
         store: {{path: {self.store}, passphrase: {PASSPHRASE}}}
         issuers: {{internal: {{type: ca}}}}
         directory: {self.host.tls}
-        prove_timeout: 1
+        prove_timeout: 1s
         certificates: [{{name: www, usages: [client_auth]}}, {{name: site}}]
         clients: {clients}
         {extra}

@@ -170,6 +170,6 @@ def test_a_program_that_fails_is_told_in_its_own_words_after_the_files_are_writt
 
 
 def test_a_program_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    options = program(tmp_path, "time.sleep(600)") + "\nnotify_timeout: 0.5"
+    options = program(tmp_path, "time.sleep(600)") + "\nnotify_timeout: 500ms"
     with pytest.raises(AnsibleActionFail, match="was not done in 0.5 s"):
         run(tmp_path / "d", options)

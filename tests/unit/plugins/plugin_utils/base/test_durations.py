@@ -10,6 +10,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import (
     duration_text,
     parse_duration,
     parse_renew_before,
+    parse_timeout,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 
@@ -104,3 +105,21 @@ def test_fits(renew_before: RenewBefore, lifetime: int, fits: bool) -> None:
 )
 def test_duration_text(seconds: int, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("15s", 15.0), ("2m", 120.0), ("500ms", 0.5), (" 10m ", 600.0)])
+def test_how_long_something_is_waited_for(text: str, seconds: float) -> None:
+    assert parse_timeout(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["15", 15, 1.5, True, "0s", "0ms", "-5s", "11m", "forever", "", None])
+def test_nothing_to_wait_for(text: object) -> None:
+    with pytest.raises(SpecError, match="^prove_timeout: ") as caught:
+        parse_timeout(text, "prove_timeout")
+    assert caught.value.remedy
+
+
+def test_zero_where_it_means_something() -> None:
+    assert parse_duration("0s", zero=True) == 0
+    with pytest.raises(SpecError, match="'0' is not a duration"):
+        parse_duration("0", zero=True)

@@ -60,12 +60,12 @@ def read(chain: list[str], anchors: Any = None, endpoint: Endpoint = WWW, now: d
     [
         ("www.example.com:443", Defaults(), WWW),
         ("192.0.2.1:443", Defaults(), Endpoint("192.0.2.1", 443)),
-        ("[::1]:443", Defaults(timeout=2), Endpoint("::1", 443, timeout=2)),
+        ("[::1]:443", Defaults(timeout="2s"), Endpoint("::1", 443, timeout=2)),
         ("192.0.2.1:443", Defaults(server_name="a.example.com"), Endpoint("192.0.2.1", 443, "a.example.com")),
         ("www.example.com:443", Defaults(server_name=""), Endpoint("www.example.com", 443, None)),
         (
-            {"host": "www.example.com", "port": "443", "server_name": "", "timeout": "1.5"},
-            Defaults(server_name="a.example.com", timeout=9),
+            {"host": "www.example.com", "port": "443", "server_name": "", "timeout": "1500ms"},
+            Defaults(server_name="a.example.com", timeout="9s"),
             Endpoint("www.example.com", 443, None, timeout=1.5),
         ),
         (
@@ -104,11 +104,11 @@ def test_endpoints(raw: Any, defaults: Defaults, expected: Endpoint) -> None:
             "a:443 has a client_key without a client_certificate",
         ),
         ("a:443", Defaults(client_key="/k"), "client_key without a client_certificate"),
-        ("a:443", Defaults(timeout=0), "timeout: '0' is not a time"),
-        ("a:443", Defaults(timeout=601), "timeout: '601' is not a time"),
-        ({"host": "a", "port": 443, "timeout": "nan"}, Defaults(), "timeout: 'nan' is not a time"),
-        ({"host": "a", "port": 443, "timeout": "5s"}, Defaults(), "timeout: '5s' is not a time"),
-        ({"host": "a", "port": 443, "timeout": True}, Defaults(), "timeout: 'True' is not a time"),
+        ("a:443", Defaults(timeout="0s"), "timeout: '0s' is not a duration"),
+        ("a:443", Defaults(timeout="601s"), "timeout: '601s' is not above 0 and up to 10m"),
+        ({"host": "a", "port": 443, "timeout": "nan"}, Defaults(), "timeout: 'nan' is not a duration"),
+        ({"host": "a", "port": 443, "timeout": 5}, Defaults(), "timeout: '5' is not a duration"),
+        ({"host": "a", "port": 443, "timeout": True}, Defaults(), "timeout: 'True' is not a duration"),
         ({"host": "a", "port": 443, "minimum_version": "TLSv1.1"}, Defaults(), "minimum_version: 'TLSv1.1' is unknown"),
         (
             {"host": "a", "port": 443, "maximum_version": "TLSv1.2"},

@@ -39,7 +39,7 @@ def auth(**options: Any) -> Any:
 
 
 def test_server() -> None:
-    found = server(url=["https://a/", "https://b:8200/prefix"], namespace="/team/", timeout="5")
+    found = server(url=["https://a/", "https://b:8200/prefix"], namespace="/team/", timeout="5s")
     assert (found.urls, found.namespace, found.timeout) == (("https://a", "https://b:8200/prefix"), "team", 5.0)
     assert server().timeout == 10 and server(url="http://127.0.0.1:8200").urls == ("http://127.0.0.1:8200",)
 
@@ -56,9 +56,9 @@ def test_server() -> None:
         ({"url": "https://me:SECRET@a"}, "has more in it than an address"),
         ({"url": "https://a?x=SECRET"}, "has more in it than an address"),
         ({"url": ["https://a", "http://localhost"]}, "https and http are mixed"),
-        ({"timeout": 0}, "timeout is no number"),
-        ({"timeout": "soon"}, "timeout is no number"),
-        ({"timeout": 301}, "timeout is no number"),
+        ({"timeout": 10}, "timeout: '10' is not a duration"),
+        ({"timeout": "soon"}, "timeout: 'soon' is not a duration"),
+        ({"timeout": "301s"}, "timeout: '301s' is not above 0 and up to 5m"),
         ({"ca_certificate": "ca.pem"}, "neither"),
         ({"ca_certificate": "-----BEGIN PRIVATE KEY-----SECRET"}, "has a private key in it"),
     ],
