@@ -18,7 +18,7 @@ from tools import paths
 from tools.playbook import ansible_environment, run_playbook
 
 TEMPLATES = paths.ROOT / "roles/schedule/templates"
-JOB = {"name": "deploy", "hours": 12, "hour": 3}
+JOB = {"name": "deploy", "interval": "12h", "hour": 3}
 # What systemd.service(5) says of words, beside quotes and backslashes.
 UNQUOTED = ((r"%%", "%"), (r"$$", "$"))
 
