@@ -19,16 +19,16 @@ from ansible_collections.fleet.tls.plugins.module_utils.proof.served import (
     prove,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
+from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running
 
 
 @dataclass
 class Settled:
-    """What became of the services: name → ``{"state", "error"}``; ``unproven``: required targets that do not serve."""
+    """What became of the services: name → ``{"state", "error"}``."""
 
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     served: list[EndpointReport] = field(default_factory=list)
-    unproven: list[ProofTarget] = field(default_factory=list)
     error: StepError | None = None
     rolled_back: bool = False
 
@@ -55,7 +55,8 @@ def settle(
             running.append(service)
         result.states[service.name] = {"state": "unchanged" if service in running else "not_running", "error": None}
     reloaded: list[Service] = []
-    try:
+
+    def take() -> None:
         for service in running:
             attempt(result, service, daemons.validate)
         for service in running:
@@ -63,18 +64,21 @@ def settle(
             reloaded.append(service)
             attempt(result, service, daemons.reload)
             result.states[service.name]["state"] = "reloaded"
-    except StepError as error:
-        result.error = error
-        if rollback:
-            go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
-        return result
-    result.served = prove_alive(result, reloaded, targets, timeout)
-    result.unproven = lacking(targets, result.served)
-    if result.unproven and not result.error:
-        result.error = not_served(result, targets, timeout)
-        rollback = rollback if roll_back_unproven else None
-    if result.error and rollback:
-        go_back(result, services=reloaded, tried=running, targets=targets, rollback=rollback, timeout=timeout)
+
+    def retake(problem: StepError) -> list[str]:
+        return [note for service in running for note in bring_back(service, problem, reloaded=service in reloaded)]
+
+    outcome = carry_out(
+        HostChange(
+            take=take,
+            prove=lambda: prove_alive(result, reloaded, targets, timeout),
+            undo=rollback,
+            retake=retake,
+            prove_old=lambda _problem: not_served_again(targets, timeout),
+            undo_unproven=roll_back_unproven,
+        )
+    )
+    result.error, result.rolled_back = outcome.error, outcome.undone
     return result
 
 
@@ -90,26 +94,26 @@ def validate_early(services: Sequence[Service]) -> None:
 
 def prove_alive(
     result: Settled, services: Sequence[Service], targets: Sequence[ProofTarget], timeout: float
-) -> list[EndpointReport]:
-    """:func:`prove`, which stops at once, with ``result.error``, when a service has gone down with the reload."""
+) -> StepError | None:
+    """The error for targets that do not serve in time; what they serve goes into ``result``.
+
+    :raises StepError: service_down, at once: a service has gone down with the reload.
+    """
     begin = time.monotonic()
-    served = prove(targets, min(BRIEFLY, timeout))
-    waiting = lacking(targets, served)
+    result.served = prove(targets, min(BRIEFLY, timeout))
+    waiting = lacking(targets, result.served)
     asked = [service for service in services if service.check]
     if asked and (waiting or not targets):
         # It may be on its way down still.
         time.sleep(max(0.0, BRIEFLY - (time.monotonic() - begin)))
     for service in asked:
         if not is_running(service):
-            try:
-                attempt(result, service, daemons.tell_why_down)
-            except StepError as error:
-                result.error = error
-                return served
-    if not waiting:
-        return served
-    left = dict(zip(waiting, prove(waiting, timeout - BRIEFLY)))
-    return [left.get(target, each) for target, each in zip(targets, served)]
+            attempt(result, service, daemons.tell_why_down)
+    if waiting:
+        left = dict(zip(waiting, prove(waiting, timeout - BRIEFLY)))
+        result.served = [left.get(target, each) for target, each in zip(targets, result.served)]
+    unproven = lacking(targets, result.served)
+    return not_served(result, targets, unproven, timeout) if unproven else None
 
 
 def attempt(result: Settled, service: Service, work: Callable[[Service], None]) -> None:
@@ -122,11 +126,13 @@ def attempt(result: Settled, service: Service, work: Callable[[Service], None]) 
         raise
 
 
-def not_served(result: Settled, targets: Sequence[ProofTarget], timeout: float) -> StepError:
+def not_served(
+    result: Settled, targets: Sequence[ProofTarget], unproven: Sequence[ProofTarget], timeout: float
+) -> StepError:
     """The error for targets that do not serve what they are to."""
     said = []
     for target, served in zip(targets, result.served):
-        if target in result.unproven:
+        if target in unproven:
             seen = served.error or "it serves another certificate ({0})".format((served.fingerprint or "")[:16])
             said.append("{0} (SNI {1}): {2}".format(target.address, target.server_name or "none", seen))
     stopped = [name for name, state in result.states.items() if state["state"] == "not_running"]
@@ -138,52 +144,25 @@ def not_served(result: Settled, targets: Sequence[ProofTarget], timeout: float) 
     )
 
 
-def bring_back(result: Settled, service: Service, *, reloaded: bool) -> list[str]:
+def bring_back(service: Service, problem: StepError, *, reloaded: bool) -> list[str]:
     """Let one service take the old state; what went wrong, for people.
 
     :param reloaded: it has, or may have, taken the new one.
     """
-    steps: list[Callable[[Service], None]] = [daemons.validate, daemons.bring_back]
-    notes = []
-    for step in steps if reloaded else steps[:1]:
-        try:
-            step(service)
-        except StepError as error:
-            known = result.error is not None and error.message in result.error.message
-            notes.append(
-                "it was failing already before this change"
-                if known
-                else "with the old state: {0}".format(error.message)
-            )
-            # One that runs is better left alone then; one that went down has nothing to lose.
-            if step is daemons.validate and reloaded and is_running(service):
-                break
+    notes = taken_again([lambda: daemons.validate(service)], problem)
+    # One that runs is better left alone then; one that went down has nothing to lose.
+    if reloaded and not (notes and is_running(service)):
+        notes += taken_again([lambda: daemons.bring_back(service)], problem)
     return notes
 
 
-def go_back(
-    result: Settled,
-    *,
-    services: Sequence[Service],
-    tried: Sequence[Service],
-    targets: Sequence[ProofTarget],
-    rollback: Callable[[], Sequence[str]],
-    timeout: float,
-) -> None:
-    """Put the old state back, let the services take it, and see that what was served before is served again."""
-    notes = list(rollback())
-    result.rolled_back = True
-    for service in tried:
-        notes += bring_back(result, service, reloaded=service in services)
+def not_served_again(targets: Sequence[ProofTarget], timeout: float) -> list[str]:
+    """The targets that do not serve what they served before the change, for people."""
     old = [
         each._replace(expected=each.before, required=True, before=None) for each in targets if each.before is not None
     ]
-    for target, served in zip(old, prove(old, timeout)):
-        if served.fingerprint != target.expected:
-            notes.append(
-                "{0} does not serve the old certificate again: {1}".format(
-                    target.address, served.error or "another one"
-                )
-            )
-    if result.error and notes:
-        result.error.message = "{0}; {1}".format(result.error.message, "; ".join(dict.fromkeys(notes)))
+    return [
+        "{0} does not serve the old certificate again: {1}".format(target.address, served.error or "another one")
+        for target, served in zip(old, prove(old, timeout))
+        if served.fingerprint != target.expected
+    ]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import WantedFile, compare, swap
 from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import MEMORY
+from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import run
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 
@@ -125,12 +126,14 @@ class BootUnit:
         if not changes and self.enabled():
             return
         transaction = swap(changes)
-        try:
+
+        def take() -> None:
             run(("systemctl", "daemon-reload"), "unit")
             run(("systemctl", "enable", UNIT), "unit")
-        except StepError:
-            transaction.rollback()
-            raise
+
+        refusal = carry_out(HostChange(take=take, undo=transaction.rollback)).error
+        if refusal:
+            raise refusal
         try:
             transaction.commit()
         except OSError as error:

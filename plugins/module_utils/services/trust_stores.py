@@ -88,8 +88,7 @@ class TrustStore:
         if self.ours():
             return
         with contextlib.suppress(FileNotFoundError):
-            with open(self.bundle, encoding="utf-8", errors="replace") as stream:
-                merged = bodies(stream.read())
+            merged = bodies(read_text(self.bundle, follow=True))
             if merged and merged <= bodies("".join(ours)):
                 os.unlink(self.bundle)
 

@@ -18,11 +18,17 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError,
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import WantedFile, compare, digests, swap
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
-from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import Transaction
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import Transaction, relink
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layout
 from ansible_collections.fleet.tls.plugins.module_utils.proof.client import Proof, prove, refused
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
+from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, no_notes
+
+ACCEPTED_AGAIN, NOT_ACCEPTED_AGAIN = (
+    "with that it is accepted",
+    "it is not accepted with what was there before either",
+)
 
 
 def client_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
@@ -103,10 +109,22 @@ class ClientRun:
             )
         due, files = self.due, self.changed_files()
         self.transaction = swap(self.changes)
-        proof = self.prove()
-        error = refused(proof)
-        if error:
-            return self.go_back(error, proof, files)
+        proof: list[Proof] = []
+
+        def accepted() -> StepError | None:
+            proof[:] = self.prove()
+            return refused(proof)
+
+        replaced = any(change.before for change in self.changes)
+        outcome = carry_out(
+            HostChange(
+                prove=accepted,
+                undo=self.bundle_back if replaced else None,
+                prove_old=self.accepted_again if self.record.known else no_notes,
+            )
+        )
+        if outcome.error:
+            return self.not_accepted(outcome.error, proof, files, undone=outcome.undone)
         settled = services.Settled()
         if due:
             settled = services.settle(self.services, [], 0, self.transaction.rollback if self.changes else None)
@@ -139,30 +157,31 @@ class ClientRun:
             settled.error, proof, changed=changed, rolled_back=settled.rolled_back, services=settled.states, **files
         )
 
-    def go_back(self, error: StepError, proof: Sequence[Proof], files: dict[str, Any]) -> dict[str, Any]:
-        """The bundle that was there before, and where that is not enough the pair that was accepted last.
-
-        What is new stays where nothing worked before it: there is nothing to go back to.
-        """
-        notes = []
-        replaced = any(change.before for change in self.changes)
-        if replaced:
-            notes += self.transaction.rollback()
-            notes.append("the bundle is as it was before")
-        else:
+    def not_accepted(
+        self, error: StepError, proof: Sequence[Proof], files: dict[str, Any], *, undone: bool
+    ) -> dict[str, Any]:
+        """A server refuses the client. What is new stays where nothing worked before it: there is nothing to go back to."""
+        back = undone
+        if not undone:
             self.transaction.commit()
-        back = replaced
-        if self.record.known and (replaced or self.earlier() is not None):
-            accepted = refused(self.prove(0)) is None if replaced else False
-            if not accepted and self.pair_back(notes):
-                accepted, back = True, True
-            notes.append(
-                "with that it is accepted" if accepted else "it is not accepted with what was there before either"
-            )
-        if not back:
-            notes.append("the files stay as they are")
-        error.message = "; ".join([error.message, *notes])
+            notes: list[str] = []
+            if self.record.known and self.earlier() is not None:
+                back = self.pair_back(notes)
+                notes.append(ACCEPTED_AGAIN if back else NOT_ACCEPTED_AGAIN)
+            if not back:
+                notes.append("the files stay as they are")
+            error.message = "; ".join([error.message, *notes])
         return answer(error, proof, changed=bool(self.changes) and not back, rolled_back=back, **files)
+
+    def bundle_back(self) -> list[str]:
+        """The bundle that was there before."""
+        return [*self.transaction.rollback(), "the bundle is as it was before"]
+
+    def accepted_again(self, _problem: StepError) -> list[str]:
+        """Whether the client is accepted with the bundle from before; where that is not enough, with the pair that was accepted last."""
+        notes: list[str] = []
+        accepted = refused(self.prove(0)) is None or self.pair_back(notes)
+        return [*notes, ACCEPTED_AGAIN if accepted else NOT_ACCEPTED_AGAIN]
 
     def pair_back(self, notes: list[str]) -> bool:
         """Make the pair that was accepted last live again, if it still is; else leave the present one."""
@@ -172,12 +191,17 @@ class ClientRun:
         if any(each.get("method") != "link" for each in (self.manifest or {}).get("outputs", {}).values()):
             notes.append("the certificate before was not put back, as there are copies of the present one")
             return False
-        self.relink(earlier)
-        if refused(self.prove(0)) is None:
+
+        def undo() -> list[str]:
+            self.relink(present)
+            return []
+
+        outcome = carry_out(
+            HostChange(take=lambda: self.relink(earlier), prove=lambda: refused(self.prove(0)), undo=undo)
+        )
+        if outcome.error is None:
             notes.append("the certificate before ({0}) is live again".format(self.accepted()[:16]))
-            return True
-        self.relink(present)
-        return False
+        return outcome.error is None
 
     def accepted(self) -> str:
         """The fingerprint of the pair that was accepted last, empty: none was."""
@@ -196,7 +220,4 @@ class ClientRun:
 
     def relink(self, number: int) -> None:
         """Make a generation live."""
-        transaction = Transaction()
-        transaction.relink(self.layout.live, self.layout.target(number))
-        transaction.swap()
-        transaction.commit()
+        relink(self.layout.live, self.layout.target(number))

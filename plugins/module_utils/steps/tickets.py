@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import
 )
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
+from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.haproxy_socket import SocketProblem, set_keys
 from ansible_collections.fleet.tls.plugins.module_utils.services.ticket_boot import BootUnit
@@ -206,13 +208,26 @@ def install(
         ) from error
     # A pool's first ring is there before any server's configuration names it: there is nobody to take it yet.
     first = not known.get("settled") and request["defer_proof"]
-    try:
-        outcome = take(place, servers, keys, request, first=first)
-    except StepError as error:
-        if old_keys is not None and old_target is not None and old_target != target:
-            undo(place, known, old_target)
-            error.message = "; ".join([error.message, *go_back(place, servers, old_keys, error.message)])
-        raise
+    outcome = InstallOutcome()
+
+    def back() -> list[str]:
+        undo(place, known, old_target)
+        return ["the keys are as they were before"]
+
+    def retake(problem: StepError) -> list[str]:
+        running = [each for each in servers if daemons.is_running(each.service)]
+        return taken_again([functools.partial(take_one, place, each, old_keys or (), []) for each in running], problem)
+
+    refusal = carry_out(
+        HostChange(
+            take=lambda: take(outcome, place, servers, keys, first=first),
+            prove=lambda: unproven(outcome, place, servers, keys, request, first=first),
+            undo=back if old_keys is not None and old_target is not None and old_target != target else None,
+            retake=retake,
+        )
+    ).error
+    if refusal:
+        raise refusal
     if outcome.proven:
         place.write_manifest(request["generation"], ids, settled=True)
     place.prune()
@@ -236,13 +251,12 @@ def undo(place: TicketPlace, known: dict[str, Any], target: str | None) -> None:
 
 
 def take(
-    place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], request: dict[str, Any], *, first: bool
-) -> InstallOutcome:
-    """Let each server take the ring, and see the current key's name in a ticket of each endpoint.
+    outcome: InstallOutcome, place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], *, first: bool
+) -> None:
+    """Let each server take the ring.
 
-    :raises StepError: validate_failed, reload_failed, not_proven.
+    :raises StepError: validate_failed, reload_failed.
     """
-    outcome = InstallOutcome()
     for server in servers:
         if not daemons.is_running(server.service):
             outcome.how[server.kind] = "not_running"
@@ -250,19 +264,31 @@ def take(
             outcome.how[server.kind] = take_one(place, server, keys, outcome.notes)
         else:
             outcome.how[server.kind] = "unused"
+
+
+def unproven(
+    outcome: InstallOutcome,
+    place: TicketPlace,
+    servers: Sequence[TicketServer],
+    keys: Sequence[bytes],
+    request: dict[str, Any],
+    *,
+    first: bool,
+) -> StepError | None:
+    """The error for endpoints whose tickets do not show the current key's name; None: all do, or they need not yet."""
     expected = key_id(keys[1]).name
     outcome.wire = prove(servers, expected, 0.0 if first else float(request["prove_timeout"]))
     missing = [each for each in outcome.wire if each.name != expected]
     outcome.proven = not missing
-    if missing and not request["defer_proof"]:
-        raise StepError(
-            "not_proven",
-            "no ticket with the ring's current key: {0}".format("; ".join(map(shown, missing))),
-            "see that the server runs, that its configuration names the keys in {0}, and that it speaks TLS there".format(
-                place.link
-            ),
-        )
-    return outcome
+    if not missing or request["defer_proof"]:
+        return None
+    return StepError(
+        "not_proven",
+        "no ticket with the ring's current key: {0}".format("; ".join(map(shown, missing))),
+        "see that the server runs, that its configuration names the keys in {0}, and that it speaks TLS there".format(
+            place.link
+        ),
+    )
 
 
 def shown(wire: TicketOnWire) -> str:
@@ -291,19 +317,3 @@ def prove(servers: Sequence[TicketServer], expected: str, timeout: float) -> lis
     return ask_until(
         lambda _left: look_at_wire(servers), lambda found: all(each.name == expected for each in found), timeout
     )
-
-
-def go_back(place: TicketPlace, servers: Sequence[TicketServer], keys: Sequence[bytes], problem: str) -> list[str]:
-    """Let the servers take what is there again; returns what became of it, for people.
-
-    :param problem: why; a server that still says the same said it before anything was changed.
-    """
-    notes = ["the keys are as they were before"]
-    for server in servers:
-        if daemons.is_running(server.service):
-            try:
-                take_one(place, server, keys, [])
-            except StepError as error:
-                same = error.message in problem
-                notes.append("it was failing already before this change" if same else "then: {0}".format(error.message))
-    return notes

@@ -12,11 +12,12 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import Change, WantedFile, compare, digests, swap
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_plain
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
+from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores import (
     STORES,
@@ -120,36 +121,50 @@ class SystemTrust:
         """
         before = [restored(change) for change in self.changes]
         write(self.changes)
-        try:
-            self.merge()
-            self.store.drop_leftovers([(each.content or b"").decode(errors="replace") for each in before])
-        except StepError as error:
+
+        def undo() -> list[str]:
             write(compare(before))
-            error.message = "{0}; our files in {1} are as they were before".format(error.message, self.store.directory)
-            try:
-                run(self.store.update, "trust_update")
-            except StepError:
-                error.message += ", and it fails with them as well"
-            raise
+            return ["our files in {0} are as they were before".format(self.store.directory)]
+
+        def came_through() -> StepError | None:
+            error = self.left_out()
+            if error is None:
+                self.store.drop_leftovers([(each.content or b"").decode(errors="replace") for each in before])
+            return error
+
+        error = carry_out(
+            HostChange(
+                take=self.merge,
+                prove=came_through,
+                undo=undo,
+                retake=lambda problem: taken_again([self.merge], problem),
+            )
+        ).error
+        if error:
+            raise error
         self.record.record(digests(self.wanted), all_there_is=True)
 
     def merge(self) -> None:
-        """Run the system's program and look at what it wrote.
+        """Run the system's program.
 
-        :raises StepError: trust_update_failed, not_trusted.
+        :raises StepError: trust_update_failed.
         """
         run(self.store.update, "trust_update")
         for path in self.store.orphans():
             remove_if_there(path)
+
+    def left_out(self) -> StepError | None:
+        """The error for anchors that did not come through; None: all did."""
         lacking = self.store.lacks(self.pems)
-        if lacking:
-            raise StepError(
-                "not_trusted",
-                "'{0}' left {1} of {2} anchors out of {3}".format(
-                    " ".join(self.store.update), len(lacking), len(self.pems), self.store.bundle
-                ),
-                "run it by hand and see what it says",
-            )
+        if not lacking:
+            return None
+        return StepError(
+            "not_trusted",
+            "'{0}' left {1} of {2} anchors out of {3}".format(
+                " ".join(self.store.update), len(lacking), len(self.pems), self.store.bundle
+            ),
+            "run it by hand and see what it says",
+        )
 
 
 class Bundles:
@@ -183,8 +198,7 @@ class Bundles:
 
 def restored(change: Change) -> WantedFile:
     """What undoes a change. In memory, as p11-kit would read an old file that was kept in its directory under another name."""
-    content: bytes | None = read_if_there(change.wanted.path)
-    return replace(change.wanted, content=content)
+    return replace(change.wanted, content=read_plain(change.wanted.path))
 
 
 def write(changes: Sequence[Change]) -> None:
