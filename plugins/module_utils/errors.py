@@ -32,11 +32,11 @@ def from_os_error(error: OSError, what: str) -> StepError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StepError(
             "disk_full",
-            "{0}: no space left on the host".format(what),
+            f"{what}: no space left on the host",
             "free some space and run again; nothing was lost",
         )
-    where = " ({0})".format(error.filename) if error.filename else ""
-    message = "{0}: {1}{2}".format(what, error.strerror or error, where)
+    where = f" ({error.filename})" if error.filename else ""
+    message = f"{what}: {error.strerror or error}{where}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return StepError("not_permitted", message, "does the task need become: true?")
     if error.errno == errno.EROFS:

@@ -46,7 +46,7 @@ def versions(hosts: Hosts) -> str:
         os.cpu_count(),
         release,
         subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip(),
-        ", ".join("{0} {1}".format(name, version) for name, version in found.items()),
+        ", ".join(f"{name} {version}" for name, version in found.items()),
         len(hosts.names),
         hosts.run(host, ["sh", "-c", script]).strip(),
     )
@@ -91,11 +91,11 @@ def main() -> int:
         print("\n" + versions(hosts))
         return 0
     except (FleetError, PodmanError, WrongResult) as error:
-        say("bench: {0}".format(error))
+        say(f"bench: {error}")
         return 1
     finally:
         if options.keep:
-            say("the hosts stay up: inventory {0}".format(os.path.relpath(hosts.fleet.inventory)))
+            say(f"the hosts stay up: inventory {os.path.relpath(hosts.fleet.inventory)}")
         else:
             hosts.close()
 

@@ -37,7 +37,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Finished:
     seconds = time.monotonic() - start
     words = "{0}\n{1}\n{2}".format(" ".join(command), done.stdout[-6000:], done.stderr[-2000:])
     if done.returncode != 0:
-        raise WrongResult("exit status {0} of {1}".format(done.returncode, words))
+        raise WrongResult(f"exit status {done.returncode} of {words}")
     recap = RECAP.findall(done.stdout)
     if any(unreachable != "0" or failed != "0" for _host, _changed, unreachable, failed in recap):
         raise WrongResult("a host failed: " + words)
@@ -49,7 +49,7 @@ def check_unchanged(finished: Finished, hosts: Collection[str]) -> None:
     """:raises WrongResult: a host is missing, or was changed by a run that had nothing to do."""
     wrong = {host: finished.changed.get(host, "missing") for host in hosts if finished.changed.get(host) != 0}
     if wrong:
-        raise WrongResult("nothing was to do, but these hosts were changed or left out: {0}".format(wrong))
+        raise WrongResult(f"nothing was to do, but these hosts were changed or left out: {wrong}")
 
 
 def check_changed(finished: Finished, hosts: Collection[str]) -> None:

@@ -72,9 +72,9 @@ class Rollover:
         :raises WrongResult: a certificate is from another one.
         """
         done = self.run("rotate_ca")
-        root = self.hosts.folder / "tls-store/ca/internal" / "root-{0}.pem".format(number)
+        root = self.hosts.folder / "tls-store/ca/internal" / f"root-{number}.pem"
         if not root.exists():
-            raise WrongResult("the rollover made no {0}".format(root.name))
+            raise WrongResult(f"the rollover made no {root.name}")
         context = ssl.create_default_context(cafile=str(root))
 
         def check(host: str) -> None:
@@ -84,7 +84,7 @@ class Rollover:
         try:
             self.hosts.everywhere(check)
         except OSError as error:
-            raise WrongResult("not everything is served from {0}: {1}".format(root.name, error)) from error
+            raise WrongResult(f"not everything is served from {root.name}: {error}") from error
         return done.seconds
 
 
@@ -145,12 +145,12 @@ def main() -> int:
             times["ping"].append(rollover.ping())
             times["deploy"].append(rollover.unchanged())
             times["rotate_ca"].append(rollover.rollover(number + 2))
-            shown = ", ".join("{0} {1:.2f} s".format(name, values[-1]) for name, values in times.items())
-            print("round {0}: {1}".format(number + 1, shown), file=sys.stderr, flush=True)
-        print(table(times, "{0} hosts × {1} certificates".format(options.hosts, options.certificates)))
+            shown = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in times.items())
+            print(f"round {number + 1}: {shown}", file=sys.stderr, flush=True)
+        print(table(times, f"{options.hosts} hosts × {options.certificates} certificates"))
         return 0
     except (FleetError, PodmanError, WrongResult) as error:
-        print("bench: {0}".format(error), file=sys.stderr, flush=True)
+        print(f"bench: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
         hosts.close()

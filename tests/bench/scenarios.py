@@ -107,7 +107,7 @@ class Bench:
                     self.hosts.check_served(place, scenario.certificates)
                     # Ours notices when nginx serves what it did not serve at the last run, and says so once.
                     measure(self.command(scenario, contestant), self.environment)
-                self.report("{0}: {1} is ready".format(scenario.title, contestant))
+                self.report(f"{scenario.title}: {contestant} is ready")
 
     def run(self, scenario: Scenario, contestant: str) -> float:
         """One run and all that shows it was a right one; its wall time in seconds."""

@@ -15,7 +15,7 @@ HEAD = ("median of {0}", PING, ROLE, TASK, FAST, FULL, "× ping", "faster than f
 
 def table(measured: Sequence[tuple[Scenario, Times]], rounds: int) -> str:
     """One line a scenario."""
-    head = [HEAD[0].format("{0} rounds".format(rounds)), *HEAD[1:]]
+    head = [HEAD[0].format(f"{rounds} rounds"), *HEAD[1:]]
     rows = [head, ["---"] * len(head)] + [row(scenario, times) for scenario, times in measured]
     return "\n".join("| {0} |".format(" | ".join(each)) for each in rows)
 
@@ -24,10 +24,10 @@ def row(scenario: Scenario, times: Times) -> list[str]:
     """A scenario's cells; a dash where nothing was measured or nothing is to be compared."""
     medians = {contestant: median(values) for contestant, values in times.items() if values}
     ours = medians[ROLE]
-    seconds = ["{0:.2f} s".format(medians[each]) if each in medians else "–" for each in HEAD[1:6]]
-    over_ping = "{0:.2f}".format(ours / medians[PING])
-    faster = ["{0:.1f} ×".format(medians[each] / ours) if each in medians else "–" for each in (FAST, FULL)]
-    title = "{0} ({1} rounds)".format(scenario.title, len(times[ROLE])) if scenario.most_rounds else scenario.title
+    seconds = [f"{medians[each]:.2f} s" if each in medians else "–" for each in HEAD[1:6]]
+    over_ping = f"{ours / medians[PING]:.2f}"
+    faster = [f"{medians[each] / ours:.1f} ×" if each in medians else "–" for each in (FAST, FULL)]
+    title = f"{scenario.title} ({len(times[ROLE])} rounds)" if scenario.most_rounds else scenario.title
     return [title, *seconds, over_ping, *faster, verdicts(scenario, medians)]
 
 
@@ -37,11 +37,11 @@ def verdicts(scenario: Scenario, medians: Mapping[str, float]) -> str:
     found = []
     if scenario.most is not None:
         met = ours <= scenario.most * medians[PING]
-        found.append("≤ {0:g} × ping: {1}".format(scenario.most, word(met)))
+        found.append(f"≤ {scenario.most:g} × ping: {word(met)}")
     for opponent, least in scenario.least.items():
         if opponent in medians:
             met = medians[opponent] >= least * ours
-            found.append("≥ {0:g} × faster than {1}: {2}".format(least, opponent, word(met)))
+            found.append(f"≥ {least:g} × faster than {opponent}: {word(met)}")
     return "; ".join(found) or "–"
 
 

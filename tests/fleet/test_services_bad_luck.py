@@ -29,7 +29,7 @@ from fleet.servers import SERVERS
 from tools.playbook import PlaybookResult, run_playbook
 
 HOSTS = ("nine12", "nine13")
-SQUATTER = "import socket, time; s = socket.create_server(('', {0})); time.sleep(3600)".format(servers.TAKEN_PORT)
+SQUATTER = f"import socket, time; s = socket.create_server(('', {servers.TAKEN_PORT})); time.sleep(3600)"
 STEP = [
     {
         "hosts": "all", "gather_facts": False,

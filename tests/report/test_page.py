@@ -36,7 +36,7 @@ def test_it_may_load_and_run_nothing_even_if_something_got_in(sample_page: Opene
                 image.src = address;
                 document.body.append(image);
             })""",
-            "http://127.0.0.1:{0}/x.png".format(server.getsockname()[1]),
+            f"http://127.0.0.1:{server.getsockname()[1]}/x.png",
         )
         assert ran is None
         with pytest.raises(BlockingIOError):

@@ -26,10 +26,10 @@ def free_port(address: str = "127.0.0.1") -> int:
         # An abstract name (unix(7)) leaves nothing behind: it ends with its process.
         mark = socket.socket(socket.AF_UNIX)
         with contextlib.suppress(OSError):
-            mark.bind("\0fleet-tls-test-port-{0}".format(port))
+            mark.bind(f"\0fleet-tls-test-port-{port}")
             with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
                 probe.bind((address, port))
             _RESERVED.append(mark)
             return port
         mark.close()
-    raise RuntimeError("no free port on {0}".format(address))
+    raise RuntimeError(f"no free port on {address}")

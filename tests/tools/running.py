@@ -78,7 +78,7 @@ class Run:
         process.returncode = os.waitstatus_to_exitcode(status)
         self.steps.append(Step(name, time.monotonic() - start, usage.ru_utime + usage.ru_stime))
         if process.returncode != 0:
-            raise Failed("{0} ended with {1}".format(Path(command[0]).name, process.returncode))
+            raise Failed(f"{Path(command[0]).name} ended with {process.returncode}")
 
     def venv(self, name: str) -> None:
         """Make a virtual environment ready; the time that takes is a step."""

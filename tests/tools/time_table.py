@@ -42,22 +42,22 @@ def table(setups: Sequence[Run], results: Sequence[Result], seconds: float) -> s
     if tests:
         lines += ["", "slowest tests"]
         for test, result in sorted(tests, key=lambda each: -each[0].seconds)[:SLOWEST]:
-            around = ", {0:.0f} s of it for its fixtures".format(test.around) if test.around > 1 else ""
-            lines.append("{0:6.0f} s  {1} ({2}{3})".format(test.seconds, test.name, result.name, around))
+            around = f", {test.around:.0f} s of it for its fixtures" if test.around > 1 else ""
+            lines.append(f"{test.seconds:6.0f} s  {test.name} ({result.name}{around})")
     return "\n".join([*lines, ""])
 
 
 def _round(seconds: float) -> str:
-    return "{0:.0f}".format(seconds)
+    return f"{seconds:.0f}"
 
 
 def _where(run: Run) -> str:
     """The longest steps first, then what pytest counted, then what has to be noted."""
     steps = sorted((step for step in run.steps if step.seconds >= 1), key=lambda step: -step.seconds)
-    words = ["{0} {1:.0f}".format(step.name, step.seconds) for step in steps] if len(run.steps) > 1 else []
+    words = [f"{step.name} {step.seconds:.0f}" for step in steps] if len(run.steps) > 1 else []
     if run.tests:
         outcomes = Counter(test.outcome for test in run.tests)
-        counts = ["{0} {1}".format(outcomes[each], each) for each in ("passed", "failed", "skipped") if outcomes[each]]
+        counts = [f"{outcomes[each]} {each}" for each in ("passed", "failed", "skipped") if outcomes[each]]
         around = sum(test.around for test in run.tests)
         words.append("tests: {0}, {1:.0f} s for fixtures".format(", ".join(counts), around))
     return "; ".join([*(", ".join(words[i : i + 4]) for i in range(0, len(words), 4)), *run.notes])

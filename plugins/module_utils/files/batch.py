@@ -102,7 +102,7 @@ def compare(files: Iterable[WantedFile]) -> list[Change]:
         try:
             change = compare_one(wanted)
         except OSError as error:
-            raise from_os_error(error, "reading {0}".format(wanted.path)) from error
+            raise from_os_error(error, f"reading {wanted.path}") from error
         if change:
             changes.append(change)
     return changes
@@ -112,7 +112,7 @@ def compare_one(wanted: WantedFile) -> Change | None:
     """The change one path needs. A link where a file is wanted is replaced, not followed: it is somebody else's file."""
     refuse_unsafe(wanted.path)
     if os.path.isdir(wanted.path) and not os.path.islink(wanted.path):
-        raise StepError("io", "{0} is a directory".format(wanted.path), "name a file, or remove the directory")
+        raise StepError("io", f"{wanted.path} is a directory", "name a file, or remove the directory")
     link = link_target(wanted.path)
     try:
         present = read_if_there(wanted.path) if link is None else None
@@ -120,7 +120,7 @@ def compare_one(wanted: WantedFile) -> Change | None:
         if wanted.block:
             raise
         # A pipe or the like is somebody else's as well.
-        return Change(wanted, "({0})\n".format(error.strerror), wanted.text)
+        return Change(wanted, f"({error.strerror})\n", wanted.text)
     if wanted.block:
         whole = whole_file(wanted, present)
         before = shown(block_of(present or b"", wanted.path), None)
@@ -141,7 +141,7 @@ def whole_file(wanted: WantedFile, present: bytes | None) -> WantedFile:
     if present is None:
         new = None if wanted.content is None else with_block(b"", wanted.content, wanted.path)
         return replace(wanted, content=new, block=False)
-    mode = "{0:04o}".format(stat.S_IMODE(os.stat(wanted.path).st_mode))
+    mode = f"{stat.S_IMODE(os.stat(wanted.path).st_mode):04o}"
     new = with_block(present, wanted.content, wanted.path)
     return replace(wanted, content=new, owner=None, group=None, mode=mode, block=False)
 
@@ -190,5 +190,5 @@ def digests(files: Iterable[WantedFile]) -> dict[str, str]:
 def shown(content: bytes | None, link: str | None) -> str:
     """What a path holds, for people."""
     if link is not None:
-        return "link to {0}\n".format(link)
+        return f"link to {link}\n"
     return "" if content is None else content.decode(errors="replace")

@@ -47,9 +47,7 @@ def split(text: bytes, path: str) -> tuple[bytes, bytes | None, bytes]:
     if len(marks) != 2 or marks[0][1] not in (BEGIN, BEGIN_AFTER_OPEN_LINE) or marks[1][1] != END:
         raise StepError(
             "damaged_block",
-            "{0}: the marks of our block are not one '{1}…' and one '{2}'".format(
-                path, BEGIN.decode()[:17], END.decode()
-            ),
+            f"{path}: the marks of our block are not one '{BEGIN.decode()[:17]}…' and one '{END.decode()}'",
             "remove the block with its marks, or put them right; nothing was changed",
         )
     first, last = marks[0][0], marks[1][0]

@@ -63,7 +63,7 @@ def read(path: str, *, follow: bool = False, longest: int = LONGEST) -> bytes:
         # Those of /proc have no size, and one that grows may outgrow it.
         content = stream.read(longest + 1) if about.st_size <= longest else b""
         if about.st_size > longest or len(content) > longest:
-            raise UnusableFile(errno.EFBIG, "it is longer than {0} MiB".format(longest // 2**20), path)
+            raise UnusableFile(errno.EFBIG, f"it is longer than {longest // 2**20} MiB", path)
         return content
 
 

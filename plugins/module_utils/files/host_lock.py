@@ -30,7 +30,7 @@ def host_lock(directory: str, wait: float = LOCK_SECONDS) -> Iterator[None]:
         with place(os.path.join(directory, ".lock")) as (folder, name):
             descriptor = os.open(name, flags, 0o600, dir_fd=folder)
     except OSError as error:
-        raise from_os_error(error, "preparing {0}".format(directory)) from error
+        raise from_os_error(error, f"preparing {directory}") from error
     try:
         end = time.monotonic() + wait
         while True:
@@ -41,7 +41,7 @@ def host_lock(directory: str, wait: float = LOCK_SECONDS) -> Iterator[None]:
                 if time.monotonic() > end:
                     raise StepError(
                         "busy",
-                        "another run has worked on this host for {0:g} s".format(wait),
+                        f"another run has worked on this host for {wait:g} s",
                         "wait until it has ended, then run again",
                     ) from None
                 time.sleep(0.05)

@@ -125,12 +125,9 @@ class Walk:
             if user != self.owner and os.geteuid() == ROOT:
                 raise StepError(
                     "unsafe_path",
-                    "unsafe path transition: {0} leads through {1}, which belongs to {2}, to {3}, which belongs to {4}".format(
-                        self.path, component, named(user), self.at, named(self.owner)
-                    ),
-                    "give {0} to root or {1} to {2}, or name another path; nothing was written there".format(
-                        component, self.at, named(user)
-                    ),
+                    f"unsafe path transition: {self.path} leads through {component}, which belongs to {named(user)},"
+                    f" to {self.at}, which belongs to {named(self.owner)}",
+                    f"give {component} to root or {self.at} to {named(user)}, or name another path; nothing was written there",
                 )
 
 
@@ -139,7 +136,7 @@ def named(user: int) -> str:
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
-        return "user {0}".format(user)
+        return f"user {user}"
 
 
 @contextlib.contextmanager
@@ -200,4 +197,4 @@ def remove_if_there(path: str) -> None:
 def remove_tree(path: str) -> None:
     """Remove a directory with all that is in it, as far as that can be done. No link is followed, neither above nor below it."""
     with contextlib.suppress(OSError, StepError), place(path) as (descriptor, name):
-        shutil.rmtree("/proc/self/fd/{0}/{1}".format(descriptor, name), ignore_errors=True)
+        shutil.rmtree(f"/proc/self/fd/{descriptor}/{name}", ignore_errors=True)

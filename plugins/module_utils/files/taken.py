@@ -54,7 +54,7 @@ class TakenFiles:
             make_directory(os.path.dirname(self.path), 0o755)
             write_json(self.path, known)
         except OSError as error:
-            raise from_os_error(error, "writing {0}".format(self.path)) from error
+            raise from_os_error(error, f"writing {self.path}") from error
 
 
 def digest_of(content: bytes | None) -> str:

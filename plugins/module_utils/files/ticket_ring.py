@@ -191,7 +191,7 @@ class TicketPlace:
         with contextlib.suppress(FileNotFoundError):
             for name in (*NGINX_FILES, HAPROXY_FILE):
                 found += metadata_drift(os.path.join(target, name), self.owner, self.group, MODE)
-            found += metadata_drift(target, self.owner, self.group, "{0:04o}".format(DIRECTORY_MODE))
+            found += metadata_drift(target, self.owner, self.group, f"{DIRECTORY_MODE:04o}")
         return found
 
     def write(self, generation: int, keys: Sequence[bytes]) -> str:
@@ -199,7 +199,7 @@ class TicketPlace:
 
         :raises StepError: disk_full, not_permitted, unknown_user, io. Nothing is left of it then.
         """
-        path = os.path.join(self.rings, "{0}-{1}".format(generation, secrets.token_hex(4)))
+        path = os.path.join(self.rings, f"{generation}-{secrets.token_hex(4)}")
         try:
             make_directory(os.path.dirname(os.path.dirname(path)), 0o755)
             make_directory(self.rings, 0o755)
@@ -211,7 +211,7 @@ class TicketPlace:
                 os.fsync(descriptor)
         except OSError as error:
             remove_tree(path)
-            raise from_os_error(error, "writing the session ticket keys of '{0}'".format(self.pool)) from error
+            raise from_os_error(error, f"writing the session ticket keys of '{self.pool}'") from error
         except StepError:
             remove_tree(path)
             raise
@@ -231,7 +231,7 @@ class TicketPlace:
             make_directory(os.path.dirname(self.link), 0o755)
             relink(self.link, target)
         except OSError as error:
-            raise from_os_error(error, "writing {0}".format(self.link)) from error
+            raise from_os_error(error, f"writing {self.link}") from error
 
     def prune(self) -> None:
         """Remove every ring but the one in use: keys that are not needed must not lie about."""

@@ -40,7 +40,7 @@ def user_id(owner: Name) -> int:
     try:
         return number_of(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
     except (KeyError, ValueError):
-        raise StepError("unknown_user", "there is no user '{0}' on the host".format(owner), "create it first") from None
+        raise StepError("unknown_user", f"there is no user '{owner}' on the host", "create it first") from None
 
 
 def group_id(group: Name) -> int:
@@ -53,9 +53,7 @@ def group_id(group: Name) -> int:
     try:
         return number_of(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except (KeyError, ValueError):
-        raise StepError(
-            "unknown_user", "there is no group '{0}' on the host".format(group), "create it first"
-        ) from None
+        raise StepError("unknown_user", f"there is no group '{group}' on the host", "create it first") from None
 
 
 def number_of(text: str) -> int:
@@ -143,11 +141,11 @@ def metadata_drift(path: str, owner: Name, group: Name, mode: str) -> list[str]:
     found = []
     bits = stat.S_IMODE(present.st_mode)
     if bits != int(mode, 8):
-        found.append("{0}: mode {1:04o}, wanted {2}".format(path, bits, mode))
+        found.append(f"{path}: mode {bits:04o}, wanted {mode}")
     if user_id(owner) not in (-1, present.st_uid):
-        found.append("{0}: owner {1}, wanted {2}".format(path, user_name(present.st_uid), owner))
+        found.append(f"{path}: owner {user_name(present.st_uid)}, wanted {owner}")
     if group_id(group) not in (-1, present.st_gid):
-        found.append("{0}: group {1}, wanted {2}".format(path, group_name(present.st_gid), group))
+        found.append(f"{path}: group {group_name(present.st_gid)}, wanted {group}")
     return found
 
 
@@ -186,7 +184,7 @@ def group_name(gid: int) -> str:
 
 def beside(path: str, what: str) -> str:
     """A hidden name in the same directory; servers that read whole directories pass over hidden files."""
-    return os.path.join(os.path.dirname(path), ".{0}.fleet-tls-{1}".format(os.path.basename(path), what))
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.fleet-tls-{what}")
 
 
 def leftovers(path: str) -> list[str]:
@@ -234,7 +232,7 @@ class Transaction:
         """Let ``make`` create what shall take the place of ``path``, in a directory that is open, under a name."""
         with self.translated(path):
             if os.path.isdir(path) and not os.path.islink(path):
-                raise StepError("io", "{0} is a directory".format(path), "name a file, or remove the directory")
+                raise StepError("io", f"{path} is a directory", "name a file, or remove the directory")
             make_directory(os.path.dirname(path), 0o755)
             with place(path) as (folder, name):
                 unlink(folder, beside(name, "new"))
@@ -292,7 +290,7 @@ class Transaction:
                 self.put_back(path)
             except (OSError, StepError) as error:
                 why = error.message if isinstance(error, StepError) else error.strerror
-                failed.append("{0} could not be put back: {1}".format(path, why))
+                failed.append(f"{path} could not be put back: {why}")
         for path, _present in self.staged:
             with contextlib.suppress(OSError, StepError):
                 remove_if_there(beside(path, "new"))
@@ -327,4 +325,4 @@ class Transaction:
         try:
             yield
         except OSError as error:
-            raise from_os_error(error, "writing {0}".format(path)) from error
+            raise from_os_error(error, f"writing {path}") from error

@@ -139,7 +139,7 @@ def opened(pem: bytes, passphrase: str) -> str | None:
     """The id of an encrypted key (PEM); None: this is not its passphrase."""
     try:
         with in_memory(passphrase.encode() + b"\n") as secret:
-            return public_id(call(["pkey", "-pubout", "-passin", "fd:{0}".format(secret)], pem, (secret,)))
+            return public_id(call(["pkey", "-pubout", "-passin", f"fd:{secret}"], pem, (secret,)))
     except StepError:
         return None
 

@@ -75,7 +75,7 @@ def pem_content(data: bytes, passphrases: Sequence[str]) -> Content | None:
             else:
                 found.keys.append(pem_key(label, body, match.group(0), passphrases))
         except (binascii.Error, ValueError):
-            found.error = "a block of it is damaged ({0})".format(label.decode().lower())
+            found.error = f"a block of it is damaged ({label.decode().lower()})"
     if read < begun:
         found.error = "a block of it is cut off"
     return bounded(found) if begun else None
@@ -138,7 +138,7 @@ def pkcs12_content(data: bytes, passphrases: Sequence[str]) -> Content:
         for legacy in ([], ["-legacy"]):
             try:
                 with in_memory(passphrase.encode() + b"\n") as secret:
-                    arguments = ["pkcs12", "-nodes", "-passin", "fd:{0}".format(secret), *legacy]
+                    arguments = ["pkcs12", "-nodes", "-passin", f"fd:{secret}", *legacy]
                     found = pem_content(call(arguments, data, (secret,)), ())
             except StepError as error:
                 words = error.message
@@ -207,7 +207,7 @@ class Reader:
 def bounded(found: Content) -> Content:
     """The same, no longer than it may be."""
     if len(found.certificates) > MOST_CERTIFICATES or len(found.keys) > MOST_KEYS:
-        found.error = "it holds more than {0} certificates or {1} keys".format(MOST_CERTIFICATES, MOST_KEYS)
+        found.error = f"it holds more than {MOST_CERTIFICATES} certificates or {MOST_KEYS} keys"
         del found.certificates[MOST_CERTIFICATES:], found.keys[MOST_KEYS:]
     return found
 

@@ -35,14 +35,14 @@ def drift(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str
     for output in entry["outputs"]:
         found += output_drift(layout, folder, output, recorded.get(output["path"]))
     wanted = {output["path"] for output in entry["outputs"]}
-    found += ["{0}: no longer wanted".format(path) for path in recorded if path not in wanted]
+    found += [f"{path}: no longer wanted" for path in recorded if path not in wanted]
     left = left_behind(layout, number, entry, manifest)
     if os.path.lexists(layout.pending):
         from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import is_leftover, pending_request
 
         if is_leftover(pending_request(layout), manifest):
             left.append(layout.pending)
-    return found + ["{0}: left over from an interrupted run".format(name) for name in left]
+    return found + [f"{name}: left over from an interrupted run" for name in left]
 
 
 def left_behind(layout: Layout, number: int, entry: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
@@ -68,18 +68,18 @@ def content_drift(layout: Layout, folder: str, output: dict[str, Any], recorded:
     """The same without its owner and mode."""
     path = output["path"]
     if not recorded or (recorded.get("format"), recorded.get("method")) != (output["format"], output["method"]):
-        return ["{0}: not there yet".format(path)]
+        return [f"{path}: not there yet"]
     if output["method"] == "link" and link_target(path) != os.path.join(layout.live, output_file(path)):
-        return ["{0}: does not link to the live certificate".format(path)]
+        return [f"{path}: does not link to the live certificate"]
     file = content_path(folder, output)
     content = read_plain(file)
     if content is None:
-        return ["{0}: missing".format(path)]
+        return [f"{path}: missing"]
     if digest(content) != recorded.get("sha256"):
-        return ["{0}: is not made of the live certificate".format(path)]
+        return [f"{path}: is not made of the live certificate"]
     key = read_plain(os.path.join(folder, PRIVKEY))
     if key is not None and recorded.get("ingredients") != ingredients_digest(output, key):
-        return ["{0}: has another passphrase or other anchors".format(path)]
+        return [f"{path}: has another passphrase or other anchors"]
     return []
 
 

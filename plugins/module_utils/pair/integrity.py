@@ -34,11 +34,11 @@ def public_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str
         path = os.path.join(folder, name)
         content = read_plain(path)
         if content is None:
-            found.append(problem("damaged", "{0} {1}".format(path, what_instead(path))))
+            found.append(problem("damaged", f"{path} {what_instead(path)}"))
             continue
         if digest(content) != manifest["files"].get(name):
             what = "was changed" if name != FULLCHAIN or fingerprint(content) else "is no complete PEM certificate"
-            found.append(problem("damaged", "{0} {1}".format(path, what)))
+            found.append(problem("damaged", f"{path} {what}"))
     return found
 
 
@@ -47,7 +47,7 @@ def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
     path = os.path.join(folder, PRIVKEY)
     key = read_plain(path)
     if key is None:
-        return [problem("key_missing", "{0} {1}".format(path, what_instead(path)))]
+        return [problem("key_missing", f"{path} {what_instead(path)}")]
     if digest(key) == manifest["files"].get(PRIVKEY):
         return []
     # Another form of the same key is no damage.
@@ -61,7 +61,7 @@ def key_problems(folder: str, manifest: dict[str, Any]) -> list[dict[str, str]]:
         same = False
     if same:
         return []
-    return [problem("key_mismatch", "{0} was replaced: it does not belong to the certificate".format(path))]
+    return [problem("key_mismatch", f"{path} was replaced: it does not belong to the certificate")]
 
 
 def what_instead(path: str) -> str:

@@ -102,4 +102,4 @@ def is_manifest(found: Any) -> bool:
 
 def output_file(path: str) -> str:
     """The name that an output has inside a generation."""
-    return "output-{0}".format(digest(path.encode())[:12])
+    return f"output-{digest(path.encode())[:12]}"

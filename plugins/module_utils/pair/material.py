@@ -27,26 +27,24 @@ def check_material(chain: Sequence[bytes], entry: Mapping[str, Any], sound: Set[
     """
     for number, pem in enumerate(chain, 1):
         if list(MARKS.findall(pem.decode(errors="replace"))) != ["BEGIN", "END"]:
-            raise StepError(
-                "bad_certificate", "part {0} of the chain is not one whole certificate".format(number), "run again"
-            )
+            raise StepError("bad_certificate", f"part {number} of the chain is not one whole certificate", "run again")
         try:
             check_certificate(pem)
         except StepError as error:
             if error.code == "openssl_failed":
                 error.code, error.message = (
                     "bad_certificate",
-                    "certificate {0} of the chain: {1}".format(number, error.message),
+                    f"certificate {number} of the chain: {error.message}",
                 )
             raise
     for number, link in enumerate(links(chain), 1):
         if link not in sound and not openssl.issued(link[:1], link[1]):
             raise StepError(
                 "chain_broken",
-                "the chain is not in order: certificate {0} was not issued by the one after it".format(number),
+                f"the chain is not in order: certificate {number} was not issued by the one after it",
                 "run again; where it stays like this, the issuer sends it so",
             )
     modes = [entry["mode"], *(each["mode"] for each in entry["outputs"] if each["format"] in FORMATS_WITH_KEY)]
     for mode in modes:
         if int(mode, 8) & 0o027:
-            raise StepError("bad_mode", "mode {0} lets others at the private key".format(mode), 'use "0600" or "0640"')
+            raise StepError("bad_mode", f"mode {mode} lets others at the private key", 'use "0600" or "0640"')

@@ -38,7 +38,7 @@ def belongs(key: bytes, certificate: bytes) -> bool:
     """
     try:
         with in_memory(certificate) as cert, in_memory(key) as private:
-            paths = ["/proc/self/fd/{0}".format(descriptor) for descriptor in (cert, private)]
+            paths = [f"/proc/self/fd/{descriptor}" for descriptor in (cert, private)]
             # SSL_CTX_use_PrivateKey_file(3) refuses a key that is not the certificate's. Without a password it would ask the terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(paths[0], paths[1], password="")
             return True

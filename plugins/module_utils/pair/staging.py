@@ -146,7 +146,7 @@ def stage(
         return stage_generation(layout, entry, live, secret, claimed, awaited, sound)
     if live is None or manifest is None or problems:
         detail = "; ".join(each["detail"] for each in problems) or "there is none"
-        raise StepError("damaged", "there is no sound certificate to repair: {0}".format(detail), "run again")
+        raise StepError("damaged", f"there is no sound certificate to repair: {detail}", "run again")
     return stage_repair(layout, entry, live, manifest, claimed, awaited)
 
 
@@ -194,7 +194,7 @@ def stage_generation(
     except BaseException as error:
         staged.discard()
         if isinstance(error, OSError):
-            raise from_os_error(error, "writing {0}".format(folder)) from error
+            raise from_os_error(error, f"writing {folder}") from error
         raise
     return staged
 
@@ -267,7 +267,7 @@ def stage_repair(
         gone = {path: each for path, each in manifest["outputs"].items() if path not in claimed}
         for name in left_behind(layout, live, entry, {**manifest, "outputs": gone}):
             remove_if_there(name)
-            staged.repaired.append("{0}: removed".format(name))
+            staged.repaired.append(f"{name}: removed")
         repair_outputs(staged, {name: read(os.path.join(folder, name)) for name in (PRIVKEY, *PUBLIC_FILES)})
         retire_outputs(staged, manifest)
         if staged.manifest != manifest:
@@ -275,7 +275,7 @@ def stage_repair(
             staged.transaction.replace_file(os.path.join(folder, MANIFEST), as_json(staged.manifest))
     except OSError as error:
         staged.discard()
-        raise from_os_error(error, "repairing {0}".format(folder)) from error
+        raise from_os_error(error, f"repairing {folder}") from error
     except BaseException:
         staged.discard()
         raise
@@ -319,7 +319,7 @@ def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
             if path not in staged.claimed and is_ours(staged, path, recorded):
                 staged.transaction.remove(path)
             staged.manifest["outputs"].pop(path, None)
-            staged.repaired.append("{0}: no longer wanted".format(path))
+            staged.repaired.append(f"{path}: no longer wanted")
         inside = os.path.join(staged.folder, output_file(path))
         if path not in linked and os.path.lexists(inside):
             staged.transaction.remove(inside)

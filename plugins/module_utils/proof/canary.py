@@ -45,18 +45,18 @@ def bundle_takes(path: str, canary: Canary) -> tuple[bool, str | None]:
         with private_file(read(path, follow=True)) as bundle:
             client.load_verify_locations(cafile=bundle)
     except FileNotFoundError:
-        return False, "{0} is missing".format(path)
+        return False, f"{path} is missing"
     except (OSError, ssl.SSLError) as error:
-        return False, "{0} cannot be used: {1}".format(path, error.strerror or error)
+        return False, f"{path} cannot be used: {error.strerror or error}"
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with private_file(canary.pem) as pem:
         server.load_cert_chain(pem)
     try:
         _shake_in_memory(client, server, canary.server_name)
     except ssl.SSLCertVerificationError as error:
-        return False, "{0}: {1}".format(path, error.verify_message)
+        return False, f"{path}: {error.verify_message}"
     except ssl.SSLError as error:
-        return False, "{0}: {1}".format(path, error.reason or error)
+        return False, f"{path}: {error.reason or error}"
     return True, None
 
 
@@ -112,7 +112,7 @@ def _http_refusal(endpoint: Endpoint, pem: str) -> str | None:
     context.verify_mode = ssl.CERT_NONE
     context.load_cert_chain(pem)
     name = endpoint.server_name or endpoint.host
-    request = "GET / HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n".format(name)
+    request = f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
     try:
         with socket.create_connection((endpoint.host, endpoint.port), timeout=endpoint.timeout) as sock:
             with context.wrap_socket(sock, server_hostname=endpoint.server_name or None) as tls:

@@ -107,7 +107,7 @@ def refused(proofs: Sequence[Proof]) -> StepError | None:
     bad = [proof for proof in proofs if not proof.good]
     if not bad:
         return None
-    said = "; ".join("{0}: {1}".format(proof.where, proof.result.error) for proof in bad)
+    said = "; ".join(f"{proof.where}: {proof.result.error}" for proof in bad)
     return StepError("not_accepted", said, remedy(bad[0].result))
 
 

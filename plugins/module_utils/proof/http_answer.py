@@ -24,7 +24,7 @@ def check_http(wire: Wire, host: str, path: str) -> None:
 
     :raises HandshakeError: the status is 400 or above, or the answer is no HTTP. OSErrors as the connection has them.
     """
-    name = "[{0}]".format(host) if ":" in host else host
+    name = f"[{host}]" if ":" in host else host
     request = "GET {0} HTTP/1.1\r\nHost: {1}\r\nUser-Agent: fleet.tls\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     wire.run(lambda: wire.tls.write(request.format(path, name).encode()))
     data, status = b"", 0
@@ -39,9 +39,9 @@ def check_http(wire: Wire, host: str, path: str) -> None:
         if not more or (status and (status < REFUSING or TITLE.search(data))):
             break
     if not status:
-        raise HandshakeError("the server's answer to GET {0} is no HTTP: '{1}'".format(path, printable(data)))
+        raise HandshakeError(f"the server's answer to GET {path} is no HTTP: '{printable(data)}'")
     if status >= REFUSING:
-        raise HandshakeError("the server refused GET {0} with {1}".format(path, words(data)))
+        raise HandshakeError(f"the server refused GET {path} with {words(data)}")
 
 
 def words(data: bytes) -> str:
@@ -49,7 +49,7 @@ def words(data: bytes) -> str:
     line = printable(data).partition(" ")[2]
     title = TITLE.search(data)
     text = printable(title.group(1)) if title else ""
-    return "'{0}'".format(line) if text in ("", line) else "'{0}' ({1})".format(line, text)
+    return f"'{line}'" if text in ("", line) else f"'{line}' ({text})"
 
 
 def printable(data: bytes) -> str:

@@ -45,7 +45,7 @@ class ProofTarget(NamedTuple):
     @property
     def address(self) -> str:
         """``host:port``, IPv6 in brackets."""
-        return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class EndpointReport(NamedTuple):

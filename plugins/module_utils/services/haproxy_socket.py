@@ -42,7 +42,7 @@ def shown_keys(path: str, file: str) -> tuple[bytes, ...] | None:
         return None
     keys = haproxy_keys("\n".join(lines))
     if keys is None:
-        raise SocketProblem("HAProxy's socket {0} shows keys of another kind".format(path))
+        raise SocketProblem(f"HAProxy's socket {path} shows keys of another kind")
     return keys
 
 
@@ -56,12 +56,12 @@ def set_keys(path: str, file: str, wanted: Sequence[bytes]) -> int:
     """
     present = shown_keys(path, file)
     if present is None:
-        raise SocketProblem("HAProxy's configuration does not use {0}".format(file))
+        raise SocketProblem(f"HAProxy's configuration does not use {file}")
     missing = shift(present, wanted)
     for key in missing:
-        ask(path, "set ssl tls-key {0} {1}".format(file, haproxy_line(key)))
+        ask(path, f"set ssl tls-key {file} {haproxy_line(key)}")
     if missing and shown_keys(path, file) != tuple(wanted):
-        raise SocketProblem("HAProxy did not take the keys at its socket {0}".format(path))
+        raise SocketProblem(f"HAProxy did not take the keys at its socket {path}")
     return len(missing)
 
 
@@ -91,10 +91,10 @@ def ask(path: str, command: str) -> str:
                     break
                 answer += data
     except OSError as error:
-        problem = error.strerror or "no answer in {0:g} s".format(SECONDS)
-        raise SocketProblem("HAProxy's socket {0}: {1}".format(path, problem)) from None
+        problem = error.strerror or f"no answer in {SECONDS:g} s"
+        raise SocketProblem(f"HAProxy's socket {path}: {problem}") from None
     text = answer.decode(errors="replace")
     for refusal in ("Permission denied", "Unknown command"):
         if refusal in text:
-            raise SocketProblem("HAProxy's socket {0}: {1} (it needs 'level admin')".format(path, refusal))
+            raise SocketProblem(f"HAProxy's socket {path}: {refusal} (it needs 'level admin')")
     return text

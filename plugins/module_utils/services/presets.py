@@ -62,7 +62,7 @@ def process_of(*pid_files: str) -> tuple[str, ...]:
 
 def signal_to(signal: str, pid_file: str) -> tuple[str, ...]:
     """A reload: this signal to the process that the file names."""
-    return ("sh", "-c", 'kill -{0} "$(head -n 1 {1})"'.format(signal, pid_file))
+    return ("sh", "-c", f'kill -{signal} "$(head -n 1 {pid_file})"')
 
 
 PRESETS: dict[str, Preset] = {

@@ -21,14 +21,14 @@ TRIAL_SECONDS = 30
 UNSHARE = ("unshare", "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
 # $1: directories below /run, $2: the file in which it notes its process id, the rest: the server, in the foreground. The addresses
 # it listens on are not there, and binding to them has to succeed all the same. 125: the namespaces cannot be had.
-SCRIPT = """
+SCRIPT = f"""
 echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind || exit 125
 test ! -e /proc/sys/net/ipv6 || echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind || exit 125
-test ! -d {memory} || exec 9<{memory}
+test ! -d {MEMORY} || exec 9<{MEMORY}
 mount -t tmpfs -o mode=755 none /run && mkdir -p $1 /run/fleet-tls || exit 125
-test ! -e /proc/self/fd/9 || {{ mkdir {memory} && mount -c --bind /proc/self/fd/9 {memory} && exec 9<&-; }} || exit 125
+test ! -e /proc/self/fd/9 || {{ mkdir {MEMORY} && mount -c --bind /proc/self/fd/9 {MEMORY} && exec 9<&-; }} || exit 125
 pid_file=$2 words=/run/fleet-tls/words; shift 2
-""".format(memory=MEMORY)
+"""
 # Where it listens, once it has noted its process id. One that leaves the foreground all the same (status 0) notes it a little later.
 AWAIT = """
 "$@" >"$words" 2>&1 </dev/null &

@@ -235,7 +235,7 @@ def write_settled(each: Staged, now: int) -> StepError | None:
     try:
         write_json(path, {**each.manifest, "settled": now})
     except OSError as error:
-        return from_os_error(error, "writing {0}".format(path))
+        return from_os_error(error, f"writing {path}")
     except StepError as error:
         return error
     return None

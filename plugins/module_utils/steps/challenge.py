@@ -51,7 +51,7 @@ def folder(webroot: str, make: bool) -> Iterator[int]:
         descriptor = os.open(webroot, DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         raise StepError(
-            "no_webroot", "there is no directory {0} on the host".format(webroot), "see the issuer's challenge.webroot"
+            "no_webroot", f"there is no directory {webroot} on the host", "see the issuer's challenge.webroot"
         ) from None
     try:
         for name in FOLDERS:

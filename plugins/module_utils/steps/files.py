@@ -51,11 +51,11 @@ class Findings:
     def too_much(self) -> str | None:
         """Why nothing more is read, in words; None: there is room."""
         if self.seen >= MOST_FILES:
-            return "there are more than {0} files".format(MOST_FILES)
+            return f"there are more than {MOST_FILES} files"
         if len(self.entries) >= MOST_ENTRIES:
-            return "more than {0} files have certificates or keys".format(MOST_ENTRIES)
+            return f"more than {MOST_ENTRIES} files have certificates or keys"
         if self.held >= MOST_BYTES:
-            return "the certificates have more than {0} MiB".format(MOST_BYTES // 2**20)
+            return f"the certificates have more than {MOST_BYTES // 2**20} MiB"
         return None
 
     def add(self, certificates: Iterable[bytes]) -> list[str]:
@@ -155,7 +155,7 @@ def entry_of(
         size=about.st_size,
         owner=user_name(about.st_uid),
         group=group_name(about.st_gid),
-        mode="{0:04o}".format(mode),
+        mode=f"{mode:04o}",
         others=bool(mode & stat.S_IROTH) and open_to_others(os.path.dirname(real)),
         certificates=findings.add(content.certificates),
         keys=as_answer(content.keys),

@@ -48,15 +48,13 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
         number = layout.current()
         if number is None:
             if os.path.lexists(layout.live):
-                answer["problems"].append(problem("damaged", "{0} is not a link of ours".format(layout.live)))
+                answer["problems"].append(problem("damaged", f"{layout.live} is not a link of ours"))
             return answer
         answer["generation"] = number
         folder = layout.generation(number)
         manifest = layout.manifest(number)
         if manifest is None:
-            answer["problems"].append(
-                problem("damaged", "{0} is missing or damaged".format(os.path.join(folder, MANIFEST)))
-            )
+            answer["problems"].append(problem("damaged", f"{os.path.join(folder, MANIFEST)} is missing or damaged"))
             return answer
         answer["manifest"] = manifest
         answer["problems"] += pair_problems(folder, manifest)
@@ -64,7 +62,7 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
             answer["fullchain"] = read(os.path.join(folder, FULLCHAIN)).decode()
         answer["drift"] = drift(layout, number, entry, manifest)
     except OSError as error:
-        answer["error"] = from_os_error(error, "looking at {0}".format(layout.live)).as_answer()
+        answer["error"] = from_os_error(error, f"looking at {layout.live}").as_answer()
     except StepError as error:
         answer["error"] = error.as_answer()
     return answer
@@ -168,7 +166,7 @@ def refuse_unknown_owners(entry: dict[str, Any]) -> None:
 
 def as_step_error(error: Exception, layout: Layout) -> StepError:
     """Either kind of error as ours."""
-    return error if isinstance(error, StepError) else from_os_error(error, "preparing {0}".format(layout.pending))  # type: ignore[arg-type]
+    return error if isinstance(error, StepError) else from_os_error(error, f"preparing {layout.pending}")  # type: ignore[arg-type]
 
 
 def is_chosen(request: dict[str, Any], entry: dict[str, Any], answer: dict[str, Any]) -> bool:

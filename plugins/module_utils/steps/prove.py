@@ -91,7 +91,7 @@ def ask_endpoint(canary: Canary, subject: tuple[Endpoint, bool]) -> dict[str, An
     absent = required and verdict.outcome is None and verdict.leaf is None
     return {
         "kind": "endpoint",
-        "subject": endpoint.address + (" ({0})".format(endpoint.server_name) if endpoint.server_name else ""),
+        "subject": endpoint.address + (f" ({endpoint.server_name})" if endpoint.server_name else ""),
         "outcome": "absent" if absent else verdict.outcome,
         "error": verdict.error,
         "fingerprint": fingerprint(verdict.leaf.encode()) if verdict.leaf else None,

@@ -29,7 +29,7 @@ def private_file(content: bytes) -> Iterator[str]:
     """A path at which this process finds ``content`` as long as the context lasts: in memory where the system can, else 0600 and removed."""
     if hasattr(os, "memfd_create"):
         with in_memory(content) as descriptor:
-            yield "/proc/self/fd/{0}".format(descriptor)
+            yield f"/proc/self/fd/{descriptor}"
         return
     with tempfile.NamedTemporaryFile(prefix="fleet-tls-") as named:
         named.write(content)

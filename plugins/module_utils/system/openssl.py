@@ -71,16 +71,14 @@ def call(arguments: Sequence[str], data: bytes = b"", descriptors: Sequence[int]
             start_new_session=True,
         )
     except (subprocess.TimeoutExpired, OSError) as error:
-        raise StepError(
-            "openssl_failed", "openssl {0}: {1}".format(arguments[0], error), "see what keeps it on the host"
-        ) from None
+        raise StepError("openssl_failed", f"openssl {arguments[0]}: {error}", "see what keeps it on the host") from None
     if ended.returncode != 0:
         # Its first line is for people, the last ones are for its authors.
         words = ended.stderr.decode(errors="replace").strip()[:WORDS_KEPT]
         raise StepError(
             "openssl_failed",
-            "openssl {0}: {1}".format(arguments[0], words or "it ended with {0}".format(ended.returncode)),
-            "see whether 'openssl {0}' works on the host".format(arguments[0]),
+            "openssl {0}: {1}".format(arguments[0], words or f"it ended with {ended.returncode}"),
+            f"see whether 'openssl {arguments[0]}' works on the host",
         )
     return ended.stdout
 
@@ -136,11 +134,11 @@ def key_algorithm(key: bytes) -> str | None:
     if "ED25519" in lines:
         return "ed25519"
     for curve, name in (("P-256", "ecdsa-p256"), ("P-384", "ecdsa-p384")):
-        if "NIST CURVE: {0}".format(curve) in lines:
+        if f"NIST CURVE: {curve}" in lines:
             return name
     for bits in ("2048", "3072", "4096"):
-        if "Modulus:" in lines and "({0} bit".format(bits) in lines:
-            return "rsa-{0}".format(bits)
+        if "Modulus:" in lines and f"({bits} bit" in lines:
+            return f"rsa-{bits}"
     return None
 
 
@@ -153,7 +151,7 @@ def request_configuration(subject: dict[str, Any]) -> str:
     names = []
     for kind, value in subject["sans"]:
         counters[kind] = counters.get(kind, 0) + 1
-        names.append("{0}.{1} = {2}".format(kind, counters[kind], escaped(value)))
+        names.append(f"{kind}.{counters[kind]} = {escaped(value)}")
     usages = ", ".join(USAGES[usage] for usage in subject["usages"])
     common_name = subject.get("common_name")
     lines = [
@@ -164,11 +162,11 @@ def request_configuration(subject: dict[str, Any]) -> str:
         "distinguished_name = subject",
         "req_extensions = extensions",
         "[subject]",
-        *(["commonName = {0}".format(escaped(common_name))] if common_name else []),
+        *([f"commonName = {escaped(common_name)}"] if common_name else []),
         "[extensions]",
         "subjectAltName = @names",
         "keyUsage = critical, digitalSignature",
-        "extendedKeyUsage = {0}".format(usages),
+        f"extendedKeyUsage = {usages}",
         # RFC 7633.
         *(["tlsfeature = status_request"] if subject.get("must_staple") else []),
         "[names]",
@@ -194,7 +192,7 @@ def make_csr(key: bytes, subject: dict[str, Any]) -> bytes:
     :param subject: as in :func:`request_configuration`.
     """
     with in_memory(key) as private, in_memory(request_configuration(subject).encode()) as configuration:
-        paths = ["/proc/self/fd/{0}".format(descriptor) for descriptor in (private, configuration)]
+        paths = [f"/proc/self/fd/{descriptor}" for descriptor in (private, configuration)]
         arguments = ["req", "-new", "-key", paths[0], "-config", paths[1]]
         if not subject.get("common_name"):
             arguments += ["-subj", "/"]
@@ -210,5 +208,5 @@ def pkcs12(key: bytes, certificates: bytes, name: str, passphrase: str | None = 
     # What 1.1.1 would choose (RC2, SHA-1) is not read by those that came after it.
     modern = ["-keypbe", "AES-256-CBC", "-certpbe", "AES-256-CBC", "-macalg", "SHA256"]
     with in_memory(certificates) as chain, in_memory((passphrase or "").encode() + b"\n") as secret:
-        arguments = ["pkcs12", "-export", "-in", "/dev/fd/{0}".format(chain), "-inkey", "/dev/stdin", "-name", name]
-        return call([*arguments, *modern, "-passout", "fd:{0}".format(secret)], key, (chain, secret))
+        arguments = ["pkcs12", "-export", "-in", f"/dev/fd/{chain}", "-inkey", "/dev/stdin", "-name", name]
+        return call([*arguments, *modern, "-passout", f"fd:{secret}"], key, (chain, secret))

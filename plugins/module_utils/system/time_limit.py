@@ -57,7 +57,7 @@ class Watch:
     def over(self, now: float) -> str | None:
         """Why the time is up; None: it is not."""
         if now > self.end:
-            return "it did not end within {0:g} s".format(self.seconds)
+            return f"it did not end within {self.seconds:g} s"
         if self.gone_since is None and nobody_listens():
             self.gone_since = now
         if self.gone_since is not None and now > self.gone_since + GRACE:

@@ -69,23 +69,21 @@ def _verifying(trust: str | None) -> ssl.SSLContext:
                 context.load_verify_locations(bundle)
     except OSError as error:
         why = reason(error) if isinstance(error, ssl.SSLError) else error.strerror or error
-        raise HandshakeError("the trust bundle {0} cannot be used: {1}".format(trust, why)) from None
+        raise HandshakeError(f"the trust bundle {trust} cannot be used: {why}") from None
     return context
 
 
 def _load_client(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
     def no_passphrase() -> str:
         # Without a callback OpenSSL would ask at the terminal, and wait.
-        raise HandshakeError("the client key {0} is encrypted: give one that is not".format(key or certificate))
+        raise HandshakeError(f"the client key {key or certificate} is encrypted: give one that is not")
 
     try:
         load_pair(context, certificate, key, no_passphrase)
     except ssl.SSLError as error:
         why = reason(error)
-        raise HandshakeError(
-            "the client certificate {0} and its key cannot be used: {1}".format(certificate, why)
-        ) from None
+        raise HandshakeError(f"the client certificate {certificate} and its key cannot be used: {why}") from None
     except OSError as error:
         name = " or ".join(path for path in (certificate, key) if path)
-        problem = "the client certificate cannot be read ({0}): {1}".format(name, error.strerror or error)
+        problem = f"the client certificate cannot be read ({name}): {error.strerror or error}"
         raise HandshakeError(problem) from None

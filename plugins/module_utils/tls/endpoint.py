@@ -54,7 +54,7 @@ class Endpoint:
     @property
     def address(self) -> str:
         """``host:port``, with an IPv6 address in brackets."""
-        return "[{0}]:{1}".format(self.host, self.port) if ":" in self.host else "{0}:{1}".format(self.host, self.port)
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def connect(endpoint: Endpoint, deadline: float) -> socket.socket:
@@ -77,7 +77,7 @@ def resolve(endpoint: Endpoint) -> list[Any]:
         return socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise HandshakeError("the name {0} does not resolve: {1}".format(endpoint.host, why)) from None
+        raise HandshakeError(f"the name {endpoint.host} does not resolve: {why}") from None
 
 
 def connect_problem(error: OSError, endpoint: Endpoint) -> str:
@@ -85,7 +85,7 @@ def connect_problem(error: OSError, endpoint: Endpoint) -> str:
         return CONNECT_TIMEOUT.format(endpoint.timeout)
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there"
-    return "cannot connect: {0}".format(error.strerror or error)
+    return f"cannot connect: {error.strerror or error}"
 
 
 def ask_for_tls(endpoint: Endpoint) -> Flow:
@@ -100,14 +100,14 @@ def ask_for_tls(endpoint: Endpoint) -> Flow:
 
     talk = PROTOCOLS.get(endpoint.starttls)
     if talk is None:
-        raise HandshakeError("STARTTLS in the protocol '{0}' is unknown".format(endpoint.starttls))
+        raise HandshakeError(f"STARTTLS in the protocol '{endpoint.starttls}' is unknown")
     try:
         yield from talk(endpoint.server_name or endpoint.host)
     except StartTlsError as error:
-        raise HandshakeError("{0}: {1}".format(endpoint.starttls, error)) from None
+        raise HandshakeError(f"{endpoint.starttls}: {error}") from None
     except socket.timeout:
-        problem = "timed out after {0:g} s before TLS began".format(endpoint.timeout)
-        raise HandshakeError("{0}: {1}".format(endpoint.starttls, problem)) from None
+        problem = f"timed out after {endpoint.timeout:g} s before TLS began"
+        raise HandshakeError(f"{endpoint.starttls}: {problem}") from None
     except OSError as error:
-        problem = "the connection broke before TLS began: {0}".format(error.strerror or error)
-        raise HandshakeError("{0}: {1}".format(endpoint.starttls, problem)) from None
+        problem = f"the connection broke before TLS began: {error.strerror or error}"
+        raise HandshakeError(f"{endpoint.starttls}: {problem}") from None

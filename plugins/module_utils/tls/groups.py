@@ -36,7 +36,7 @@ NAMED_CURVE = 3
 
 def group_name(number: int) -> str:
     """The name of a group; its number in hexadecimal, where we know none."""
-    return GROUPS.get(number, "0x{0:04x}".format(number))
+    return GROUPS.get(number, f"0x{number:04x}")
 
 
 def group_in_hello(message: bytes) -> str | None:

@@ -42,7 +42,7 @@ class Tls:
                 self._incoming, self._outgoing, server_hostname=_server_name(endpoint), session=session
             )
         except (ValueError, UnicodeError):
-            raise HandshakeError("'{0}' cannot be sent as a server name".format(endpoint.server_name)) from None
+            raise HandshakeError(f"'{endpoint.server_name}' cannot be sent as a server name") from None
 
         if isinstance(self.tls, HeardObject):
             self.tls.heard = self.heard
@@ -86,7 +86,7 @@ class Tls:
     def _feed(self, data: bytes) -> None:
         self._count += len(data)
         if self._count > _MOST_BYTES:
-            raise HandshakeError("gave up: more than {0} KiB came, and no handshake".format(_MOST_BYTES // 1024))
+            raise HandshakeError(f"gave up: more than {_MOST_BYTES // 1024} KiB came, and no handshake")
         self.first_bytes = (self.first_bytes + data)[:64]
         if data:
             self._incoming.write(data)

@@ -58,9 +58,9 @@ def staple_of(endpoint: Endpoint) -> Staple:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Staple(None, error="timed out after {0:g} s".format(endpoint.timeout))
+        return Staple(None, error=f"timed out after {endpoint.timeout:g} s")
     except OSError as error:
-        return Staple(None, error="openssl cannot be run: {0}".format(error.strerror))
+        return Staple(None, error=f"openssl cannot be run: {error.strerror}")
     return read(ended.stdout[:MOST_CHARACTERS].decode(errors="replace"))
 
 

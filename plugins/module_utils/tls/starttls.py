@@ -62,7 +62,7 @@ def until(end: bytes) -> Flow:
     data = b""
     while not data.endswith(end):
         if len(data) >= LONGEST_LINE:
-            raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(data)))
+            raise StartTlsError(f"the server speaks another protocol: '{printable(data)}'")
         data += yield from exactly(1)
     return data
 
@@ -85,7 +85,7 @@ def reply(wanted: str) -> Flow:
 
 def refused(said: str) -> StartTlsError:
     """The error for an answer that is not yes."""
-    return StartTlsError("the server does not start TLS: it said '{0}'".format(printable(said.encode())))
+    return StartTlsError(f"the server does not start TLS: it said '{printable(said.encode())}'")
 
 
 def printable(data: bytes) -> str:
@@ -141,9 +141,9 @@ def ldap(_name: str) -> Flow:
     # MessageID, then ExtendedResponse (application 24) whose first part is an enumerated result code.
     match = re.match(rb"\x02\x01\x01\x78(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)\x0a\x01(.)", message, re.DOTALL)
     if kind != 0x30 or match is None:
-        raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(message)))
+        raise StartTlsError(f"the server speaks another protocol: '{printable(message)}'")
     if match.group(1) != b"\0":
-        raise StartTlsError("the server does not start TLS: LDAP result code {0}".format(match.group(1)[0]))
+        raise StartTlsError(f"the server does not start TLS: LDAP result code {match.group(1)[0]}")
 
 
 def ber_value() -> Flow:
@@ -165,7 +165,7 @@ def postgres(_name: str) -> Flow:
     if answer == b"N":
         raise StartTlsError("the server has TLS switched off")
     if answer != b"S":
-        raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(answer)))
+        raise StartTlsError(f"the server speaks another protocol: '{printable(answer)}'")
 
 
 def mysql(_name: str) -> Flow:
@@ -178,7 +178,7 @@ def mysql(_name: str) -> Flow:
     end = greeting.find(b"\0")
     at = end + 14
     if greeting[0] != 10 or end < 0 or len(greeting) < at + 2:
-        raise StartTlsError("the server speaks another protocol: '{0}'".format(printable(greeting)))
+        raise StartTlsError(f"the server speaks another protocol: '{printable(greeting)}'")
     if not int.from_bytes(greeting[at : at + 2], "little") & MYSQL_SSL:
         raise StartTlsError("the server does not offer TLS")
     request = MYSQL_CAPABILITIES.to_bytes(4, "little") + (2**24).to_bytes(4, "little") + b"\x21" + bytes(23)
@@ -190,7 +190,7 @@ def xmpp(name: str) -> Flow:
     name = re.sub(r"[^A-Za-z0-9.:_-]", "", name)
     yield (
         "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
-        " to='{0}' version='1.0'>".format(name).encode()
+        f" to='{name}' version='1.0'>".encode()
     )
     features = yield from until(b"</stream:features>")
     if b"urn:ietf:params:xml:ns:xmpp-tls" not in features:

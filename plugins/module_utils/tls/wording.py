@@ -35,21 +35,21 @@ def in_words(problem: Exception, endpoint: Endpoint, heard: tls_messages.Heard, 
     if isinstance(problem, socket.timeout):
         return HANDSHAKE_TIMEOUT.format(endpoint.timeout)
     if heard.alert is not None:
-        return "the server refused with the TLS alert {0}".format(tls_messages.alert_name(heard.alert))
+        return f"the server refused with the TLS alert {tls_messages.alert_name(heard.alert)}"
     # Every TLS record starts with its content type, 20 to 24 (RFC 8446 section 5.1).
     if first_bytes and not 20 <= first_bytes[0] <= 24:
-        return "not TLS: the server said '{0}'".format(_printable(first_bytes))
+        return f"not TLS: the server said '{_printable(first_bytes)}'"
     if isinstance(problem, ssl.SSLCertVerificationError):
-        return "the server's certificate is not accepted: {0}".format(problem.verify_message)
+        return f"the server's certificate is not accepted: {problem.verify_message}"
     if isinstance(problem, HUNG_UP):
         how = "reset" if isinstance(problem, ConnectionError) else "closed"
         asked = " after it had asked for a client certificate" if heard.requested else " during the handshake"
-        return "the server {0} the connection{1}".format(how, asked)
+        return f"the server {how} the connection{asked}"
     if isinstance(problem, ssl.SSLError):
         for beginning, words in WORDS:
             if str(problem.reason).startswith(beginning):
                 return words
-        return "the TLS handshake failed: {0}".format(reason(problem))
+        return f"the TLS handshake failed: {reason(problem)}"
     return "the connection broke: {0}".format(getattr(problem, "strerror", None) or problem)
 
 

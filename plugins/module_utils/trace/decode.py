@@ -112,7 +112,7 @@ def decode(message: bytes, protocol: str | None, ciphers: dict[int, str], cipher
     if kind == 2 and message[6:38] == RETRY:
         name = "HelloRetryRequest"
     else:
-        name = MESSAGES.get(kind) or "handshake message {0}".format(kind)
+        name = MESSAGES.get(kind) or f"handshake message {kind}"
     details: dict[str, Any] = {}
     certificates: tuple[bytes, ...] = ()
     try:

@@ -63,4 +63,4 @@ def _attribute(der: bytes) -> str:
     (_oid, oid), (kind, value) = values(der)
     text = value.decode(_ENCODINGS.get(kind, "utf-8"), errors="replace")
     escaped = "".join("\\" + each if each in ',+"\\<>;' else each for each in text)
-    return "{0}={1}".format(_SHORT.get(oid) or oid.hex(), escaped)
+    return f"{_SHORT.get(oid) or oid.hex()}={escaped}"

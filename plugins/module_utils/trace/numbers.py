@@ -66,7 +66,7 @@ SCHEMES = {
 
 def name_of(table: Mapping[int, str], number: int) -> str:
     """A number's name, or the number in hexadecimal where it is none that we know."""
-    return table.get(number) or "0x{0:04x}".format(number)
+    return table.get(number) or f"0x{number:04x}"
 
 
 def is_grease(number: int) -> bool:

@@ -17,7 +17,7 @@ note = {
     "argv": sys.argv,
     "cwd": os.getcwd(),
     "user": pwd.getpwuid(os.getuid()).pw_name,
-    "umask": "{0:03o}".format(umask),
+    "umask": f"{umask:03o}",
     "home": os.environ.get("HOME"),
     "no_new_privileges": "NoNewPrivs:\t1" in status,
     "private_tmp": not os.path.exists("/tmp/everybody"),
