@@ -63,7 +63,9 @@ class ActionModule(TlsAction):
         if not command or self._task.check_mode:
             return False
         limit = parse_timeout(options["notify_timeout"], "notify_timeout", LONGEST_NOTIFY)
-        ended = run_program(command, render_json(document).encode(), os.environ, limit)
+        # A webhook's address is its secret.
+        secrets = [each for each in command[1:] if not each.startswith("-")]
+        ended = run_program(command, render_json(document).encode(), os.environ, limit, secrets)
         if ended.code != 0:
             words = f": {ended.words}" if ended.words else ""
             raise ReportError(

@@ -71,7 +71,7 @@ class AcmeOptions:
         if ca_certificate:
             ca_certificate = parse_path(ca_certificate, f"{where}: ca_certificate")
             if not os.path.isfile(ca_certificate):
-                raise SpecError(f"{where}: ca_certificate: there is no file {ca_certificate}", remedy="name a PEM file")
+                raise SpecError(f"{where}: ca_certificate: there is no file of that name", remedy="name a PEM file")
         return cls(
             directory_url=url,
             contact=tuple(parse_email_address(each) for each in fields.strings("contact")),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import named
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 DURATION = re.compile(r"([0-9]{1,9})\s*([smhdwy])")
@@ -50,11 +51,14 @@ def parse_duration(text: object, what: str = "duration", *, zero: bool = False) 
     match = DURATION.fullmatch(str(text).strip())
     if not match or (int(match[1]) == 0 and not zero):
         raise SpecError(
-            f"{what}: '{text}' is not a duration", remedy="write a whole number with a unit, such as 90d, 12h or 30m"
+            f"{what}: {named(text)} is not a duration",
+            remedy="write a whole number with a unit, such as 90d, 12h or 30m",
         )
     seconds = int(match[1]) * UNIT_SECONDS[match[2]]
     if seconds > LONGEST_SECONDS:
-        raise SpecError(f"{what}: '{text}' is longer than 500 years", remedy="write a duration that people live to see")
+        raise SpecError(
+            f"{what}: {named(text)} is longer than 500 years", remedy="write a duration that people live to see"
+        )
     return seconds
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import named
 
 # Those of ansible.module_utils.parsing.convert_bool.
 TRUE = ("true", "yes", "on", "1", "y", "t", "1.0")
@@ -116,7 +116,7 @@ def one_of(value: Any, known: Iterable[str], what: str) -> str:
     """
     known = tuple(known)
     if str(value) not in known:
-        raise SpecError(f"{what}: '{value}' is unknown", remedy=suggestion(str(value), known))
+        raise SpecError(f"{what}: {named(value)} is unknown", remedy=suggestion(str(value), known))
     return str(value)
 
 
@@ -127,7 +127,7 @@ def parse_boolean(value: Any, what: str) -> bool:
     """
     text = str(value).strip().lower()
     if text not in TRUE and text not in FALSE:
-        raise SpecError(f"{what}: '{shortened(value)}' is neither true nor false", remedy="write true or false")
+        raise SpecError(f"{what}: {named(value)} is neither true nor false", remedy="write true or false")
     return text in TRUE
 
 

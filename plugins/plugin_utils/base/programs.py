@@ -12,10 +12,11 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.masking import masked, one_line, secret_variables
 
 LONGEST_OUTPUT = 256 * 1024
 WORDS_KEPT = 500
@@ -40,15 +41,22 @@ class Ended:
     words: str
 
 
-def run_program(arguments: Sequence[str], data: bytes, environment: Mapping[str, str], limit: float) -> Ended:
+def run_program(
+    arguments: Sequence[str],
+    data: bytes,
+    environment: Mapping[str, str],
+    limit: float,
+    secrets: Iterable[str] = (),
+) -> Ended:
     """Run a program in a session of its own, which is ended with it: nothing that it started goes on.
 
     :param data: what it gets on standard input; it need not read it.
     :param environment: all of it.
     :param limit: seconds.
+    :param secrets: what its words are told without, besides the variables whose names say that they are secrets.
     :raises ProgramError: it cannot be started, is not done in time, or writes more than ``LONGEST_OUTPUT`` bytes.
     """
-    name = os.path.basename(arguments[0])
+    name, secrets = os.path.basename(arguments[0]), (*secrets, *secret_variables(environment))
     try:
         process = subprocess.Popen(
             list(arguments),
@@ -64,7 +72,7 @@ def run_program(arguments: Sequence[str], data: bytes, environment: Mapping[str,
     try:
         output, errors = Conversation(process, data, time.monotonic() + limit)()
     except TimeoutError as error:
-        raise ProgramError(f"'{name}' was not done in {limit:g} s{said(error.args[0])}") from None
+        raise ProgramError(f"'{name}' was not done in {limit:g} s{said(error.args[0], secrets)}") from None
     except OverflowError:
         raise ProgramError(f"'{name}' wrote more than {LONGEST_OUTPUT // 1024} KiB") from None
     finally:
@@ -75,7 +83,7 @@ def run_program(arguments: Sequence[str], data: bytes, environment: Mapping[str,
         for stream in (process.stdin, process.stdout, process.stderr):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
-    return Ended(code, output, last_words(errors))
+    return Ended(code, output, last_words(errors, secrets))
 
 
 class Conversation:
@@ -154,14 +162,14 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def last_words(errors: bytes) -> str:
-    """The end of what was said on standard error, as one line that plays no tricks on a terminal."""
-    text = ESCAPE_SEQUENCE.sub("", errors.decode(errors="replace"))
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+def last_words(errors: bytes, secrets: Iterable[str]) -> str:
+    """The end of what was said on standard error, as one line that plays no tricks on a terminal and tells no secret."""
+    # Before it is cut: half a secret is not found.
+    text = masked(one_line(ESCAPE_SEQUENCE.sub("", errors.decode(errors="replace"))), secrets)
     return text if len(text) <= WORDS_KEPT else f"…{text[-WORDS_KEPT:]}"
 
 
-def said(errors: bytes) -> str:
+def said(errors: bytes, secrets: Iterable[str]) -> str:
     """The last words at the end of a message."""
-    words = last_words(errors)
+    words = last_words(errors, secrets)
     return f"; it said: {words}" if words else ""

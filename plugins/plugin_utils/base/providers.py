@@ -45,7 +45,10 @@ def load_provider(kind: str, name: str) -> Any:
     if len(parts) == 1:
         parts = ["fleet", "tls", *parts]
     if len(parts) != 3 or not all(NAME.fullmatch(part) for part in parts):
-        raise SpecError(f"'{name}' is no {kind} type", remedy="write a plain name or namespace.collection.name")
+        # It is not told: a secret may have been typed in the wrong place.
+        raise SpecError(
+            f"what is written as type is no {kind} type", remedy="write a plain name or namespace.collection.name"
+        )
     module = "ansible_collections.{}.{}.plugins.sub_plugins.{}.{}".format(parts[0], parts[1], kind, parts[2])
     try:
         provider = getattr(importlib.import_module(module), "PROVIDER", None)

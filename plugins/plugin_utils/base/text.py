@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 LONGEST_TEXT = 2000
+WORD = re.compile(r"[\w.:%-]{0,16}")
 
 
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -22,6 +24,11 @@ def shortened(value: Any) -> str:
     """The same, cut where it is longer than anybody reads; before it is cleaned, as a host may say megabytes."""
     text = str(value)
     return printable(text) if len(text) <= LONGEST_TEXT else f"{printable(text[:LONGEST_TEXT])}…"
+
+
+def named(value: Any) -> str:
+    """What a user wrote, for a message: only what looks like a word, as a secret may have been typed in the wrong place."""
+    return f"'{value}'" if WORD.fullmatch(str(value)) else "what is written there"
 
 
 def text_or_none(value: Any) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.masking import masked
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import Auth, Server
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.problems import (
     Problem,
@@ -33,7 +34,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.problems import 
 PATIENCE = 30.0
 CONNECT_SECONDS = 5.0
 # Shorter ones are no secrets, but parts of words.
-SHORTEST_SECRET = 4
 # Of reads that go on side by side (the ledger's rows).
 CONNECTIONS = 8
 
@@ -225,10 +225,7 @@ class Connection:
     def failure(self, problem: Problem, method: str, path: str) -> TlsError:
         """A problem as an error; no secret that the server may have repeated stays in it."""
         text = problem.text if problem.tells_all else f"{method} {path}: {problem.text}"
-        for secret in self.secrets():
-            if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, "***")
-        return self.error(f"{self.describe()}: {text}", remedy=problem.remedy)
+        return self.error(f"{self.describe()}: {masked(text, self.secrets())}", remedy=problem.remedy)
 
     def secrets(self) -> Iterator[str]:
         """What no message may have in it."""

@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import Ended, ProgramError, run_program
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import named
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRevoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
@@ -32,7 +33,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
 )
 
 PREFIX = "FLEET_TLS_"
-SHORTEST_SECRET = 4
 
 
 class CommandIssuer(Issuer, CanRevoke):
@@ -95,24 +95,23 @@ class CommandIssuer(Issuer, CanRevoke):
         """
         told = {f"{PREFIX}{name}": value for name, value in facts.items()}
         try:
-            ended = run_program(arguments, data, {**os.environ, **self.environment, **told}, self.timeout)
+            ended = run_program(
+                arguments,
+                data,
+                {**os.environ, **self.environment, **told},
+                self.timeout,
+                secrets=self.environment.values(),
+            )
         except ProgramError as error:
-            raise IssuerError(self.without_secrets(error.message), remedy=f"see what keeps {arguments[0]}") from None
+            raise IssuerError(error.message, remedy=f"see what keeps {arguments[0]}") from None
         if ended.code != 0:
             how = f"ended with {ended.code}" if ended.code > 0 else f"was ended by signal {-ended.code}"
             words = f": {ended.words}" if ended.words else " and said nothing of why"
             raise IssuerError(
-                self.without_secrets(f"'{os.path.basename(arguments[0])}' {how}{words}"),
+                f"'{os.path.basename(arguments[0])}' {how}{words}",
                 remedy=f"what {arguments[0]} says is meant for you; the CSR came on its standard input",
             )
         return ended
-
-    def without_secrets(self, text: str) -> str:
-        """A program may repeat what it was given; what came from ``environment`` is not told."""
-        for value in sorted(self.environment.values(), key=len, reverse=True):
-            if len(value) >= SHORTEST_SECRET:
-                text = text.replace(value, "***")
-        return text
 
     def arguments(self, field: str) -> tuple[str, ...]:
         """A program and its arguments.
@@ -124,7 +123,7 @@ class CommandIssuer(Issuer, CanRevoke):
             raise SpecError(f"issuer '{self.name}': {field}: no program is named", remedy="name it by its path")
         if arguments and "/" in arguments[0] and not os.path.isabs(os.path.expanduser(arguments[0])):
             raise SpecError(
-                f"issuer '{self.name}': {field}: '{arguments[0]}' depends on the current directory",
+                f"issuer '{self.name}': {field}: the program's path depends on the current directory",
                 remedy="write an absolute path, or the bare name of a program in PATH",
             )
         return (os.path.expanduser(arguments[0]), *arguments[1:]) if arguments else ()
@@ -141,7 +140,7 @@ class CommandIssuer(Issuer, CanRevoke):
         for name in environment:
             if not name or "=" in name or "\0" in name or name.startswith(PREFIX):
                 raise SpecError(
-                    f"issuer '{self.name}': environment: '{name}' is no name for a variable of yours",
+                    f"issuer '{self.name}': environment: {named(name)} is no name for a variable of yours",
                     remedy=f"choose one without '=' that does not begin with {PREFIX}",
                 )
         return environment

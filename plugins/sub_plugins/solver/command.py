@@ -10,6 +10,7 @@ the file's content. Neither is a secret. ``cleanup`` is called also where ``pres
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +18,9 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.masking import secret_variables
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import last_words
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
-
-WORDS_KEPT = 400
 
 
 class CommandSolver(Solver):
@@ -70,7 +70,7 @@ class CommandSolver(Solver):
         except OSError as error:
             raise self.failed(verb, challenge, f"it cannot be started: {error.strerror}") from None
         if ended.returncode != 0:
-            words = shortened(ended.stderr.decode(errors="replace").strip()[-WORDS_KEPT:])
+            words = last_words(ended.stderr, secret_variables(os.environ))
             raise self.failed(verb, challenge, f"it ended with {ended.returncode}: {words or 'no word of why'}")
 
     def failed(self, verb: str, challenge: Challenge, problem: str) -> IssuerError:

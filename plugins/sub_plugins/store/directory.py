@@ -63,7 +63,8 @@ class DirectoryStore(Store):
         path = os.path.expanduser(path)
         if not os.path.isabs(path):
             # It would be another store, with another CA, in every directory that a playbook is started from.
-            raise SpecError(f"store: path '{path}' is relative", remedy='write "{{ inventory_dir }}/tls-store"')
+            # It is not told: what has been typed in the wrong place may be the passphrase.
+            raise SpecError("store: path is relative", remedy='write "{{ inventory_dir }}/tls-store"')
         self.root = Path(os.path.normpath(path))
 
     @classmethod

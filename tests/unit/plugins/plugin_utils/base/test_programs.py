@@ -103,4 +103,4 @@ def test_too_much_output() -> None:
     ],
 )
 def test_last_words(said: bytes, words: str) -> None:
-    assert last_words(said) == words
+    assert last_words(said, ()) == words

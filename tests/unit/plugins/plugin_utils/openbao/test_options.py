@@ -123,8 +123,8 @@ def test_no_secret_in_a_repr() -> None:
     ("options", "says"),
     [
         ({}, None),
-        ({"mount": "a b"}, "store: mount: 'a b' is no path"),
-        ({"path": "../x"}, "store: path: '../x' is no path"),
+        ({"mount": "a b"}, "store: mount is no path"),
+        ({"path": "../x"}, "store: path is no path"),
         ({"auth": None}, "auth is missing"),
         ({"auth": "token"}, "auth is missing"),
         ({"pth": "x"}, "unknown option 'pth'"),
@@ -145,8 +145,8 @@ def test_store(options: dict[str, Any], says: str | None) -> None:
     [
         ({"role": "web", "duration": "30d"}, None),
         ({}, "issuer 'bao': role is missing"),
-        ({"role": "../x"}, "role: '../x' is no path"),
-        ({"role": "web", "issuer_ref": "a b"}, "issuer_ref: 'a b' is no path"),
+        ({"role": "../x"}, "role is no path"),
+        ({"role": "web", "issuer_ref": "a b"}, "issuer_ref is no path"),
         ({"role": "web", "duration": "30"}, "duration: '30' is not a duration"),
         ({"role": "web", "root": "root.pem"}, "neither a PEM text nor"),
     ],
