@@ -13,6 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
     AnswersChallenges,
     CanPrepare,
     KeepsCrls,
+    kept_up,
     waiting,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
@@ -28,7 +29,8 @@ class ActionModule(TlsAction):
     _requires_connection = False
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        issuers = load_issuers(options["issuers"], load_store(options["store"]))
+        store = load_store(options["store"])
+        issuers = load_issuers(options["issuers"], store)
         if options.get("issuer"):
             name = one_of(options["issuer"], issuers, "issuer")
             issuers = {name: issuers[name]}
@@ -36,7 +38,8 @@ class ActionModule(TlsAction):
         if not self._task.check_mode:
             for name in needed:
                 self.make(issuers[name])
-        waits = waiting(issuers.values(), self.now())
+        kept = kept_up(store, issuers.values(), check_mode=bool(self._task.check_mode))
+        waits = (*kept, *waiting(issuers.values(), self.now()))
         result: dict[str, Any] = {
             "changed": bool(needed),
             "prepared": needed,

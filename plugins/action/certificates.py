@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress im
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import parse_rekey
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import kept_up
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import (
     HostSpec,
@@ -54,7 +55,8 @@ class ActionModule(TlsAction):
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        issuers = load_issuers(options["issuers"], load_store(options["store"]))
+        store = load_store(options["store"])
+        issuers = load_issuers(options["issuers"], store)
         lifetimes = {name: issuer.lifetime for name, issuer in issuers.items()}
         spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
         refuse_impossible(spec, issuers)
@@ -81,6 +83,9 @@ class ActionModule(TlsAction):
             now=self.now(),
         )()
         result = task_result(run, bool(self._task.diff))
+        warned = kept_up(store, issuers.values(), check_mode=settings.check_mode)
+        if warned:
+            result["warnings"] = [*result.get("warnings", ()), *warned]
         error = failure(run)
         if error:
             error.result = result  # type: ignore[attr-defined]

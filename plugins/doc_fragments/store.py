@@ -15,9 +15,10 @@ options:
     description:
       - Where CA keys, the ledger and everything else that outlives a run is kept, on the controller.
       - C(type) is V(directory), the embedded store. C(path) is a directory of its own, an absolute path such as
-        V({{ inventory_dir }}/tls-store), made on first use with mode V(0700).
-      - C(passphrase) seals all private keys in it, at least 12 characters long. It is needed only when something is
-        issued, not by a run with nothing to do. Keep it in Ansible Vault.
+        V({{ inventory_dir }}/tls-store), made on first use with mode V(0700) and a C(.gitignore) that keeps all of it out of a repository.
+      - C(passphrase) seals all private keys in it, at least 12 characters long. Make one with C(openssl rand -base64 32); a store is not made
+        with one that is easy to guess. It is needed only when something is issued, not by a run with nothing to do. Keep it in Ansible Vault.
+      - The controller needs the program C(openssl) to seal a key, but not to use one.
       - Back this directory up. Whoever loses it loses the CA.
       - With V(openbao) it is a KV engine of OpenBao or HashiCorp Vault that several controllers share. Its options are C(url), C(auth), C(mount)
         (default V(secret)), C(path) (default V(fleet-tls)), C(namespace), C(ca_certificate), C(timeout) and C(passphrase); they are described in

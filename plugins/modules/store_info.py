@@ -114,6 +114,10 @@ revoked:
   description: What was revoked and has not expired. As RV(issued), with C(reason) and C(revoked_at).
   returned: success
   type: dict
+weak_passphrase:
+  description: Whether a run that had the store's passphrase found it easy to guess.
+  returned: success
+  type: bool
 errors:
   description: What could not be read, each with C(about), C(message) and C(remedy).
   returned: success

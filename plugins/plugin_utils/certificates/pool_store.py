@@ -37,6 +37,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import reseal
 
 # Seconds that a host waits while another one has the pair issued: a DNS challenge takes minutes.
 LONGEST_ISSUE = 900.0
@@ -180,8 +181,9 @@ class Pool:
         return replace(state, version=self.entry.put(state, expect=state.version))
 
     def get_key(self, slot: str) -> Any | None:
-        """The key in a slot, None: it is empty."""
+        """The key in a slot, None: it is empty. The caller has the lock, and writes."""
         name = self.key_entry(slot)
+        reseal(self.store, name)
         return get_key(self.store, name) if self.store.get(name) else None
 
     def put_key(self, slot: str, private_key: Any) -> None:

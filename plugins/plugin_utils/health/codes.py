@@ -58,6 +58,7 @@ CODES = {
     "schedule_too_rare": Code(WARNING, "Runs are too far apart for the certificate's lifetime"),
     "chain_order": Code(NOTICE, "The certificates of a chain are not in order"),
     "due": Code(NOTICE, "The next run settles it"),
+    "weak_passphrase": Code(NOTICE, "The store's passphrase is easy to guess"),
     "unmanaged": Code(NOTICE, "Nobody manages this certificate"),
 }
 RANKS = {code: rank for rank, code in enumerate(CODES)}

@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     span_text,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_moment
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import ADVICE
 
 # Of its life. An issuing CA is replaced at a third, so something keeps it from that; a root is replaced by hand, in stages.
 LEFT = {"issuing": 1 / 4, "root": 1 / 10, "crl": 1 / 4}
@@ -52,6 +53,7 @@ def judge_store(
             keep(authorities, findings, *row)
     for each in mappings(store.get("rings")):
         keep(rings, findings, *judged_ring(each, context, ring_age))
+    findings += weak_passphrase(store)
     findings += unread(store)
     return authorities, rings, findings
 
@@ -105,6 +107,13 @@ def judged_ring(each: Mapping[str, Any], context: Context, ring_age: int) -> tup
     message = f"the keys of generation {row['generation']} are {span_text(age)} old, more than {ring_age / DAY:g} days"
     remedy = "run fleet.tls.rotate_session_tickets, best from a scheduler"
     return row, Finding("ring_old", "ring", row["pool"], message, remedy)
+
+
+def weak_passphrase(store: Mapping[str, Any]) -> Iterable[Finding]:
+    """What keeps the CA's keys from whoever has the store or its backup."""
+    if store.get("weak_passphrase") is True:
+        message = "its passphrase is easy to guess, and all that keeps its keys from whoever has a copy of it"
+        yield Finding("weak_passphrase", "authority", "tls_store", message, ADVICE)
 
 
 def unread(store: Mapping[str, Any]) -> Iterable[Finding]:

@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso, seconds, subject_text, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import is_noted_weak
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import parse_pool_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 
@@ -44,6 +45,7 @@ def store_facts(store: Store, issuers: Mapping[str, Issuer], pools: Iterable[str
         "rings": [ring for ring in rings if ring],
         "issued": tried("ledger", partial(issued, store, now), {}),
         "revoked": tried("ledger", partial(revoked, store, issuers, now), {}),
+        "weak_passphrase": tried("passphrase", partial(is_noted_weak, store), False),
         "errors": errors,
     }
 

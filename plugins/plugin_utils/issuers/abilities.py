@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import keep_up
 
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
@@ -127,8 +129,19 @@ class CanRollOver(ABC):
         """What replaces its CA."""
 
 
+class SealsKeys(ABC):
+    """It keeps long-lived private keys in the store."""
+
+    @abstractmethod
+    def sealed_keys(self) -> tuple[str, ...]:
+        """Their entries, whether they are there or not. No secret.
+
+        :raises TlsError: they cannot be told.
+        """
+
+
 ABILITIES: tuple[type, ...] = (
-    CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, CanRollOver,
+    CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, CanRollOver, SealsKeys,
 )  # fmt: skip
 
 
@@ -150,3 +163,9 @@ def waiting(issuers: Iterable[object], now: dt.datetime) -> tuple[str, ...]:
     """What has to be made soon and waits for the user, of all of them."""
     texts = (issuer.waits_for(now) for issuer in issuers if isinstance(issuer, CanPrepare))
     return tuple(text for text in texts if text)
+
+
+def kept_up(store: Store, issuers: Iterable[object], *, check_mode: bool) -> tuple[str, ...]:
+    """Their keys sealed as they are to be now, see ``store/upkeep.py``; warnings about the passphrase."""
+    keys = (key for issuer in issuers if isinstance(issuer, SealsKeys) for key in issuer.sealed_keys())
+    return keep_up(store, keys, check_mode=check_mode)

@@ -17,6 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import reseal
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def controller_key(store: Store, host: str, spec: CertificateSpec, live: x509.Ce
     """
     entry_name = f"keys/{safe(host)}/{safe(spec.name)}.key"
     with store.lock(f"keys/{safe(host)}"):
+        reseal(store, entry_name)
         entry = store.get(entry_name)
         key = get_key(store, entry_name) if entry else None
         in_use = key is not None and live is not None and key_id(key.public_key()) == key_id(live.public_key())

@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets at rest, under the store's passphrase: private keys as PKCS#8 PEM (RFC 5958), other bytes by AES-256-GCM.
 
-The standard form of keys is a promise: ``openssl pkey -in root-1.key`` opens one without this collection. Its key derivation
-is PBKDF2 with the few rounds that all tools use, so the passphrase has to carry the strength; short ones are refused. What is no
-private key has no such form: it is sealed by AES-256-GCM (NIST SP 800-38D) under a key of its own from scrypt (RFC 7914).
+The standard form of keys is a promise: ``openssl pkey -in root-1.key`` opens one without this collection; ``pkcs8.py`` has it. What is
+no private key has no such form: it is sealed by AES-256-GCM (NIST SP 800-38D) under a key of its own from scrypt (RFC 7914).
 """
 
 from __future__ import annotations
@@ -23,15 +22,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     AESGCM,
     InvalidTag,
     UnsupportedAlgorithm,
-    serialization,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import is_many_lines, opened, sealed_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.strength import is_weak
 
 SHORTEST_PASSPHRASE = 12
 # Bytes; openssl reads no longer one from a file or a prompt (PEM_BUFSIZE).
 LONGEST_PASSPHRASE = 1023
 CHECK_ENTRY = "passphrase.json"
+HOW_TO_MAKE_ONE = "make one with 'openssl rand -base64 32' and keep it in Ansible Vault"
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 NONCE_BYTES = 12
 
@@ -43,12 +44,7 @@ def put_key(store: Store, key: str, private_key: Any, *, expect: str | None) -> 
     :raises StoreConflict: the entry changed.
     """
     passphrase = checked_passphrase(store)
-    pem = private_key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase),
-    )
-    return store.put(key, pem, expect=expect)
+    return store.put(key, sealed_pem(private_key, passphrase), expect=expect)
 
 
 def get_key(store: Store, key: str) -> Any:
@@ -62,7 +58,7 @@ def get_key(store: Store, key: str) -> Any:
         raise StoreError(f"the private key '{key}' is not in {store.describe()}", remedy=BACKUP)
     passphrase = encoded_passphrase(store)
     try:
-        return serialization.load_pem_private_key(entry.value, passphrase)
+        return opened(entry.value, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         whole = b"-----END ENCRYPTED PRIVATE KEY-----" in entry.value
         if whole and not is_known(store, passphrase):
@@ -109,11 +105,12 @@ def unseal(store: Store, sealed: Mapping[str, Any], context: str) -> bytes:
 def checked_passphrase(store: Store) -> bytes:
     """The passphrase, after making sure that it is the one all other keys of the store are sealed with.
 
-    :raises PassphraseError: none given, a short one, or another than the store's.
+    :raises PassphraseError: none given, a short one, another than the store's, or a weak one for a store that has none yet.
     """
     passphrase = encoded_passphrase(store)
     known = is_known(store, passphrase)
     if known is None:
+        refuse_weak(store)
         try:
             check_entry(store, passphrase).put(True, expect=None)
         except StoreConflict:
@@ -139,9 +136,20 @@ def encoded_passphrase(store: Store) -> bytes:
         problem = f"shorter than {SHORTEST_PASSPHRASE} characters" if short else "no text of at most 1023 bytes"
         raise PassphraseError(
             f"the passphrase of {store.describe()} is {problem}",
-            remedy="make one with 'openssl rand -base64 32' and keep it in Ansible Vault",
+            remedy=HOW_TO_MAKE_ONE,
         )
     return passphrase
+
+
+def refuse_weak(store: Store) -> None:
+    """Refuse to make a store under what is soon guessed. A store that has such a passphrase is told so, see ``upkeep.py``.
+
+    :raises PassphraseError: it is weak, or has several lines, of which other tools read the first only.
+    """
+    passphrase = store.passphrase or ""
+    if is_many_lines(passphrase.encode()) or is_weak(passphrase):
+        problem = "has more than one line" if is_many_lines(passphrase.encode()) else "is easy to guess"
+        raise PassphraseError(f"the passphrase for {store.describe()} {problem}", remedy=HOW_TO_MAKE_ONE)
 
 
 def is_known(store: Store, passphrase: bytes) -> bool | None:

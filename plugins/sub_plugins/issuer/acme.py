@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
     AnswersChallenges,
     CanPrepare,
     ForeseesDeferral,
+    SealsKeys,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
 
 
-class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges):
+class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, SealsKeys):
     """Options: see :class:`AcmeOptions`."""
 
     staples = True
@@ -74,6 +75,9 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
     def thumbprints(self) -> tuple[str, ...]:
         account = self.accounts.kept() if self.solver.stateless else None
         return (account.thumbprint,) if account else ()
+
+    def sealed_keys(self) -> tuple[str, ...]:
+        return (self.accounts.entry("account.key"),)
 
     def authorities(self) -> dict[str, x509.Certificate]:
         return super().authorities() if self.options.own_anchors else {}

@@ -27,7 +27,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, CanRollOver, KeepsCrls
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
+    CanPrepare,
+    CanRollOver,
+    KeepsCrls,
+    SealsKeys,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
@@ -50,7 +55,7 @@ LONGEST_NAME = 48
 TRIES = 5
 
 
-class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver):
+class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
     """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``, ``crl_duration``."""
 
     ca_in_store = True
@@ -98,6 +103,14 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver):
     def authorities(self) -> dict[str, x509.Certificate]:
         state = self.state()
         return {each: self.certificate(each) for each in (state.ids if state else ())}
+
+    def sealed_keys(self) -> tuple[str, ...]:
+        state = self.state()
+        if state is None:
+            return ()
+        # Those of earlier ones lie there still: with them, somebody could sign what is trusted.
+        earlier = (f"issuing-{number}" for number in range(1, state.made + 1))
+        return tuple(self.entry(f"{each}.key") for each in sorted({*state.ids, *earlier}))
 
     def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
         return self.rollover().superseded(chain)

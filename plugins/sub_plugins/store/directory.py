@@ -204,8 +204,19 @@ class DirectoryStore(Store):
                 except FileExistsError:
                     if path == self.root:
                         self.make_private()
+                if path == self.root:
+                    self.keep_out_of_git()
             except OSError as error:
                 raise StoreError(f"{self.describe()} cannot be made: {error.strerror}", remedy=WRITABLE) from error
+
+    def keep_out_of_git(self) -> None:
+        """A store often lies beside an inventory, which is a checkout: what is pushed once is out for good."""
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(self.root / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(
+                    "# Keys and the ledger of fleet.tls: not for a repository, though the keys are sealed.\n*\n"
+                )
 
     def make_private(self) -> None:
         """Close a store that others can read (a checkout, a backup that was put back), but no directory of other things.

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import make_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, parse_certificate
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import FEW_ROUNDS, PBKDF2
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import SCRYPT
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
@@ -31,6 +32,7 @@ LIFETIMES = {"internal": 90 * 86400, "other": 90 * 86400}
 def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """What keeps guessers busy for a moment would keep the tests busy for minutes; stores record their own cost."""
     monkeypatch.setitem(SCRYPT, "n", 2)
+    monkeypatch.setitem(PBKDF2, "rounds", FEW_ROUNDS)
 
 
 def make_store(path: Path, passphrase: str | None = PASSPHRASE) -> DirectoryStore:

@@ -338,6 +338,13 @@ def test_rings() -> None:
     assert codes(document) == [("ring_old", "web")] and document["rings"][0]["state"] == "ring_old"
 
 
+def test_a_weak_passphrase_is_found_and_stops_nobody() -> None:
+    assert codes(judged(store={**store(), "weak_passphrase": False})) == []
+    (finding,) = judged(store={**store(), "weak_passphrase": True})["findings"]
+    assert (finding["code"], finding["severity"], finding["subject"]) == ("weak_passphrase", "notice", "tls_store")
+    assert "openssl rand" in finding["remedy"]
+
+
 def test_a_store_that_cannot_be_read() -> None:
     assert codes(judged(store={"failed": True, "msg": "gone"})) == [("failed", "tls_store")]
     errors = [{"about": "internal", "message": "damaged", "remedy": "restore it"}]

@@ -64,8 +64,24 @@ def test_modes_whatever_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
     assert modes(tmp_path / "store") == {
         "ca": "0700", "ca/internal": "0700", "ca/internal/root-1.key": "0600", "ledger.sqlite3": "0600",
-        "locks": "0700", "locks/entries.lock": "0600",
+        "locks": "0700", "locks/entries.lock": "0600", ".gitignore": "0600",
     }  # fmt: skip
+
+
+def test_no_repository_takes_it_in(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    git("init", "-q")
+    (tmp_path / "store").mkdir(mode=0o700)
+    (tmp_path / "store/ledger.sqlite3").touch()  # of an earlier release
+    make_store(tmp_path / "store").put("ca/internal/root-1.key", b"x", expect=None)
+    (tmp_path / "inventory.yml").touch()
+    git("add", ".")
+    assert git("ls-files").split() == ["inventory.yml"]
+    (tmp_path / "store/.gitignore").write_text("chosen\n")
+    make_store(tmp_path / "store").put("ca/internal/root-2.key", b"x", expect=None)
+    assert (tmp_path / "store/.gitignore").read_text() == "chosen\n"
 
 
 def test_a_store_that_others_can_read_is_closed(tmp_path: Path) -> None:
