@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -62,6 +63,8 @@ def run_module(steps: Mapping[str, Step]) -> None:
     # Here, because a step that comes through a pipe (host_boot.py) does without it.
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.fleet.tls.plugins.module_utils.leftovers import remove_leftovers
+
     module = AnsibleModule(
         argument_spec={
             "step": {"type": "str", "required": True, "choices": list(steps)},
@@ -73,6 +76,7 @@ def run_module(steps: Mapping[str, Step]) -> None:
         # Keeps requests, which may hold whole configuration files, out of the host's system log.
         no_log=True,
     )
+    remove_leftovers(module.tmpdir, time.time())
     given = module.params
     result = answer_of(steps, given["step"], given["request"], dict(given["secrets"]), given["seconds"])
     # Without this the whole request would travel back.

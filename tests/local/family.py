@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.playbook import ansible_environment, playbook_command
@@ -21,10 +22,10 @@ class Family:
     Workers of ansible-playbook lead sessions of their own, so no process group holds them all: they are found by their parents.
     """
 
-    def __init__(self, playbook: Path, inventory: Path) -> None:
+    def __init__(self, playbook: Path, inventory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             playbook_command(playbook, inventory),
-            env=ansible_environment(),
+            env=ansible_environment(extra=settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -105,22 +105,28 @@ class HostSteps(ActionBase):
     ) -> Mapping[str, Any]:
         """What Python on the host came to, in the form of a module's result; ``limit``: seconds that it may take."""
         module = MODULE_OF[step]
-        interpreter = self.known_interpreter(variables)
+        interpreter = self.known_interpreter(variables, secret=holds_secrets(step, request, secrets))
         if interpreter:
-            return self.through_pipe(
+            result = self.through_pipe(
                 interpreter, parcel(module.rpartition(".")[2], step, request, secrets, seconds=limit)
             )
+            if self._is_pipelining_enabled("new") or not wants_terminal(result):
+                return result
         arguments: dict[str, Any] = {"step": step, "request": dict(request), "seconds": limit}
         if secrets:
             arguments["secrets"] = dict(secrets)
         return self._execute_module(module_name=module, module_args=arguments, task_vars=variables)  # type: ignore[no-any-return]
 
-    def known_interpreter(self, variables: dict[str, Any]) -> str | None:
+    def known_interpreter(self, variables: dict[str, Any], *, secret: bool) -> str | None:
         """The host's Python, where a step can go straight into its input; None: it has to go as a module, packed by Ansible.
 
         That is so where pipelining is off or impossible, and where the connection has an interpreter of its own.
+
+        :param secret: whether it must not be written to the host's disk: then it is enough that pipelining would be possible.
         """
-        if getattr(self._connection, "_remote_is_local", False) or not self._is_pipelining_enabled("new"):
+        if getattr(self._connection, "_remote_is_local", False):
+            return None
+        if not self._is_pipelining_enabled("new") and not (secret and self.could_pipe()):
             return None
         delegate = self._task.delegate_to
         known = variables["ansible_delegated_vars"][delegate] if delegate else variables
@@ -136,6 +142,11 @@ class HostSteps(ActionBase):
                 )
             interpreter = str(facts[DISCOVERED])
         return interpreter
+
+    def could_pipe(self) -> bool:
+        """Whether the connection takes an input, though pipelining is off: it is by default, for hosts whose sudo wants a terminal."""
+        become = self._connection.become
+        return bool(self._connection.has_pipelining and (become is None or become.pipelining))
 
     def wanted_interpreter(self, variables: Mapping[str, Any]) -> str:
         """What variables or the configuration say: a path, or "auto" and the like."""
@@ -177,3 +188,20 @@ class HostSteps(ActionBase):
             return result
         facts = {self._discovered_interpreter_key: self._discovered_interpreter}
         return {**result, "ansible_facts": {**result.get("ansible_facts", {}), **facts}}
+
+
+def holds_secrets(step: str, request: Any, secrets: Mapping[str, str]) -> bool:
+    """Whether a step tells its host something that a module, which is a file as long as it runs, should not."""
+    return bool(secrets) or step == "configure" or names_passphrase(request)
+
+
+def names_passphrase(value: Any) -> bool:
+    """Whether there is a passphrase anywhere in a request."""
+    if isinstance(value, Mapping):
+        return bool(value.get("passphrase")) or any(names_passphrase(each) for each in value.values())
+    return isinstance(value, (list, tuple)) and any(names_passphrase(each) for each in value)
+
+
+def wants_terminal(result: Mapping[str, Any]) -> bool:
+    """Whether sudo refused to run anything at all (``requiretty``), so that the step has to go as a module."""
+    return bool(result.get("failed")) and "must have a tty" in str(result.get("module_stderr"))

@@ -72,7 +72,7 @@ def make_request(
     )
 
 
-def snapshot(directory: Path, without: Iterable[str] = ("locks",)) -> dict[str, bytes]:
+def snapshot(directory: Path, without: Iterable[str] = ("locks", ".gitignore")) -> dict[str, bytes]:
     """The files of a directory with their contents, less what lies in the folders ``without``."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
