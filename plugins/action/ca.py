@@ -5,9 +5,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import FEWEST, ClockOpinion, opinion_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
     AnswersChallenges,
@@ -19,60 +27,113 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    AWAIT_CLOCKS_OPTION,
+    STORE_OPTIONS,
+    TlsAction,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import RunNote, noted_clocks
 
 
 class ActionModule(TlsAction):
-    """Prepare every chosen issuer, then say what it is made of."""
+    """Prepare every chosen issuer, then say what it is made of. One that is sick costs the others nothing."""
 
-    ARGUMENTS: ClassVar[dict[str, Any]] = {**STORE_OPTIONS, "issuer": {"type": "str"}}
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        **STORE_OPTIONS,
+        "issuer": {"type": "str"},
+        **AWAIT_CLOCKS_OPTION,
+        "once": {"type": "bool", "default": False},
+    }
     _requires_connection = False
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        if not options["once"]:
+            return self.keep(options, variables)
+        # Hosts may have other stores and issuers than the first one, so that it takes more than run_once. A digest of options with secrets
+        # is no more than the name of a file that only this run can see.
+        wanted = [json.dumps(options[each], sort_keys=True, default=str) for each in ("store", "issuers")]
+        batch = variables.get("ansible_play_batch") or ()
+        note = RunNote(
+            "ca", THIS_RUN.name, str(self._task._uuid), str(options.get("issuer")), *wanted, *map(str, batch)
+        )
+        with note.held() as known:
+            if known is not None:
+                return known
+            result: dict[str, Any] = {}
+            try:
+                result = self.keep(options, variables)
+                return result
+            except TlsError as error:
+                result = getattr(error, "result", {})
+                raise
+            finally:
+                note.write(for_others(result, self.host(variables)))
+
+    def keep(self, options: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+        """What there is to do, done and told."""
         store = load_store(options["store"])
         issuers = load_issuers(options["issuers"], store)
         if options.get("issuer"):
             name = one_of(options["issuer"], issuers, "issuer")
             issuers = {name: issuers[name]}
-        needed = {name: "; ".join(texts) for name, issuer in issuers.items() if (texts := self.needs(issuer))}
-        if not self._task.check_mode:
-            for name in needed:
-                self.make(issuers[name])
+        upkeeps = [Upkeep(issuer) for issuer in issuers.values()]
+        for each in upkeeps:
+            each.find(self.now())
+        any_due = any(each.unprepared or each.crls_due for each in upkeeps) and not self._task.check_mode
+        clocks_wanted = any_due and options["await_clocks"] and not options["ignore_clocks"] and unheard(variables)
+        clocks = opinion_of({} if options["ignore_clocks"] else noted_clocks())
+        for each in upkeeps if not clocks_wanted else ():
+            self.upkeep(each, clocks)
+        prepared = {each.issuer.name: "; ".join(each.done) for each in upkeeps if each.done}
         kept = kept_up(store, issuers.values(), check_mode=bool(self._task.check_mode))
-        waits = (*kept, *waiting(issuers.values(), self.now()))
         result: dict[str, Any] = {
-            "changed": bool(needed),
-            "prepared": needed,
-            "issuers": {name: self.shown(issuer) for name, issuer in issuers.items()},
-            "acme_thumbprints": sorted({each for issuer in issuers.values() for each in thumbprints(issuer)}),
+            "changed": bool(prepared),
+            "clocks_wanted": clocks_wanted,
+            "prepared": prepared,
+            "issuers": {
+                each.issuer.name: shown for each in upkeeps if (shown := each.tried(partial(self.shown, each.issuer)))
+            },
         }
-        if waits:
-            result["warnings"] = list(waits)
-        if self._task.diff and needed:
+        thumbprints = [shown["thumbprints"] for shown in result["issuers"].values()]
+        result["acme_thumbprints"] = sorted({each for mine in thumbprints for each in mine})
+        warnings = [*kept, *(clocks.warnings if any_due and not clocks_wanted else ())]
+        warnings += [text for each in upkeeps for text in each.tried(partial(waiting, [each.issuer], self.now())) or ()]
+        if warnings:
+            result["warnings"] = warnings
+        if self._task.diff and prepared:
             result["diff"] = [
-                {"before": "", "after": f"{text}\n", "after_header": name} for name, text in needed.items()
+                {"before": "", "after": f"{text}\n", "after_header": name} for name, text in prepared.items()
             ]
+        error = as_one([error for each in upkeeps for error in each.errors])
+        if error:
+            error.result = result  # type: ignore[attr-defined]
+            raise error
         return result
 
-    def needs(self, issuer: Issuer) -> list[str]:
-        """What is to be made, in words."""
-        unprepared = issuer.unprepared(self.now()) if isinstance(issuer, CanPrepare) else None
-        crls_due = issuer.crls_due(self.now()) if isinstance(issuer, KeepsCrls) else None
-        return [text for text in (unprepared, crls_due) if text]
-
-    def make(self, issuer: Issuer) -> None:
-        """Make it."""
-        if isinstance(issuer, CanPrepare):
-            issuer.prepare(self.now())
+    def upkeep(self, each: Upkeep, clocks: ClockOpinion) -> None:
+        """Make what an issuer lacks. One that cannot be prepared has its CRLs signed all the same: servers refuse clients without them."""
+        issuer = each.issuer
+        if isinstance(issuer, CanPrepare) and each.unprepared:
+            self.make(each, each.unprepared, issuer.prepare, clocks)
         if isinstance(issuer, KeepsCrls):
-            issuer.crls(self.now())
+            # Also where none is due: what they list is noted, so that no host has to look it up.
+            self.make(each, each.crls_due, issuer.crls, clocks)
+
+    def make(self, each: Upkeep, due: str | None, work: Callable[[dt.datetime], Any], clocks: ClockOpinion) -> None:
+        """Do ``work``, which makes what is ``due``, and note what came of it."""
+        known = len(each.errors)
+        if due:
+            each.tried(clocks.refuse)
+        if not self._task.check_mode and len(each.errors) == known:
+            each.tried(partial(work, self.now()))
+        each.done += [due] if due and len(each.errors) == known else []
 
     def shown(self, issuer: Issuer) -> dict[str, Any]:
         """An issuer's public side."""
         crls = issuer.crls(self.now(), renew=False) if isinstance(issuer, KeepsCrls) else ()
         return {
             "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
-            "thumbprints": list(thumbprints(issuer)),
+            "thumbprints": list(issuer.thumbprints()) if isinstance(issuer, AnswersChallenges) else [],
             "authorities": {
                 name: {**describe(certificate, self.now()), "pem": to_pem(certificate)}
                 for name, certificate in issuer.authorities().items()
@@ -81,6 +142,57 @@ class ActionModule(TlsAction):
         }
 
 
-def thumbprints(issuer: Issuer) -> tuple[str, ...]:
-    """The ACME account keys whose challenges the fleet's servers are to answer for it."""
-    return issuer.thumbprints() if isinstance(issuer, AnswersChallenges) else ()
+@dataclass
+class Upkeep:
+    """What was done for one issuer (in check mode: would be), in words, and what went wrong with it.
+
+    :param unprepared, crls_due: what there was to do, in words.
+    """
+
+    issuer: Issuer
+    unprepared: str | None = None
+    crls_due: str | None = None
+    done: list[str] = field(default_factory=list)
+    errors: list[TlsError] = field(default_factory=list)
+
+    def find(self, now: dt.datetime) -> None:
+        """See what there is to do."""
+        if isinstance(self.issuer, CanPrepare):
+            self.unprepared = self.tried(partial(self.issuer.unprepared, now))
+        if isinstance(self.issuer, KeepsCrls):
+            self.crls_due = self.tried(partial(self.issuer.crls_due, now))
+
+    def tried(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` returns; None where it fails, which costs nothing else."""
+        try:
+            return work()
+        except TlsError as error:
+            self.errors.append(error)
+            return None
+
+
+def as_one(errors: Sequence[TlsError]) -> TlsError | None:
+    """Errors of several issuers told in one; None: there is none."""
+    different = list({str(error): error for error in errors}.values())
+    if len(different) < 2:
+        return different[0] if different else None
+    return IssuerError("; ".join(str(error).rstrip(".") for error in different))
+
+
+def unheard(variables: Mapping[str, Any]) -> bool:
+    """Whether hosts of the batch could say something of the controller's clock, and have not been asked."""
+    batch, known = variables.get("ansible_play_batch") or (), noted_clocks()
+    return len(batch) >= FEWEST > len(known) and any(host not in known for host in batch)
+
+
+def for_others(result: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The result for hosts that had nothing to do any more: what they may need of it, and no long lists."""
+    issuers = result.get("issuers", {})
+    return {
+        "changed": False,
+        "kept_by": host,
+        "clocks_wanted": result.get("clocks_wanted", False),
+        "prepared": {},
+        "issuers": {name: {**shown, "crls": []} for name, shown in issuers.items()},
+        "acme_thumbprints": list(result.get("acme_thumbprints", ())),
+    }

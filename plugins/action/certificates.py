@@ -28,11 +28,13 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    AWAIT_CLOCKS_OPTION,
     DIRECTORY_OPTION,
     PROVE_TIMEOUT_OPTION,
     STORE_OPTIONS,
     TlsAction,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import noted_clocks
 
 # What nearly everybody uses; see preload().
 preload("store", "directory")
@@ -47,7 +49,9 @@ class ActionModule(TlsAction):
         **STORE_OPTIONS,
         **DIRECTORY_OPTION,
         **PROVE_TIMEOUT_OPTION,
+        **AWAIT_CLOCKS_OPTION,
         "certificates": {"type": "list", "elements": "dict", "required": True},
+        "ledger_lost": {"type": "bool", "default": False},
         "force": {"type": "raw", "default": False},
         "rekey": {"type": "dict", "default": {}},
         "defer_proof": {"type": "bool", "default": False},
@@ -56,6 +60,7 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         store = load_store(options["store"])
+        store.accepts_lost_ledger = options["ledger_lost"]
         issuers = load_issuers(options["issuers"], store)
         lifetimes = {name: issuer.lifetime for name, issuer in issuers.items()}
         spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
@@ -69,6 +74,8 @@ class ActionModule(TlsAction):
             defer_proof=options["defer_proof"],
             prove_timeout=parse_timeout(options["prove_timeout"], "prove_timeout"),
             check_mode=bool(self._task.check_mode),
+            ignore_clocks=options["ignore_clocks"],
+            await_clocks=options["await_clocks"],
             run=THIS_RUN.name,
             run_started=THIS_RUN.started,
         )
@@ -80,6 +87,7 @@ class ActionModule(TlsAction):
             look=lambda request: self.step("look", request, variables),
             apply=lambda request, secrets: self.step("apply", request, variables, secrets),
             challenge=lambda request: self.step("challenge", request, variables),
+            clocks=noted_clocks,
             now=self.now(),
         )()
         result = task_result(run, bool(self._task.diff))

@@ -34,6 +34,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    CLOCKS_OPTION,
     DIRECTORY_OPTION,
     ENDPOINTS_OPTION,
     STORE_OPTIONS,
@@ -59,6 +60,7 @@ class ActionModule(TlsAction):
         "certificates": {"type": "list", "elements": "dict", "default": []},
         "service_presets": {"type": "dict", "default": {}},
         **ENDPOINTS_OPTION,
+        **CLOCKS_OPTION,
     }
     # Only the proof has to do with a host, and opens the connection with its step.
     _requires_connection = False
@@ -85,14 +87,16 @@ class ActionModule(TlsAction):
         }
         if options["state"] == "chosen" or self._task.check_mode:
             return {**result, "revoked_at": newest_revocation(store, issuers, rows)}
+        warnings = self.refuse_wrong_clock(ignore=options["ignore_clocks"])
         outcome = revoke_rows(issuers, store, due, options["reason"], self.now())
         concerned = [issuers[name] for name in dict.fromkeys(row.issuer for row in outcome.revoked)]
         result["revoked_at"] = newest_revocation(store, issuers, rows)
         result["crls"] = [
             describe_crl(crl) for each in concerned if isinstance(each, KeepsCrls) for crl in each.crls(self.now())
         ]
-        if outcome.warnings:
-            result["warnings"] = outcome.warnings
+        warnings += outcome.warnings
+        if warnings:
+            result["warnings"] = warnings
         if outcome.failed:
             error = IssuerError("not revoked: " + "; ".join(outcome.failed), remedy="revoke it where it was issued")
             error.result = result  # type: ignore[attr-defined]

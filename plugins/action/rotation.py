@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    CLOCKS_OPTION,
     DIRECTORY_OPTION,
     ENDPOINTS_OPTION,
     STORE_OPTIONS,
@@ -52,6 +53,7 @@ class ActionModule(TlsAction):
         "system": {"type": "bool", "default": False},
         "trust_issuers": {"type": "list", "elements": "str"},
         **ENDPOINTS_OPTION,
+        **CLOCKS_OPTION,
     }
     # The controller's part of it needs no host; the proof opens the connection with its step.
     _requires_connection = False
@@ -78,6 +80,9 @@ class ActionModule(TlsAction):
             certificates=() if issuer else tuple(name for names in (known or {}).values() for name in names),
         )
         before = flow.present()
+        if issuer and options["state"] in ("begun", "advanced"):
+            # A root would be made, or taken over by one, that nobody could use yet.
+            flow.notes += self.refuse_wrong_clock(ignore=options["ignore_clocks"])
         if options["state"] == "begun":
             after = flow.begin(options["names"], options["leave_behind"])
         elif options["state"] == "advanced":

@@ -6,23 +6,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ProofEndpoint, parse_bare_services
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    CLOCKS_OPTION,
     DIRECTORY_OPTION,
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.templates import render_template
-from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust, parse_held
 
 SOURCES = ("template", "content", "link", "client")
 CLIENT_FILES = ("bundle", "crls")
@@ -35,6 +38,7 @@ class ActionModule(TlsAction):
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
         **PROVE_TIMEOUT_OPTION,
+        **CLOCKS_OPTION,
         "files": {
             "type": "list",
             "elements": "dict",
@@ -85,22 +89,23 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         (service,) = parse_bare_services([options["service"]])
         endpoints = tuple(ProofEndpoint(**each, explicit=True) for each in options["endpoints"])
-        trust = self.client_trust(options["client_trust"]) if options["client_trust"] else None
-        files = [self.file_request(each, variables, trust) for each in options["files"]]
-        refuse_twice((each["path"] for each in files), "files: two entries have the path")
-        answer = self.step(
-            "configure",
-            {
-                "directory": parse_directory(options["directory"], "directory"),
-                "files": files,
-                "services": [dataclasses.replace(service, endpoints=endpoints).as_request()],
-                "started": options["started"],
-                "missing": options["missing"],
-                "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
-                "check": bool(self._task.check_mode),
-            },
-            variables,
-        )
+        if options["client_trust"]:
+            # Where a host says so of itself only, its own look has told it.
+            self.refuse_wrong_clock(ignore=options["ignore_clocks"])
+        request = {
+            "directory": parse_directory(options["directory"], "directory"),
+            "services": [dataclasses.replace(service, endpoints=endpoints).as_request()],
+            "started": options["started"],
+            "missing": options["missing"],
+            "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
+            "check": bool(self._task.check_mode),
+        }
+        trust, answer = self.configure(options, variables, request, {})
+        held = held_lists(answer)
+        if held:
+            trust, answer = self.configure(options, variables, request, held)
+        if held_lists(answer):
+            raise HostError("its revocation lists changed while this task ran", remedy="run again; nothing was changed")
         result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
         if trust and trust.warnings:
             result["warnings"] = list(trust.warnings)
@@ -110,7 +115,23 @@ class ActionModule(TlsAction):
             result["diff"] = answer["diff"]
         return result
 
-    def client_trust(self, raw: dict[str, Any]) -> ClientTrust:
+    def configure(
+        self, options: dict[str, Any], variables: dict[str, Any], request: dict[str, Any], held: dict[str, str]
+    ) -> tuple[ClientTrust | None, dict[str, Any]]:
+        """One round trip.
+
+        :param held: digest → content of files of revocation lists that the host would not give up unseen.
+        """
+        raw = options["client_trust"]
+        trust = self.client_trust(raw, parse_held(held.values())) if raw else None
+        files = [self.file_request(each, variables, trust) for each in options["files"]]
+        for each, wish in zip(files, options["files"]):
+            if wish["client"] == "crls" and "content" in each:
+                each["over"] = sorted(held)
+        refuse_twice((each["path"] for each in files), "files: two entries have the path")
+        return trust, self.step("configure", {**request, "files": files}, variables)
+
+    def client_trust(self, raw: dict[str, Any], held: Sequence[x509.CertificateRevocationList]) -> ClientTrust:
         """The CAs and CRLs by which clients are verified.
 
         :raises TlsError: as :func:`client_trust`: nothing to trust, a CA without a current CRL.
@@ -125,6 +146,7 @@ class ActionModule(TlsAction):
             self.now(),
             revocation=raw["revocation"],
             renew=not self._task.check_mode,
+            held=held,
         )
 
     def file_request(self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None) -> dict[str, Any]:
@@ -159,3 +181,10 @@ class ActionModule(TlsAction):
             "group": raw["group"],
             "mode": parse_mode(raw["mode"], secret=False),
         }
+
+
+def held_lists(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Digest → content of what a host has held back, as far as its answer has the agreed form."""
+    held = answer.get("held")
+    entries = [each for each in held if isinstance(each, Mapping)] if isinstance(held, list) else []
+    return {str(each.get("digest")): str(each.get("content")) for each in entries}

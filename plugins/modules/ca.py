@@ -15,12 +15,15 @@ description:
   - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its life is over;
     where that cannot be done (no passphrase, a root key kept elsewhere) the present one stays, with a warning when its end is near.
   - M(fleet.tls.certificates) makes the CA as well when it first issues. This module does it ahead, so that the root can be distributed first.
-  - Runs on the controller alone and never connects to the host. Use C(run_once).
+  - An issuer that cannot be prepared costs the others nothing, and its CRLs are signed all the same; the task fails at its end and says
+    all that went wrong.
+  - Runs on the controller alone and never connects to the host. Use C(run_once), or O(once) where hosts have different issuers.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
   - cryptography (on the controller)
 extends_documentation_fragment:
+  - fleet.tls.clocks
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
@@ -28,6 +31,18 @@ options:
   issuer:
     description: Only this one of O(issuers). Without it, all of them.
     type: str
+  once:
+    description:
+      - Does it once for all hosts of a batch that have the same O(store) and O(issuers). The others get the result without
+        RV(issuers.crls), and no error that is not theirs.
+    type: bool
+    default: false
+  await_clocks:
+    description:
+      - Makes nothing that has a date as long as a clock is in doubt and not all hosts have been heard, and says so in RV(clocks_wanted); a later task
+        of the same run, without this option, makes it. The roles of this collection do so.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -56,6 +71,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+clocks_wanted:
+  description: Whether something due was left for a later task, with O(await_clocks), because no host's clock is known yet.
+  returned: always
+  type: bool
+kept_by:
+  description: The host whose task did it.
+  returned: with O(once), on the other hosts
+  type: str
 prepared:
   description: What was made, or in check mode would be made, in words, by the issuer's name.
   returned: success

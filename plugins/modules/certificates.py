@@ -24,6 +24,7 @@ requirements:
   - cryptography (on the controller)
   - openssl (the program, on the host)
 extends_documentation_fragment:
+  - fleet.tls.clocks
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
@@ -225,6 +226,18 @@ options:
         host. For plays that configure the service afterwards. Run the task again to prove it.
     type: bool
     default: false
+  ledger_lost:
+    description:
+      - Issues though the ledger of an internal CA was lost (error V(ledger_lost)). Nobody can tell any more what that CA has issued before; what
+        its CRLs list goes on being listed.
+    type: bool
+    default: false
+  await_clocks:
+    description:
+      - Makes nothing that has a date as long as a clock is in doubt and not all hosts have been heard, and says so in RV(clocks_undecided); a later task
+        of the same run, without this option, makes it. The roles of this collection do so.
+    type: bool
+    default: false
   prove_timeout:
     description: How long a service has to start serving the new certificate.
 """
@@ -307,6 +320,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+clocks_undecided:
+  description: Whether something due was left for a later task, with O(await_clocks), because a clock is in doubt.
+  returned: always
+  type: bool
 ansible_facts:
   description: What M(fleet.tls.host_facts) tells, with C(fleet_tls_host.ocsp) for the certificates of this task.
   returned: when the host was looked at

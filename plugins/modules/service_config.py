@@ -22,6 +22,7 @@ author:
 requirements:
   - cryptography (on the controller)
 extends_documentation_fragment:
+  - fleet.tls.clocks
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.host

@@ -77,6 +77,9 @@ issuers:
         pem:
           description: The certificate, PEM.
           type: str
+    ledger_lost:
+      description: That it has issued, and the ledger knows of nothing any more, in words; null where that is not so.
+      type: str
     crls:
       description: The revocation lists, one a CA whose certificates may be in use. Empty where the issuer keeps none.
       type: list

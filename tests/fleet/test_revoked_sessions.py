@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator
@@ -88,6 +89,7 @@ def test_the_ring_of_such_a_pool_is_replaced_with_the_crls(pool: Pool) -> None:
         assert status == "200"
         assert ask(pool, context, session)[:2] == ("200", True)
         sessions[each] = session
+    shutil.copytree(pool.folder / "store", pool.folder / "backup")
     generation = pool.record["generation"]
     given = {**VARIABLES, "tls_revoke_names": ["bad"]}
     # Without being told, a pool is left alone: a ring that only serves everybody has nothing to do with it.
@@ -102,3 +104,19 @@ def test_the_ring_of_such_a_pool_is_replaced_with_the_crls(pool: Pool) -> None:
     generation = pool.record["generation"]
     pool.run("fleet.tls.revoke", **given).check()
     assert pool.record["generation"] == generation
+    restore_whole(pool)
+    # Rings notice an older store by themselves; here it is about the CRLs.
+    restored = pool.run("fleet.tls.deploy", **VARIABLES, tls_session_tickets=False).check()
+    assert "Was the store restored from an older copy?" in str(restored.task_results)
+    assert {each: ask(pool, context)[0] for each, context in clients.items()} == {
+        (name, version): "400" if name == "bad" else "200" for name, version in clients
+    }
+    again = pool.run("fleet.tls.deploy", **VARIABLES, tls_session_tickets=False).check()
+    assert again.changed == 0 and "older copy" not in str(again.task_results)
+
+
+def restore_whole(pool: Pool) -> None:
+    """The whole store as it was before the revocation."""
+    store = pool.folder / "store"
+    shutil.rmtree(store)
+    shutil.copytree(pool.folder / "backup", store)

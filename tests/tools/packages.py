@@ -23,6 +23,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "/usr/share/doc/pdns-backend-sqlite3": "pdns-backend-sqlite3",
     },
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
+    "clock": {"faketime": "faketime"},
     "keystores": {"keytool": "default-jre-headless"},
     "lint": {"shellcheck": "shellcheck"},
     # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.

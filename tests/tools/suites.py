@@ -95,7 +95,7 @@ SUITES = (
     ),
     Suite(
         "local", "whole runs against real servers on loopback; some with the oldest ansible-core as well",
-        ("tests/local",), packages=("nginx",), others=("oldest",),
+        ("tests/local",), packages=("nginx", "clock"), others=("oldest",),
     ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
     Suite(

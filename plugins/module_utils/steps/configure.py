@@ -20,9 +20,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.batch import (
     parse_wanted,
     swap,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
+from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.revocation_lists import lists_more
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
@@ -78,6 +80,9 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
             )
         changes = compare(wanted)
         return answer(changes if check else [], changed=check and bool(changes), missing=True)
+    held = held_back(request["files"])
+    if held:
+        return answer([], held=held)
     record = TakenFiles(request["directory"], service.name)
     targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
     found = look(wanted, targets, record)
@@ -114,12 +119,14 @@ def answer(
     validated: bool = False,
     served: Sequence[EndpointReport] = (),
     outcome: services.Settled | None = None,
+    held: Sequence[dict[str, str]] = (),
 ) -> tuple[bool, dict[str, Any]]:
     """The step's result, JSON-ready."""
     outcome = outcome or services.Settled()
     return changed, {
         "changed_paths": [each.wanted.path for each in changes],
         "diff": [each.as_diff() for each in changes],
+        "held": list(held),
         "missing": missing,
         "validated": validated,
         "services": outcome.states,
@@ -127,6 +134,21 @@ def answer(
         "rolled_back": outcome.rolled_back,
         "error": outcome.error.as_answer() if outcome.error else None,
     }
+
+
+def held_back(files: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Revocation lists that hold what those that are to take their place do not: the controller may not know of that.
+
+    Nothing is changed then. With their digests in ``over`` the controller says that it has seen them.
+    """
+    found = []
+    for each in files:
+        if "over" not in each or link_target(each["path"]) is not None:
+            continue
+        present, wanted = read_if_there(each["path"]), each["content"].encode()
+        if present and present != wanted and digest(present) not in each["over"] and lists_more(present, wanted):
+            found.append({"path": each["path"], "content": present.decode(errors="replace"), "digest": digest(present)})
+    return found
 
 
 def missing_program(service: Service) -> str | None:

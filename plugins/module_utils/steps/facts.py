@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read, read_text
@@ -29,7 +30,7 @@ FAMILIES = {
 
 def facts_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md."""
-    return False, {"host": {**host_facts(), "ocsp": certificates_with_ocsp(request["directory"])}}
+    return False, {"clock": time.time(), "host": {**host_facts(), "ocsp": certificates_with_ocsp(request["directory"])}}
 
 
 def host_facts() -> dict[str, Any]:

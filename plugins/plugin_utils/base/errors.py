@@ -97,6 +97,18 @@ class IssuerError(TlsError):
     code = "issuer"
 
 
+class LedgerLost(IssuerError):
+    """A CA is there, and the record of what it issued is not: nobody could tell what is to be revoked or renewed."""
+
+    code = "ledger_lost"
+
+
+class ControllerClockError(TlsError):
+    """The controller's clock is wrong, by the word of most hosts: whatever it dated would be of no use to anybody."""
+
+    code = "controller_clock"
+
+
 class RotationError(TlsError):
     """A rotation cannot go on: a host holds it back, another run drives it, or the store is older than the fleet."""
 

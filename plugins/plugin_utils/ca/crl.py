@@ -23,7 +23,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     x509,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, serial_text
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
 
 PEM_CRL = re.compile(r"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 
@@ -41,12 +40,14 @@ REASONS = {
 
 
 def make_crl(
-    authority: Authority, revocations: Iterable[Revocation], *, number: int, now: dt.datetime, lifetime: dt.timedelta
+    authority: Authority,
+    entries: Iterable[x509.RevokedCertificate],
+    *,
+    number: int,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
 ) -> x509.CertificateRevocationList:
-    """A CRL of ``authority`` that says so from ``now`` on, with its number and the identifier of its key.
-
-    The reason ``unspecified`` is told by no extension (RFC 5280, 5.3.1).
-    """
+    """A CRL of ``authority`` that says so from ``now`` on, with its number and the identifier of its key."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.certificate.subject)
@@ -55,16 +56,22 @@ def make_crl(
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(authority_key_identifier(authority.private_key.public_key()), critical=False)
     )
-    for each in revocations:
-        entry = (
-            x509.RevokedCertificateBuilder()
-            .serial_number(int(each.issuance.serial, 16))
-            .revocation_date(dt.datetime.fromtimestamp(each.revoked_at, dt.timezone.utc))
-        )
-        if each.reason != "unspecified":
-            entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(REASONS[each.reason])), critical=False)
-        builder = builder.add_revoked_certificate(entry.build())
+    for entry in entries:
+        builder = builder.add_revoked_certificate(entry)
     return builder.sign(authority.private_key, signature_hash(authority.private_key))
+
+
+def make_entry(serial: int, revoked_at: int, reason: str) -> x509.RevokedCertificate:
+    """An entry of a CRL. The reason ``unspecified`` is told by no extension (RFC 5280, 5.3.1).
+
+    :param revoked_at: seconds since the epoch.
+    :param reason: one of ``REASONS``.
+    """
+    moment = dt.datetime.fromtimestamp(revoked_at, dt.timezone.utc)
+    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment)
+    if reason != "unspecified":
+        entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(REASONS[reason])), critical=False)
+    return entry.build()
 
 
 def parse_pem_crls(text: str) -> tuple[x509.CertificateRevocationList, ...]:
@@ -100,7 +107,12 @@ def crl_number(crl: x509.CertificateRevocationList) -> int | None:
 
 def serials(crl: x509.CertificateRevocationList) -> frozenset[str]:
     """What it revokes, in the ledger's form of serial numbers."""
-    return frozenset(serial_text(entry.serial_number) for entry in crl)
+    return frozenset(entries(crl))
+
+
+def entries(crl: x509.CertificateRevocationList) -> dict[str, x509.RevokedCertificate]:
+    """What it revokes, by serial numbers in the ledger's form, and how."""
+    return {serial_text(entry.serial_number): entry for entry in crl}
 
 
 def is_crl_of(crl: x509.CertificateRevocationList, certificate: x509.Certificate) -> bool:

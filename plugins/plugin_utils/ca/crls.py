@@ -3,32 +3,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CRLs of an internal CA: one an authority, kept in the store beside it and signed anew in time.
 
-In the store, for an issuer named ``internal``: ``ca/internal/issuing-1.crl``, PEM. A CRL that is lost or damaged costs nothing:
-the ledger knows what was revoked, and the numbers follow the clock.
+In the store, for an issuer named ``internal``::
+
+    ca/internal/issuing-1.crl     PEM
+    ca/internal/listed.json       which CRLs list all that the ledger has as revoked: most runs need not read it
+
+A CRL that is lost or damaged costs nothing: the ledger knows what was revoked, and the numbers follow the clock. Where the ledger was
+lost, or the store restored from an older copy, the signed CRLs of the store and of hosts are what is known (``crl_entries.py``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
+    CertificateError,
+    IssuerError,
+    TlsError,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
-    crl_number,
+    crl_problem,
     crl_to_pem,
     is_crl_of,
     make_crl,
     parse_pem_crls,
     serials,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl_entries import (
+    LedgerMemory,
+    highest_number,
+    lacking,
+    next_entries,
+    of_authority,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import BACKDATE, Authority
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, key_id, parse_pem_chain, seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 
 # A root's key may be kept elsewhere, and comes back for the next issuing CA only.
 ROOT_LIFETIME = dt.timedelta(days=365)
+
+Crl = x509.CertificateRevocationList
 
 
 @dataclass(frozen=True)
@@ -43,19 +63,28 @@ class CaCrls:
     store: Store
     lifetime: dt.timedelta
     authority: Callable[[str], Authority]
+    # Text → what it is: a list of thousands is parsed once a task, not once a question.
+    parsed: dict[str, Crl | None] = field(default_factory=dict, compare=False, repr=False)
 
-    def kept(self, authority_id: str, certificate: x509.Certificate) -> x509.CertificateRevocationList | None:
+    def kept(self, authority_id: str, certificate: x509.Certificate) -> Crl | None:
         """The CRL in the store; None where there is none, or none of this authority."""
         entry = self.store.get(self.entry(authority_id))
-        try:
-            crl = parse_pem_crls(entry.value.decode() if entry else "")[0]
-        except (CertificateError, UnicodeDecodeError):
-            return None
-        return crl if is_crl_of(crl, certificate) else None
+        text = entry.value.decode(errors="replace") if entry else ""
+        if text not in self.parsed:
+            try:
+                crl = parse_pem_crls(text)[0]
+                self.parsed[text] = crl if is_crl_of(crl, certificate) else None
+            except CertificateError:
+                self.parsed[text] = None
+        crl_or_none = self.parsed[text]
+        # The text of one authority may lie in the place of another one's.
+        same = crl_or_none is not None and crl_or_none.issuer == certificate.subject
+        return crl_or_none if same else None
 
     def due(self, authorities: Mapping[str, x509.Certificate], now: dt.datetime) -> dict[str, str]:
         """Which authorities' CRLs are to be signed anew, and why, in words."""
-        revocations = tuple(self.store.revocations(self.name))
+        # Read late: with all of it listed, it is of no interest how much was ever revoked.
+        revocations = () if self.all_listed(authorities) else tuple(self.store.revocations(self.name))
         reasons = {each: self.reason(each, certificate, revocations, now) for each, certificate in authorities.items()}
         return {each: reason for each, reason in reasons.items() if reason}
 
@@ -66,8 +95,9 @@ class CaCrls:
         crl = self.kept(authority_id, certificate)
         if crl is None:
             return f"the CRL of {authority_id} is missing or damaged"
-        alive = [each for each in of_authority(revocations, certificate) if each.issuance.not_after > seconds(now)]
-        missing = {each.issuance.serial for each in alive} - serials(crl)
+        if crl.last_update_utc > now:
+            return f"the CRL of {authority_id} is from the future: it counts from {iso(crl.last_update_utc)} on only"
+        alive, missing = alive_and_missing(revocations, certificate, crl, now)
         if missing:
             return f"the CRL of {authority_id} does not list what was revoked since ({len(missing)} of {len(alive)})"
         begin, end = lifetime_of(crl)
@@ -86,34 +116,130 @@ class CaCrls:
 
         :raises TlsError: a key cannot be opened, or the store not be written.
         """
-        if not self.signable(self.due(authorities(), now)):
+        present = authorities()
+        if not self.signable(self.due(present, now)) and (self.all_listed(present) or not self.store.passphrase):
             return
         with self.store.lock(f"ca/{self.name}"):
-            for each in self.signable(self.due(authorities(), now)):
-                self.sign(each, self.authority(each), now)
+            present = authorities()
+            errors: list[TlsError] = []
+            for each in self.signable(self.due(present, now)):
+                # A root's key that cannot be opened must not let the list of the CA that issues run out.
+                try:
+                    self.sign(each, self.authority(each), now)
+                except TlsError as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
+            self.note_all_listed(present, now)
 
-    def sign(self, authority_id: str, authority: Authority, now: dt.datetime) -> None:
+    def sign(self, authority_id: str, authority: Authority, now: dt.datetime, also: Sequence[Crl] = ()) -> Crl:
         """Make an authority's next CRL. The caller holds the CA's lock.
 
         What has expired is listed once more (RFC 5280, 3.3), and then left out.
+
+        :param also: other CRLs that its key has signed, whose entries are taken over.
         """
-        before = self.kept(authority_id, authority.certificate)
+        kept = self.kept(authority_id, authority.certificate)
         # A CRL that lists nothing is falsy: it has a length.
-        horizon = seconds(now if before is None else min(before.last_update_utc, now))
-        number = max(0 if before is None else (crl_number(before) or 0) + 1, seconds(now))
+        before = [*also] if kept is None else [kept, *also]
+        memory = self.memory(authority.certificate, before)
         crl = make_crl(
             authority,
-            [
-                each
-                for each in of_authority(self.store.revocations(self.name), authority.certificate)
-                if each.issuance.not_after > horizon
-            ],
-            number=number,
+            next_entries(memory, before, now).values(),
+            number=max(highest_number(before) + 1 if before else 0, seconds(now)),
             now=now - BACKDATE,
             lifetime=BACKDATE + (ROOT_LIFETIME if authority_id.startswith("root-") else self.lifetime),
         )
+        self.keep(authority_id, crl)
+        return crl
+
+    def memory(self, certificate: x509.Certificate, crls: Iterable[Crl]) -> LedgerMemory:
+        """What the ledger knows of an authority's revocations, and of the ends of what ``crls`` list."""
+        revoked = of_authority(self.store.revocations(self.name), certificate)
+        ends = {each.issuance.serial: each.issuance.not_after for each in revoked}
+        unknown = frozenset().union(*(serials(crl) for crl in crls)) - set(ends)
+        if unknown:
+            rows = self.store.issuances(issuer=self.name)
+            ends.update((row.serial, row.not_after) for row in rows if row.serial in unknown)
+        return LedgerMemory(revoked, ends)
+
+    def take_over(
+        self, authorities: Callable[[], Mapping[str, x509.Certificate]], seen: Sequence[Crl], now: dt.datetime
+    ) -> tuple[str, ...]:
+        """Make good what hosts know better than the store: CRLs that an authority's key has signed, and that list more, or are newer.
+
+        :returns: what was done, in words.
+        :raises TlsError: a key cannot be opened, or the store not be written.
+        """
+        if not any(self.newer(each, ca, seen, now) for each, ca in authorities().items()):
+            return ()
+        with self.store.lock(f"ca/{self.name}"):
+            found = {each: (ca, self.newer(each, ca, seen, now)) for each, ca in authorities().items()}
+            return tuple(self.merge(each, ca, newer, now) for each, (ca, newer) in found.items() if newer)
+
+    def newer(
+        self, authority_id: str, certificate: x509.Certificate, seen: Iterable[Crl], now: dt.datetime
+    ) -> list[Crl]:
+        """Those of ``seen`` that are the authority's, and list what the store's CRL does not, or have a higher number."""
+        kept = self.kept(authority_id, certificate)
+        # A listing of the whole ledger is for what is not the same anyway.
+        own = [crl for crl in seen if crl != kept and is_crl_of(crl, certificate)]
+        memory = self.memory(certificate, own) if own else LedgerMemory((), {})
+        number = -1 if kept is None else highest_number([kept])
+        return [crl for crl in own if lacking(memory, crl, kept, now) or highest_number([crl]) > number]
+
+    def merge(self, authority_id: str, certificate: x509.Certificate, newer: Sequence[Crl], now: dt.datetime) -> str:
+        """One CRL of the store's and those that hosts have; the caller holds the CA's lock. Says what was done.
+
+        :raises IssuerError: each lists what the other does not, and there is no key to sign one that lists it all.
+        """
+        kept = self.kept(authority_id, certificate)
+        memory = self.memory(certificate, newer)
+        more = frozenset().union(*(lacking(memory, crl, kept, now) for crl in newer))
+        newest = max(newer, key=lambda crl: highest_number([crl]))
+        what = (
+            f"a CRL of {authority_id} of '{self.name}' on the host (number {highest_number(newer)}) is newer than that of"
+            f" {self.store.describe()} and lists {len(more)} certificates that it lacks"
+        )
+        if self.signable([authority_id]):
+            number = highest_number([self.sign(authority_id, self.authority(authority_id), now, also=newer)])
+            return f"{what}: merged as number {number}. Was the store restored from an older copy?"
+        if kept is None or (serials(kept) <= serials(newest) and not crl_problem(newest, now)):
+            self.keep(authority_id, newest)
+            return f"{what}: the store has taken it. Was the store restored from an older copy?"
+        raise IssuerError(f"{what}, and cannot be merged", remedy=self.remedy(authority_id))
+
+    def keep(self, authority_id: str, crl: Crl) -> None:
+        """Let a CRL be the authority's; the caller holds the CA's lock."""
         entry = self.entry(authority_id)
         self.store.put(entry, crl_to_pem(crl).encode(), expect=self.store.version(entry))
+
+    def all_listed(self, authorities: Mapping[str, x509.Certificate]) -> bool:
+        """Whether nothing was revoked since these CRLs were found to list it all."""
+        return not authorities or self.listed.usable() == self.digests(authorities)
+
+    def note_all_listed(self, authorities: Mapping[str, x509.Certificate], now: dt.datetime) -> None:
+        """Write that down where it is so; the caller holds the CA's lock."""
+        revocations = tuple(self.store.revocations(self.name))
+        if not any(alive_and_missing(revocations, ca, self.kept(each, ca), now)[1] for each, ca in authorities.items()):
+            self.listed.replace(self.digests(authorities))
+
+    def forget_all_listed(self) -> None:
+        """To be done before a revocation is recorded; the caller holds the CA's lock until it is."""
+        if self.listed.usable():
+            self.listed.replace({})
+
+    @property
+    def listed(self) -> JsonEntry[dict[str, str]]:
+        """Authority → digest of a CRL that lists all that the ledger had as revoked when that was last looked at."""
+        return JsonEntry(
+            self.store, f"ca/{self.name}/listed.json", lambda raw: dict(raw["crls"]), lambda crls: {"crls": crls}
+        )
+
+    def digests(self, authorities: Iterable[str]) -> dict[str, str]:
+        """The CRLs as the store has them now."""
+        found = {each: self.store.get(self.entry(each)) for each in sorted(authorities)}
+        return {each: hashlib.sha256(entry.value).hexdigest() for each, entry in found.items() if entry}
 
     def waits_for(self, authorities: Mapping[str, x509.Certificate], now: dt.datetime) -> tuple[str, ...]:
         """What is due, cannot be signed now, and has come near its end or lacks a revocation, in words."""
@@ -142,16 +268,13 @@ class CaCrls:
         return f"ca/{self.name}/{authority_id}.crl"
 
 
-def of_authority(revocations: Iterable[Revocation], certificate: x509.Certificate) -> tuple[Revocation, ...]:
-    """Those whose certificates an authority's key signed."""
-    key = key_id(certificate.public_key())
-    return tuple(each for each in revocations if signer_of(each) == key)
-
-
-def signer_of(revocation: Revocation) -> str | None:
-    """The id of the key that signed a revoked certificate, by its recorded chain."""
-    chain = parse_pem_chain(revocation.issuance.chain)
-    return key_id(chain[1].public_key()) if len(chain) > 1 else None
+def alive_and_missing(
+    revocations: Iterable[Revocation], certificate: x509.Certificate, crl: Crl | None, now: dt.datetime
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Serial numbers of what is revoked of an authority's and has not expired; and those of them that its CRL does not list."""
+    mine = of_authority(revocations, certificate)
+    alive = frozenset(each.issuance.serial for each in mine if each.issuance.not_after > seconds(now))
+    return alive, alive - (frozenset() if crl is None or not alive else serials(crl))
 
 
 def lifetime_of(crl: x509.CertificateRevocationList) -> tuple[dt.datetime, dt.datetime]:

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import WRONG
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain, is_in_order
@@ -22,6 +23,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     usages_of,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
+
+# CAs whose clocks are a little ahead of ours are nothing to worry about.
+AHEAD = dt.timedelta(seconds=WRONG)
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,13 @@ def judge(
 def validity(
     spec: CertificateSpec, leaf: x509.Certificate, now: dt.datetime, advice: dt.datetime | None
 ) -> list[Reason]:
-    """Expired, or near enough to it."""
+    """Expired, or near enough to it; or made by a controller whose clock was ahead, and of no use to anybody for a while."""
     end = leaf.not_valid_after_utc
     if end <= now:
         return [Reason("expired", f"expired on {iso(end)}")]
+    begin = leaf.not_valid_before_utc
+    if begin > now + AHEAD:
+        return [Reason("from_the_future", f"counts from {iso(begin)} on only")]
     moment = advice
     if moment is None:
         due_at = spec.renew_before.moment(seconds(leaf.not_valid_before_utc), seconds(end))

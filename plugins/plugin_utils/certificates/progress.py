@@ -24,6 +24,8 @@ class Settings:
 
     :param run: names the run of ansible-playbook that the task belongs to, the same for all its hosts.
     :param run_started: when that began, seconds since the epoch; infinite: nothing is known to be younger.
+    :param ignore_clocks: issue whatever hosts' clocks say of the controller's.
+    :param await_clocks: where a clock is in doubt, issue nothing before all hosts have been heard, in a later task.
     """
 
     directory: str = "/etc/fleet-tls"
@@ -34,6 +36,13 @@ class Settings:
     run: str = ""
     run_started: float = math.inf
     rekey: Rekey = Rekey()
+    ignore_clocks: bool = False
+    await_clocks: bool = False
+
+    @property
+    def waits_for_clocks(self) -> bool:
+        """Whether a clock that is in doubt is a reason to wait for what other hosts say."""
+        return self.await_clocks and not self.ignore_clocks and not self.check_mode
 
     def forces(self, name: str, pool: str | None = None) -> bool:
         """Whether a new certificate is asked for whatever the present one is like, by its own name or that of its pool."""

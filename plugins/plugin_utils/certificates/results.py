@@ -35,6 +35,7 @@ def task_result(run: HostRun, diff_wanted: bool) -> dict[str, Any]:
         "certificates": entries,
         "services": {name: dict(outcome) for name, outcome in run.services.items() if isinstance(outcome, Mapping)},
         "unproven": [entry["name"] for entry in entries if entry["installed"] and not entry["settled"]],
+        "clocks_undecided": run.clocks_undecided,
         "unanswered": [name for name, each in run.progress.items() if each.unanswered],
     }
     if run.facts:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import opinion_of, skew_between
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import verdicts
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import (
@@ -47,7 +48,11 @@ Step = Callable[..., Mapping[str, Any]]
 
 @dataclass
 class HostRun:
-    """One host's run of the task; ``now`` is the controller's clock at its start."""
+    """One host's run of the task; ``now`` is the controller's clock at its start.
+
+    :param clocks: by how many seconds hosts' clocks are ahead of the controller's, as far as this run knows by now.
+    :param clocks_undecided: what is due was left for when it knows more.
+    """
 
     host: str
     spec: HostSpec
@@ -60,6 +65,8 @@ class HostRun:
     services: Mapping[str, Any] = field(default_factory=dict)
     facts: HostFacts | None = None
     challenge: HostStep | None = None
+    clocks: Callable[[], Mapping[str, float]] = dict
+    clocks_undecided: bool = False
     skew: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -75,7 +82,15 @@ class HostRun:
         self.see("never" if self.settings.check_mode else "auto")
         self.for_each(self.progress.values(), self.reach_verdict)
         due = [each for each in self.progress.values() if each.verdict.due]
-        due = self.for_each(due, lambda each: verdicts.refuse_clock(self.skew))
+        opinion = opinion_of({**self.clocks(), self.host: self.skew})
+        self.clocks_undecided = bool(due) and self.settings.waits_for_clocks and opinion.in_doubt
+        if self.clocks_undecided:
+            for each in due:
+                each.deferred = "whether the controller's clock is wrong is known when all hosts have been looked at"
+            due = []
+        if not self.settings.ignore_clocks:
+            due = self.for_each(due, lambda each: opinion.refuse())
+            due = self.for_each(due, lambda each: verdicts.refuse_clock(self.skew))
         if self.settings.check_mode:
             self.asking().foresee([each for each in due if not each.pool])
             return self
@@ -111,7 +126,7 @@ class HostRun:
         answer = self.look(request)
         host_clock = parse_clock(answer)
         if host_clock is not None:
-            self.skew = verdicts.skew_between(asked, host_clock, self.clock())
+            self.skew = skew_between(asked, host_clock, self.clock())
         self.facts = parse_host_facts(answer["host"]) if answer.get("host") else None
         entries = answer.get("certificates")
         for spec in wanted:

@@ -79,14 +79,6 @@ def refuse_clock(skew: float) -> None:
         )
 
 
-def skew_between(asked: float, host_clock: float, answered: float) -> float:
-    """Seconds by which a host's clock is ahead; it was read at some moment between question and answer.
-
-    The look may take minutes (RSA keys on small machines): all moments of it are right.
-    """
-    return min(host_clock - asked, 0.0) + max(host_clock - answered, 0.0)
-
-
 def is_repairable(each: Progress) -> bool:
     """Whether the present pair is to be put right: also where a new one is due and was not to be had."""
     sound = each.found.leaf is not None and not each.found.problems

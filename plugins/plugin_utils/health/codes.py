@@ -48,6 +48,7 @@ CODES = {
     "name_mismatch": Code(CRITICAL, "The certificate is for other names"),
     "ca_expired": Code(CRITICAL, "The CA has expired"),
     "crl_expired": Code(CRITICAL, "The revocation list is missing or has expired"),
+    "ledger_lost": Code(CRITICAL, "The ledger of what was issued is gone"),
     "endpoint_down": Code(WARNING, "The endpoint shows no certificate"),
     "expiring": Code(WARNING, "The certificate expires soon"),
     "chain_incomplete": Code(WARNING, "An intermediate certificate is missing"),

@@ -51,6 +51,12 @@ def judge_store(
                 str(issuer), "crl", str(each.get("subject")), each.get("last_update"), each.get("next_update"), context
             )
             keep(authorities, findings, *row)
+        if known.get("ledger_lost"):
+            message, remedy = (
+                first_text([known["ledger_lost"]], "it was lost"),
+                "restore it from the store's newest backup",
+            )
+            findings.append(Finding("ledger_lost", "authority", str(issuer), message, remedy))
     for each in mappings(store.get("rings")):
         keep(rings, findings, *judged_ring(each, context, ring_age))
     findings += weak_passphrase(store)
@@ -80,6 +86,10 @@ def judged(
     what, prefix = f"{TITLES[kind]} {subject}", "crl" if kind == "crl" else "ca"
     if left is None:
         return row, about(f"{prefix}_expired", kind, issuer, f"{what} is not there")
+    if parse_moment(begin) > context.now:
+        return row, about(
+            f"{prefix}_expired", kind, issuer, f"{what} is from the future: it counts from {begin} on only"
+        )
     if left <= 0:
         return row, about(f"{prefix}_expired", kind, issuer, f"{what} expired on {end}, {span_text(left)} ago")
     lifetime = (parse_moment(end) - parse_moment(begin)).total_seconds()

@@ -36,7 +36,7 @@ def store_facts(store: Store, issuers: Mapping[str, Issuer], pools: Iterable[str
             errors.append({"about": about, "message": error.message, "remedy": error.remedy})
             return otherwise
 
-    nothing = {"anchors": "", "authorities": [], "crls": []}
+    nothing = {"anchors": "", "authorities": [], "crls": [], "ledger_lost": None}
     known = {name: tried(name, partial(issuer_facts, issuer, now), nothing) for name, issuer in issuers.items()}
     names = sorted({parse_pool_name(pool) for pool in pools})
     rings = [tried(f"pool {pool}", partial(ring_facts, store, pool), None) for pool in names]
@@ -62,6 +62,7 @@ def issuer_facts(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
         "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
         "authorities": [authority_facts(each, certificate) for each, certificate in authorities.items()],
         "crls": [crl_facts(certificate, crls) for certificate in signing],
+        "ledger_lost": issuer.ledger_lost() if isinstance(issuer, KeepsCrls) else None,
     }
 
 

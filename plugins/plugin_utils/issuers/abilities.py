@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred
@@ -113,6 +114,23 @@ class KeepsCrls(ABC):
     @abstractmethod
     def crls_due(self, now: dt.datetime) -> str | None:
         """Which CRLs :meth:`crls` would sign anew, and why, in words; None: none. No secret."""
+
+    def take_over_crls(self, seen: Sequence[x509.CertificateRevocationList], now: dt.datetime) -> tuple[str, ...]:
+        """Let :meth:`crls` list what CRLs of its own CAs on hosts list: they may be newer than the store.
+
+        :param seen: what hosts have; only what a CA of this issuer has signed counts.
+        :returns: what was done about which, in words.
+        :raises TlsError: it cannot be signed.
+        """
+        return ()
+
+    def recording(self) -> AbstractContextManager[None]:
+        """Around the recording of revocations in the ledger, which :meth:`crls` are to list from then on."""
+        return nullcontext()
+
+    def ledger_lost(self) -> str | None:
+        """That it has issued, and the ledger does not know of it any more, in words; None: it does. No secret."""
+        return None
 
 
 class CanRollOver(ABC):

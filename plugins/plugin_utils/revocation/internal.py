@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
@@ -49,7 +50,11 @@ def revoke(
     """
     known = one_of(reason, REASONS, "reason")
     wanted = [parse_which(each) for each in which]
-    with store.ledger() as ledger:
+    with contextlib.ExitStack() as stack:
+        for _name, issuer in sorted(issuers.items()):
+            if isinstance(issuer, KeepsCrls):
+                stack.enter_context(issuer.recording())
+        ledger = stack.enter_context(store.ledger())
         revocations = tuple(revoke_one(ledger, issuers, each, known, now) for each in wanted)
     concerned = [issuers[name] for name in dict.fromkeys(each.issuance.issuer for each in revocations)]
     crls = tuple(crl for issuer in concerned if isinstance(issuer, KeepsCrls) for crl in issuer.crls(now))

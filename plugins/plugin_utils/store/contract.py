@@ -105,6 +105,9 @@ class Store(ABC):
     :raises SpecError: (constructor) an option that is unknown or does not fit.
     """
 
+    # Whether the user has said that a ledger that is gone stays so; see ``Issuer.ledger_lost``.
+    accepts_lost_ledger = False
+
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.fields = Fields(options, ("passphrase", *self.option_names()), "store")
         self.passphrase = self.fields.text("passphrase")

@@ -14,9 +14,12 @@ from typing import Any, ClassVar
 
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import opinion_of, skew_between
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_clock
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import HostSteps
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import note_clock, noted_clocks
 
 STORE_OPTIONS: dict[str, Any] = {
     # Raw mappings: the providers check their own options, and name the one that is wrong.
@@ -40,6 +43,8 @@ ENDPOINTS_OPTION: dict[str, Any] = {
         },
     }
 }
+CLOCKS_OPTION: dict[str, Any] = {"ignore_clocks": {"type": "bool", "default": False}}
+AWAIT_CLOCKS_OPTION: dict[str, Any] = {**CLOCKS_OPTION, "await_clocks": {"type": "bool", "default": False}}
 PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "str", "default": "15s"}}
 
 
@@ -70,6 +75,33 @@ class TlsAction(HostSteps):
         :raises TlsError: it cannot be done.
         """
         raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    def step(
+        self,
+        step: str,
+        request: Mapping[str, Any],
+        variables: dict[str, Any],
+        secrets: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """As :meth:`HostSteps.step`; a clock that comes with the answer is noted for the other hosts' tasks."""
+        asked = self.now().timestamp()
+        answer = super().step(step, request, variables, secrets)
+        clock = parse_clock(answer)
+        if clock is not None:
+            note_clock(self.host(variables), skew_between(asked, clock, self.now().timestamp()))
+        return answer
+
+    @staticmethod
+    def refuse_wrong_clock(*, ignore: bool) -> list[str]:
+        """To be called before anything with a date is made or handed out; what deserves a look, in words.
+
+        :raises ControllerClockError: most hosts that this run has heard say that the controller's clock is wrong.
+        """
+        if ignore:
+            return []
+        opinion = opinion_of(noted_clocks())
+        opinion.refuse()
+        return opinion.warnings
 
     @staticmethod
     def host(variables: Mapping[str, Any]) -> str:

@@ -9,12 +9,14 @@ of that CA, and no server's own check of its configuration says so: it is refuse
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
+    PEM_CRL,
     crl_number,
     crl_problem,
     crl_to_pem,
@@ -65,6 +67,7 @@ def client_trust(
     *,
     revocation: bool,
     renew: bool = True,
+    held: Sequence[x509.CertificateRevocationList] = (),
 ) -> ClientTrust:
     """The bundle of the issuers ``names`` and the extra ``anchors``, and the CRLs for it.
 
@@ -72,6 +75,8 @@ def client_trust(
     :param crls: PEM texts with the CRLs of CAs that are no issuers; those of issuers come from them.
     :param revocation: whether the server is to check it.
     :param renew: sign the issuers' CRLs anew where that is due; without it (check mode) nothing is written.
+    :param held: CRLs that the server has, which may be newer than ours. What our CAs signed is taken over by them; of other CAs the
+        newest is taken.
     :raises SpecError: an unknown issuer, an anchor named as an issuer is, CRLs that nobody is to look at.
     :raises TlsError: nothing to trust, a CA without a current CRL, a CRL of none of these CAs, or what cannot be read.
     """
@@ -88,7 +93,9 @@ def client_trust(
     chosen = [issuers[name] for name in dict.fromkeys(names)]
     # Of the others only the user's own CRLs tell.
     mine = {each.name: each for each in chosen if isinstance(each, KeepsCrls)}
+    taken_over = [text for each in mine.values() for text in each.take_over_crls(held, now)] if held and renew else []
     kept = [crl for issuer in mine.values() for crl in issuer.crls(now, renew=renew)]
+    kept += [crl for crl in held if not crl_problem(crl, now)]
     due = {} if renew else {name: text for name, issuer in mine.items() if (text := issuer.crls_due(now))}
     needed = [anchor.certificate for anchor in selection.anchors]
     needed += [authority for issuer in chosen for authority in authorities_in_use(issuer, now)]
@@ -97,7 +104,8 @@ def client_trust(
     refuse_strangers(given, [*needed, *left_out])
     later = {fingerprint(each) for name in due for each in mine[name].crl_authorities(now)}
     pem = current_crls(in_order(needed), [*given, *kept], now, later)
-    return ClientTrust(bundle, pem, selection.expired, warnings + waiting(chosen, now), tuple(due.values()))
+    warnings += (*waiting(chosen, now), *taken_over)
+    return ClientTrust(bundle, pem, selection.expired, warnings, tuple(due.values()))
 
 
 def authorities_in_use(issuer: Issuer, now: dt.datetime) -> tuple[x509.Certificate, ...]:
@@ -119,6 +127,15 @@ def parse_given(crls: str | Sequence[str]) -> tuple[x509.CertificateRevocationLi
         raise CertificateError(
             f"crls: {error.message}", remedy="give CRLs as complete PEM texts; nothing was changed"
         ) from error
+
+
+def parse_held(texts: Iterable[object]) -> tuple[x509.CertificateRevocationList, ...]:
+    """CRLs as a host says it has them: what is none counts for nothing."""
+    found: list[x509.CertificateRevocationList] = []
+    for block in (block for text in texts for block in PEM_CRL.findall(str(text))):
+        with contextlib.suppress(CertificateError):
+            found += parse_pem_crls(block)
+    return tuple(found)
 
 
 def refuse_strangers(crls: Iterable[x509.CertificateRevocationList], authorities: Sequence[x509.Certificate]) -> None:

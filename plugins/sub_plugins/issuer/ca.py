@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     IssuerError,
+    LedgerLost,
     SpecError,
     StoreConflict,
     TlsError,
@@ -44,7 +45,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import is_issued_by, iso
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, KEY_ALGORITHMS
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Ledger
 
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
@@ -53,6 +54,12 @@ if TYPE_CHECKING:
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
 TRIES = 5
+# Says that the ledger has had rows: without it, and without rows, the CA has issued nothing yet.
+ISSUED = "issued.json"
+LOST_REMEDY = (
+    "restore ledger.sqlite3 (or the KV folder ledger) from the store's newest backup; where there is none, go on with"
+    " -e tls_ledger_lost=true. Until then everything installed stays, and CRLs go on being signed"
+)
 
 
 class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
@@ -160,6 +167,15 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         kept = (self.crl_keeper.kept(each, certificate) for each, certificate in self.in_use(now).items())
         return tuple(crl for crl in kept if crl is not None)
 
+    def take_over_crls(self, seen: Sequence[x509.CertificateRevocationList], now: dt.datetime) -> tuple[str, ...]:
+        return self.crl_keeper.take_over(lambda: self.in_use(now), seen, now)
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        with self.store.lock(f"ca/{self.name}"):
+            self.crl_keeper.forget_all_listed()
+            yield
+
     def crls_due(self, now: dt.datetime) -> str | None:
         due = self.crl_keeper.due(self.in_use(now), now)
         return "; ".join(due[each] for each in self.crl_keeper.signable(due)) or None
@@ -183,11 +199,33 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
     def prepare(self, now: dt.datetime) -> None:
         self.ensure(now, dt.timedelta(seconds=self.duration))
 
+    def ledger_lost(self) -> str | None:
+        if self.state() is None or self.store.get(self.entry(ISSUED)) is None or any(self.rows()):
+            return None
+        return f"the CA '{self.name}' has issued certificates, and the ledger of {self.store.describe()} knows of none: it was lost"
+
+    def rows(self) -> Iterator[Issuance]:
+        """What the ledger has of its certificates, canaries left out: they are made also when that was lost."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME
+
+        return (row for row in self.store.issuances(issuer=self.name) if row.certificate != CANARY_NAME)
+
+    def note_issued(self) -> None:
+        """That there is something in the ledger from now on; the first run that has issued notes it."""
+        if self.store.get(self.entry(ISSUED)) is None:
+            with contextlib.suppress(StoreConflict):
+                self.store.put(self.entry(ISSUED), b'{"version": 1}', expect=None)
+
     def issue(self, requests: Sequence[IssueRequest], now: dt.datetime) -> tuple[Issued | TlsError, ...]:
+        lost = None if self.store.accepts_lost_ledger else self.ledger_lost()
+        if lost:
+            raise LedgerLost(lost, remedy=LOST_REMEDY)
         state = self.ensure(now, self.longest(requests, now))
         issuing = self.authority(state.issuing)
         with self.store.ledger() as ledger:
-            return tuple(self.issue_beside_others(request, issuing, ledger, now) for request in requests)
+            answers = tuple(self.issue_beside_others(request, issuing, ledger, now) for request in requests)
+        self.note_issued()
+        return answers
 
     def issue_beside_others(
         self, request: IssueRequest, issuing: Authority, ledger: Ledger, now: dt.datetime

@@ -26,10 +26,12 @@ def run_action(
     *,
     check_mode: bool = False,
     diff: bool = False,
+    task_uuid: str | None = None,
 ) -> dict[str, Any]:
     """The result of an action.
 
     :param options: YAML, with templates over ``variables``.
+    :param task_uuid: of a task that several hosts run.
     :raises AnsibleActionFail: it failed.
     """
     loader = DataLoader()
@@ -41,6 +43,7 @@ def run_action(
     task.action = "fleet.tls.test"
     task.args = templar.template(loader.load(trust_as_template(textwrap.dedent(options))))
     task.check_mode, task.diff, task.async_val = check_mode, diff, 0
+    task._uuid = task_uuid or task._uuid
     context = PlayContext()
     connection = connection_loader.get("ansible.builtin.local", context)
     made = action(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -82,3 +83,82 @@ def test_a_renewal_that_waits_for_the_root_key_is_no_change(tmp_path: Path) -> N
     assert run_action(Later, options(tmp_path, "issuer: internal"))["changed"]
     done = run_action(Later, options(tmp_path, "issuer: internal"))
     assert not done["changed"] and "issuing-2" in done["issuers"]["internal"]["authorities"]
+
+
+class Later(ActionModule):
+    """Five days on: CRLs are due."""
+
+    @staticmethod
+    def now() -> dt.datetime:
+        return dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=5)
+
+
+def ends(store: Path, name: str) -> list[dt.datetime]:
+    issuer = make_issuer(store, name)
+    return [crl.next_update_utc for crl in issuer.crls(Later.now(), renew=False) if crl.next_update_utc]
+
+
+def test_a_sick_issuer_costs_the_others_nothing(tmp_path: Path) -> None:
+    run_action(ActionModule, options(tmp_path))
+    unreachable = "{type: acme, directory_url: 'https://127.0.0.1:9/directory', terms_agreed: true, timeout: 2s, challenge: {type: http-01}}"
+    # Of one CA, a key cannot be opened: its other CRL is signed.
+    key = tmp_path / "ca/other/root-1.key"
+    key.write_text(key.read_text().replace("M", "N", 40))
+    issuers = f"""
+    store: {{path: {tmp_path}, passphrase: {PASSPHRASE}}}
+    issuers:
+      public: {unreachable}
+      broken: {{type: ca, common_name: Broken}}
+      other: {{type: ca, common_name: Other}}
+      internal: {{type: ca}}
+    """
+    (tmp_path / "ca/broken").mkdir()
+    (tmp_path / "ca/broken/ca.json").write_text("{")
+    (tmp_path / "ca/other/root-1.crl").unlink()
+    with pytest.raises(AnsibleActionFail) as caught:
+        run_action(Later, issuers)
+    said = str(caught.value)
+    assert [word in said for word in ("port=9", "ca/broken/ca.json", "ca/other/root-1.key")] == [True] * 3, said
+    assert max(ends(tmp_path, "internal")) > Later.now() and min(ends(tmp_path, "internal")) > Later.now()
+    assert [end > Later.now() + dt.timedelta(days=6) for end in ends(tmp_path, "other")] == [True]
+    result = caught.value.result
+    assert set(result["prepared"]) == {"internal"} and result["changed"]
+    assert {"internal", "other"} <= set(result["issuers"])
+
+
+def test_crls_are_renewed_when_the_root_is_near_its_end(tmp_path: Path) -> None:
+    class AtTheEnd(ActionModule):
+        @staticmethod
+        def now() -> dt.datetime:
+            return dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=3600)
+
+    run_action(ActionModule, options(tmp_path, "issuer: internal"))
+    with pytest.raises(AnsibleActionFail, match="the root of the CA 'internal' expires on"):
+        run_action(AtTheEnd, options(tmp_path, "issuer: internal"))
+    (root,) = make_issuer(tmp_path).crls(AtTheEnd.now(), renew=False)
+    assert root.next_update_utc is not None and root.next_update_utc > AtTheEnd.now()
+
+
+def test_once_for_all_hosts_of_a_batch(tmp_path: Path) -> None:
+    def play(host: str, batch: tuple[str, ...], store: Path = tmp_path / "one") -> dict[str, Any]:
+        # The same name in another inventory, so that nothing is left of other tests: notes last as long as this process.
+        known = {"inventory_hostname": host, "ansible_play_batch": (*batch, str(tmp_path))}
+        return run_action(ActionModule, options(store, "once: true"), known, task_uuid="the role's task")
+
+    first, second = (play(host, ("a", "b")) for host in ("a", "b"))
+    assert first["changed"] and "kept_by" not in first
+    assert not second["changed"] and second["kept_by"] == "a" and second["prepared"] == {}
+    for name, shown in first["issuers"].items():
+        assert second["issuers"][name] == {**shown, "crls": []} and shown["crls"]
+    # Another batch, and a host of another store.
+    assert "kept_by" not in play("c", ("c",)) and "kept_by" not in play("b", ("a", "b"), tmp_path / "two")
+
+
+def test_an_error_is_told_once(tmp_path: Path) -> None:
+    def play(host: str) -> dict[str, Any]:
+        known = {"inventory_hostname": host, "ansible_play_batch": (str(tmp_path),)}
+        return run_action(ActionModule, options(tmp_path, "once: true", "short"), known, task_uuid="the role's task")
+
+    with pytest.raises(AnsibleActionFail, match="a: "):
+        play("a")
+    assert play("b")["kept_by"] == "a"

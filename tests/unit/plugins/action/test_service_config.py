@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,17 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.fleet.tls.plugins.action.host_facts import ActionModule as HostFacts
 from ansible_collections.fleet.tls.plugins.action.service_config import ActionModule
 from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import facts_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem, parse_pem_crls, serials
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import serial_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
-from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_issuer
+from ansible_collections.fleet.tls.tests.unit.support.pki import (
+    PASSPHRASE,
+    cheap_scrypt,
+    make_issuer,
+    make_request,
+)
 
 __all__ = ["cheap_scrypt"]
 
@@ -64,6 +73,51 @@ def test_the_cas_of_clients_and_their_lists(tmp_path: Path, requests: list[dict[
     assert crls["content"].count("BEGIN X509 CRL") == 2
     run_action(ActionModule, options(tmp_path))
     assert requests[1]["files"] == requests[0]["files"]
+
+
+def test_what_a_host_holds_back_is_taken_over(
+    tmp_path: Path, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was restored; the host has a list that knows of a revocation since, and garbage of its own."""
+    now, store = ActionModule.now(), tmp_path / "store"
+    issuer = make_issuer(store)
+    (issued,) = issuer.issue([make_request()], now)
+    shutil.copytree(store, tmp_path / "backup")
+    serial = serial_text(issued.chain[0].serial_number)
+    revoke({"internal": issuer}, issuer.store, [serial], "key_compromise", now)
+    content = "".join(map(crl_to_pem, issuer.crls(now))) + "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
+    held = {"held": [{"path": "/etc/x/clients.crl.pem", "content": content, "digest": "d1"}, "nonsense"]}
+    answers = [{**ANSWER, **held}, ANSWER]
+
+    def step(_action: TlsAction, _name: str, request: dict[str, Any], _variables: dict[str, Any]) -> dict[str, Any]:
+        requests.append(request)
+        return answers[len(requests) - 1]
+
+    monkeypatch.setattr(TlsAction, "step", step)
+    result = run_action(ActionModule, options(tmp_path / "backup"))
+    first, second = (request["files"][1] for request in requests)
+    assert (first["over"], second["over"]) == ([], ["d1"])
+    assert serial not in "".join(listed(first["content"])) and serial in listed(second["content"])
+    assert "merged as number" in result["warnings"][0]
+
+
+def listed(pem: str) -> list[str]:
+    return [serial for crl in parse_pem_crls(pem) for serial in serials(crl)]
+
+
+def test_a_host_that_never_ends_holding_back_is_told(
+    tmp_path: Path, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_issuer(tmp_path).prepare(ActionModule.now())
+
+    def step(_action: TlsAction, _name: str, request: dict[str, Any], _variables: dict[str, Any]) -> dict[str, Any]:
+        requests.append(request)
+        return {**ANSWER, "held": [{"path": "/x", "content": "", "digest": str(len(requests))}]}
+
+    monkeypatch.setattr(TlsAction, "step", step)
+    with pytest.raises(AnsibleActionFail, match="its revocation lists changed while this task ran"):
+        run_action(ActionModule, options(tmp_path))
+    assert len(requests) == 2
 
 
 def test_without_revocation_there_is_no_file_for_it(tmp_path: Path, requests: list[dict[str, Any]]) -> None:

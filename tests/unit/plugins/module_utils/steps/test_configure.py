@@ -19,7 +19,10 @@ import pytest
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.steps.configure import configure_step
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import served_leaf
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem, make_crl, make_entry
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
 from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
+from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 from tools.ports import free_port
 
@@ -311,3 +314,27 @@ def test_a_block_in_somebody_elses_file(running: World) -> None:
     )
     assert changed and answer["diff"][0]["before"] == block and answer["diff"][0]["after"] == ""
     assert theirs.read_bytes() == before
+
+
+def test_a_revocation_list_that_knows_more_is_not_given_up_unseen(world: World, tmp_path: Path) -> None:
+    ca = make_root("CA", "ecdsa-p256", NOW, 7 * DAY)
+
+    def pem(*serials: int) -> str:
+        entries = [make_entry(serial, 1, "superseded") for serial in serials]
+        return crl_to_pem(make_crl(ca, entries, number=1, now=NOW, lifetime=DAY))
+
+    path = tmp_path / "clients.crl.pem"
+    more, less = pem(1, 2), pem(1)
+
+    def install(content: str, *over: str, check: bool = False) -> tuple[bool, dict[str, Any]]:
+        files = [{"path": str(path), "content": content, "over": list(over)}]
+        return world.run(None, endpoint=False, files=files, check=check)
+
+    assert install(less)[1]["held"] == [] and install(more)[1]["held"] == []
+    for check in (True, False):
+        changed, answer = install(less, check=check)
+        assert not changed and path.read_text() == more
+        (held,) = answer["held"]
+        assert held == {"path": str(path), "content": more, "digest": hashlib.sha256(more.encode()).hexdigest()}
+    changed, answer = install(less, held["digest"])
+    assert changed and answer["held"] == [] and path.read_text() == less

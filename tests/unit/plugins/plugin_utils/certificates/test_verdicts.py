@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import skew_between
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Reason, Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress
@@ -12,7 +13,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.verdicts im
     asks_for_successor,
     refuse_clock,
     seems_foreign,
-    skew_between,
     warnings,
     with_successor,
 )

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem, make_crl, parse_pem_crls
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem, make_crl, make_entry, parse_pem_crls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     Authority,
@@ -220,3 +220,18 @@ def test_names_that_do_not_fit(tmp_path: Path) -> None:
         client_trust({"internal": issuer}, ["intrnal"], {}, (), NOW, revocation=True)
     with pytest.raises(TlsError, match="'internal' is the name of an issuer"):
         trust_of(issuer, anchors={"internal": BUNDLE["partner"]})
+
+
+def test_the_newer_crl_that_a_server_has_of_another_ca_stays() -> None:
+    """An older file of the user's does not take a revocation back either."""
+    entry = make_entry(4711, int(NOW.timestamp()), "key_compromise")
+    newer = make_crl(PARTNER, [entry], number=3, now=NOW - DAY / 24, lifetime=7 * DAY)
+    strange = make_crl(TWIN, [], number=9, now=NOW, lifetime=7 * DAY)
+    future = make_crl(PARTNER, [], number=8, now=NOW + DAY, lifetime=7 * DAY)
+
+    def installed(*held: x509.CertificateRevocationList, at: dt.datetime) -> str:
+        named = [crl_of(PARTNER, at)]
+        return client_trust({}, [], BUNDLE, named, NOW, revocation=True, held=held).crls
+
+    assert installed(newer, strange, future, at=NOW - DAY) == crl_to_pem(newer)
+    assert [len(crl) for crl in parse_pem_crls(installed(newer, at=NOW))] == [0]

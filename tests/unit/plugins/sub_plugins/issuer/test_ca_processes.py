@@ -48,7 +48,7 @@ def test_sixteen_forks_at_once_on_a_fresh_store(tmp_path: Path) -> None:
     check(tmp_path)
     assert len(list(make_issuer(tmp_path).store.issuances())) == 48
     assert {path.name for path in (tmp_path / "ca/internal").iterdir()} == {
-        "ca.json", "root-1.pem", "root-1.key", "issuing-1.pem", "issuing-1.key", "root-1.crl", "issuing-1.crl"
+        "ca.json", "issued.json", "root-1.pem", "root-1.key", "issuing-1.pem", "issuing-1.key", "root-1.crl", "issuing-1.crl"
     }  # fmt: skip
 
 
