@@ -36,7 +36,7 @@ def store_facts(store: Store, issuers: Mapping[str, Issuer], pools: Iterable[str
             errors.append({"about": about, "message": error.message, "remedy": error.remedy})
             return otherwise
 
-    nothing = {"anchors": "", "authorities": [], "crls": [], "ledger_lost": None}
+    nothing: dict[str, Any] = {"anchors": "", "authorities": [], "crls": [], "ledger_lost": None}
     known = {name: tried(name, partial(issuer_facts, issuer, now), nothing) for name, issuer in issuers.items()}
     names = sorted({parse_pool_name(pool) for pool in pools})
     rings = [tried(f"pool {pool}", partial(ring_facts, store, pool), None) for pool in names]

@@ -75,7 +75,7 @@ def test_the_first_certificate_makes_the_ca(tmp_path: Path) -> None:
     assert [each.not_valid_after_utc - NOW for each in (leaf, issuing, root)] == [90 * DAY, 730 * DAY, 3650 * DAY]
     assert issuer.unprepared(NOW) is None
     assert set(snapshot(tmp_path)) == {
-        "ca/internal/ca.json", "ca/internal/root-1.pem", "ca/internal/root-1.key", "ca/internal/issuing-1.pem",
+        "ca/internal/ca.json", "ca/internal/issued.json", "ca/internal/root-1.pem", "ca/internal/root-1.key", "ca/internal/issuing-1.pem",
         "ca/internal/issuing-1.key", "ca/internal/root-1.crl", "ca/internal/issuing-1.crl", "ledger.sqlite3", "passphrase.json",
     }  # fmt: skip
 
