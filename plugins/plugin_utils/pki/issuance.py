@@ -31,16 +31,21 @@ def signature_fits(lower: x509.Certificate, upper: x509.Certificate) -> bool:
     A signature of a kind that clients refuse anyway (:func:`weakness.weak_signature`) counts as made where it cannot be looked at.
     """
     try:
-        if lower.issuer == upper.subject:
-            lower.verify_directly_issued_by(upper)
-        else:
-            # Names may fit though they are not written alike (RFC 5280, section 7.1), which cryptography does not know.
-            verify_signature(lower, upper.public_key())
+        verify(lower, upper)
     except UnsupportedAlgorithm:
         return weak_signature(lower) is not None
     except (InvalidSignature, *UNREADABLE):
         return False
     return True
+
+
+def verify(lower: x509.Certificate, upper: x509.Certificate) -> None:
+    """Errors as :func:`verify_signature`."""
+    try:
+        lower.verify_directly_issued_by(upper)
+    except ValueError:
+        # Names may be the same though their bytes are not (RFC 5280, section 7.1), which cryptography does not know.
+        verify_signature(lower, upper.public_key())
 
 
 def verify_signature(certificate: x509.Certificate, key: Any) -> None:
