@@ -16,8 +16,14 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.steps.files import SALT_BYTES
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import UnsupportedAlgorithm, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, describe, is_issued_by, key_id
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    UNREADABLE,
+    certificate_key_id,
+    describe,
+    extension_of,
+    is_issued_by,
+)
 
 # Where servers and their administrators keep certificates; {directory} is the collection's own. What is not there is passed over.
 PATHS = (
@@ -130,7 +136,7 @@ def described(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]
         **describe(certificate, now),
         "ca": is_ca(certificate),
         "self_signed": is_issued_by(certificate, certificate),
-        "public_key_sha256": key_id(certificate.public_key()),
+        "public_key_sha256": certificate_key_id(certificate),
         "error": None,
     }
 
@@ -138,9 +144,10 @@ def described(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]
 def is_ca(certificate: x509.Certificate) -> bool:
     """Whether it may issue others (RFC 5280, 4.2.1.9); one so old that it cannot say so counts as none."""
     try:
-        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except (x509.ExtensionNotFound, ValueError, UnsupportedAlgorithm):
+        constraints = extension_of(certificate, x509.BasicConstraints)
+    except UNREADABLE:
         return False
+    return constraints is not None and bool(constraints.ca)
 
 
 def read_file(raw: Mapping[str, Any], certificates: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -57,6 +57,10 @@ def health(
         [*others, *known, *(each for entry in entries for each in entry.findings)], key=lambda each: each.order
     )
     severities = Counter(severity_of(each.code) for each in findings)
+    counts = Counter(entry.host for entry in entries)
+    codes: dict[str | None, set[str]] = {}
+    for each_finding in findings:
+        codes.setdefault(each_finding.host, set()).add(each_finding.code)
     return {
         "schema": SCHEMA,
         "generated": iso(context.now),
@@ -69,7 +73,7 @@ def health(
             "severities": {each: severities[each] for each in (CRITICAL, WARNING, NOTICE)},
             "codes": dict(sorted(Counter(each.code for each in findings).items())),
         },
-        "hosts": [host_row(each, entries, findings) for each in seen],
+        "hosts": [host_row(each, counts[each.host], codes.get(each.host, ())) for each in seen],
         "certificates": [entry.as_document() for entry in entries],
         "authorities": authorities,
         "rings": rings,
@@ -132,11 +136,11 @@ def failure(host: str, part: Mapping[str, Any]) -> Finding:
     )
 
 
-def host_row(seen: HostInput, entries: Iterable[CertificateEntry], findings: Iterable[Finding]) -> dict[str, Any]:
+def host_row(seen: HostInput, certificates: int, codes: Iterable[str]) -> dict[str, Any]:
     """One of ``hosts``."""
     return {
         "host": seen.host,
         "reachable": reachable(seen),
-        "certificates": sum(entry.host == seen.host for entry in entries),
-        "severity": worst_severity(severity_of(each.code) for each in findings if each.host == seen.host),
+        "certificates": certificates,
+        "severity": worst_severity(map(severity_of, codes)),
     }

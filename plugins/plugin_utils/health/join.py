@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
@@ -25,12 +25,38 @@ DAMAGE = ("damaged", "key_missing", "key_mismatch", "chain_broken")
 
 def join(seen: HostInput, context: Context) -> tuple[list[CertificateEntry], list[Finding]]:
     """The certificates of a host, and what was found of files that belong to none."""
-    entries = [managed_entry(seen.host, look) for look in mappings(seen.look.get("certificates"))]
+    entries = HostEntries()
+    for look in mappings(seen.look.get("certificates")):
+        entries.add(managed_entry(seen.host, look))
     findings = add_files(seen, entries, context)
     for probe in seen.probes:
         for result in mappings(probe.get("endpoints")):
             findings += add_sight(seen, entries, result, context)
-    return entries, findings
+    return entries.all, findings
+
+
+class HostEntries:
+    """The certificates of a host, found by what they are asked for: some hosts have thousands."""
+
+    def __init__(self) -> None:
+        self.all: list[CertificateEntry] = []
+        self._known: dict[tuple[str, Any], CertificateEntry] = {}
+
+    def add(self, entry: CertificateEntry) -> None:
+        """Take one; where two have the same, the first one is found."""
+        self.all.append(entry)
+        marks: list[tuple[str, Any]] = [("name", entry.name), ("fingerprint", entry.fingerprint)]
+        if entry.origin != "wire":
+            marks.append(("names", entry.names))
+        if entry.origin == "managed":
+            marks += [("host name", name) for name in entry.names]
+        for mark in marks:
+            if mark[1]:
+                self._known.setdefault(mark, entry)
+
+    def find(self, what: str, value: Any) -> CertificateEntry | None:
+        """By ``name``, ``fingerprint``, ``names`` (all of them; of what is wanted or on disk) or ``host name`` (of a managed one)."""
+        return self._known.get((what, value))
 
 
 def managed_entry(host: str, look: Mapping[str, Any]) -> CertificateEntry:
@@ -64,23 +90,22 @@ def next_run(look: Mapping[str, Any]) -> str:
     return "renew" if look.get("installed") and not damaged else "issue"
 
 
-def add_files(seen: HostInput, entries: list[CertificateEntry], context: Context) -> list[Finding]:
+def add_files(seen: HostInput, entries: HostEntries, context: Context) -> list[Finding]:
     """Entries for what nobody manages; findings about keys and files."""
     findings = []
     looked = isinstance(seen.look.get("certificates"), (list, tuple)) or bool(seen.look.get("skipped"))
-    by_name = {entry.name: entry for entry in entries}
     for file in mappings(seen.files.get("files")):
-        owner = by_name.get(file.get("managed"))
+        owner = entries.find("name", file.get("managed"))
         path = str(file.get("path"))
         findings += file_findings(seen.host, file, owner)
         leaf = next((each for each in mappings(file.get("certificates")) if not each.get("error")), None)
         if owner or leaf is None or (file.get("managed") and not looked):
             continue
         # A CA without its key is somebody's trust, and nothing that a server shows.
-        known = next((entry for entry in entries if entry.fingerprint == leaf.get("fingerprint_sha256")), None)
+        known = entries.find("fingerprint", leaf.get("fingerprint_sha256"))
         if known or (leaf.get("ca") and not file.get("pairs")):
             continue
-        entries.append(unmanaged_entry(seen.host, "disk", leaf, context, path))
+        entries.add(unmanaged_entry(seen.host, "disk", leaf, context, path))
     return findings
 
 
@@ -124,9 +149,7 @@ def file_findings(host: str, file: Mapping[str, Any], owner: CertificateEntry | 
     return found
 
 
-def add_sight(
-    seen: HostInput, entries: list[CertificateEntry], result: Mapping[str, Any], context: Context
-) -> list[Finding]:
+def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], context: Context) -> list[Finding]:
     """What an endpoint showed goes to the certificate it shows, or to the one that it was to show; findings where there is none."""
     chain = readable_chain(result.get("chain"))
     shown = next((each for each in mappings(result.get("certificates"))), {})
@@ -142,14 +165,14 @@ def add_sight(
     )
     wanted = seen.wanted.get((sight.endpoint, sight.server_name))
     facts = describe(chain[0], context.now) if chain else {"fingerprint_sha256": fingerprint}
-    entry = meant(entries, sight, wanted, facts, context)
+    entry = meant(seen.host, entries, sight, wanted, facts, context)
     if entry is None and fingerprint is None:
         remedy = "see whether its server runs and can be reached from here, or take it out of tls_endpoints"
         message = f"{sight.endpoint} shows no certificate: {sight.error}"
         return [Finding("endpoint_down", "host", sight.endpoint, message, remedy, seen.host, endpoint=sight.endpoint)]
     if entry is None:
         entry = unmanaged_entry(seen.host, "wire", facts, context)
-        entries.append(entry)
+        entries.add(entry)
     entry.sights.append(sight)
     return []
 
@@ -166,22 +189,27 @@ def readable_chain(raw: Any) -> tuple[x509.Certificate, ...]:
 
 
 def meant(
-    entries: list[CertificateEntry], sight: Observation, wanted: str | None, shown: Mapping[str, Any], context: Context
+    host: str,
+    entries: HostEntries,
+    sight: Observation,
+    wanted: str | None,
+    shown: Mapping[str, Any],
+    context: Context,
 ) -> CertificateEntry | None:
     """The certificate that an endpoint shows, or was to show; None: nothing is known of one.
 
     In this order: the one that the inventory names for it; the very one; the one in whose place the ledger says it was issued; one with
     the same names; where nothing is shown, one for the name that was asked for.
     """
-    rules: list[Callable[[CertificateEntry], bool]] = [lambda each: bool(wanted) and each.name == wanted]
-    if sight.fingerprint:
-        row = context.issued.get(sight.fingerprint) or {}
-        names = CertificateEntry("", "wire", shown).names
-        rules += [
-            lambda each: each.fingerprint == sight.fingerprint,
-            lambda each: bool(each.name) and (each.host, each.name) == (row.get("host"), row.get("certificate")),
-            lambda each: bool(names) and each.origin != "wire" and each.names == names,
-        ]
-    else:
-        rules.append(lambda each: each.origin == "managed" and sight.server_name in each.names)
-    return next((each for rule in rules for each in entries if rule(each)), None)
+    found = entries.find("name", wanted)
+    if sight.fingerprint is None:
+        return found or entries.find("host name", sight.server_name)
+    row = context.issued.get(sight.fingerprint) or {}
+    issued = row.get("certificate") if row.get("host") == host else None
+    names = CertificateEntry("", "wire", shown).names
+    return (
+        found
+        or entries.find("fingerprint", sight.fingerprint)
+        or entries.find("name", issued)
+        or entries.find("names", names)
+    )

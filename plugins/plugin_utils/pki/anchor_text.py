@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import ExtensionOID, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     parse_pem_chain,
     subject_text,
@@ -34,7 +35,7 @@ def check_is_ca(source: str, certificate: x509.Certificate) -> None:
 
     :raises CertificateError: no basic constraints, ``CA:FALSE``, or a key usage without keyCertSign.
     """
-    extensions = {extension.oid: extension.value for extension in certificate.extensions}
+    extensions = {extension.oid: extension.value for extension in extensions_of(certificate)}
     constraints = extensions.get(ExtensionOID.BASIC_CONSTRAINTS)
     usage = extensions.get(ExtensionOID.KEY_USAGE)
     if constraints is None or not constraints.ca or (usage is not None and not usage.key_cert_sign):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import ExtensionOID, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE
 
 # So many certificates are kept in mind: thousands of endpoints share few CAs.
@@ -79,7 +80,7 @@ def facts_of(certificate: x509.Certificate) -> CertificateFacts:
     version1 = certificate.version is x509.Version.v1
     names = canonical_name(certificate.subject), canonical_name(certificate.issuer)
     try:
-        extensions = list(certificate.extensions)
+        extensions = extensions_of(certificate)
     except UNREADABLE as error:
         return CertificateFacts(*names, version1, error=" ".join(str(error).split())[:200] or type(error).__name__)
     return CertificateFacts(*names, version1, **values_of(extensions))

@@ -16,6 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     rsa,
     x509,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import VERSION, to_be_signed
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weak_signature
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, to_der
 
@@ -71,10 +72,9 @@ def algorithms_of(certificate: x509.Certificate) -> tuple[bytes, bytes]:
 
     :raises ValueError: no certificate.
     """
-    tbs = certificate.tbs_certificate_bytes
-    parts = list(elements(first(tbs).content))
+    parts = to_be_signed(certificate)
     # The version comes first and is left out in version 1; then the serial number, and then the algorithm.
-    inner = parts[2 if parts[0].tag == 0xA0 else 1].whole
+    inner = parts[2 if parts[0].tag == VERSION else 1].whole
     return inner, list(elements(first(to_der(certificate)).content))[1].whole
 
 

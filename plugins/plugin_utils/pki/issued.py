@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import ExtendedKeyUsageOID, NameOID, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
     alternative_names,
+    extension_of,
     is_issued_by,
     iso,
     key_id,
@@ -94,7 +96,7 @@ def check_names(leaf: x509.Certificate, names: Names, *, ready_made: bool) -> No
 
 def may_sign(leaf: x509.Certificate) -> bool:
     """Whether somebody could take what its key signs for a certificate or a CRL (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
-    for extension in leaf.extensions:
+    for extension in extensions_of(leaf):
         value = extension.value
         if isinstance(value, x509.BasicConstraints) and value.ca:
             return True
@@ -105,8 +107,5 @@ def may_sign(leaf: x509.Certificate) -> bool:
 
 def unbounded_usages(leaf: x509.Certificate) -> set[str]:
     """Which of :data:`UNBOUNDED` it has, in words."""
-    try:
-        usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return set()
+    usages = extension_of(leaf, x509.ExtendedKeyUsage) or ()
     return {UNBOUNDED[usage] for usage in usages if usage in UNBOUNDED}

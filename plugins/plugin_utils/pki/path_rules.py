@@ -23,6 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.name_constraints imp
     describe_forbidden,
     forbidden_names,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import has_curve_of_its_own
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weak_key, weak_signature
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     USAGES,
@@ -102,6 +103,8 @@ def own_problems(certificate: x509.Certificate, *, signed: bool = True) -> Itera
     facts, who = facts_of(certificate), subject_text(certificate)
     if facts.error:
         yield ChainProblem("unreadable", f"the extensions of '{who}' cannot be read: {facts.error}")
+    if has_curve_of_its_own(certificate):
+        yield ChainProblem("unreadable", f"the key of '{who}' is on a curve of its own, which no client takes")
     if POISON in facts.unknown_critical:
         yield ChainProblem("precertificate", f"'{who}' is a precertificate, which no client takes")
     elif facts.unknown_critical:

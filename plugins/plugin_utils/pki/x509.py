@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     serialization,
     x509,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of, public_key_info
 
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -108,6 +110,14 @@ def key_id(public_key: Any) -> str:
     return digest.finalize().hex()
 
 
+def certificate_key_id(certificate: x509.Certificate) -> str:
+    """The same of a certificate's key, as it stands there: what openssl says of an RSA-PSS key, too."""
+    try:
+        return hashlib.sha256(public_key_info(certificate)).hexdigest()
+    except ValueError:
+        return key_id(certificate.public_key())
+
+
 def key_algorithm(public_key: Any) -> str:
     """The algorithm in the words of ``private_key.algorithm``; others (``dsa``, curves) in like manner."""
     if isinstance(public_key, rsa.RSAPublicKey):
@@ -150,10 +160,14 @@ def alternative_names(
     certificate: x509.Certificate | x509.CertificateSigningRequest,
 ) -> tuple[x509.GeneralName, ...]:
     """All names of the extension, those that :class:`Names` has no place for among them."""
-    try:
-        return tuple(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-    except x509.ExtensionNotFound:
-        return ()
+    return tuple(extension_of(certificate, x509.SubjectAlternativeName) or ())
+
+
+def extension_of(certificate: x509.Certificate | x509.CertificateSigningRequest, kind: type[Any]) -> Any:
+    """The value of an extension, None: it has none; what else is in the certificate may be odd."""
+    is_certificate = isinstance(certificate, x509.Certificate)
+    extensions = extensions_of(certificate) if is_certificate else certificate.extensions  # type: ignore[arg-type]
+    return next((each.value for each in extensions if isinstance(each.value, kind)), None)
 
 
 def general_names(names: Names) -> list[x509.GeneralName]:
@@ -168,29 +182,20 @@ def general_names(names: Names) -> list[x509.GeneralName]:
 
 def usages_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """Extended key usages in our words, sorted; unknown ones by their dotted OID."""
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return ()
     words = {oid: word for word, oid in USAGES.items()}
-    return tuple(sorted(words.get(oid, oid.dotted_string) for oid in extension))
+    usages = extension_of(certificate, x509.ExtendedKeyUsage) or ()
+    return tuple(sorted(words.get(oid, oid.dotted_string) for oid in usages))
 
 
 def must_staple(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bool:
     """Whether clients are told to refuse it without a stapled OCSP answer (RFC 7633)."""
-    try:
-        features = certificate.extensions.get_extension_for_class(x509.TLSFeature).value
-    except x509.ExtensionNotFound:
-        return False
-    return x509.TLSFeatureType.status_request in features
+    return x509.TLSFeatureType.status_request in (extension_of(certificate, x509.TLSFeature) or ())
 
 
 def authority_key_identifier(certificate: x509.Certificate) -> bytes | None:
     """The issuer's key identifier as the certificate names it, or None."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except x509.ExtensionNotFound:
-        return None
+    identifier = extension_of(certificate, x509.AuthorityKeyIdentifier)
+    return None if identifier is None else identifier.key_identifier
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -158,16 +158,28 @@ class Sorted:
 
 def sort_findings(document: Mapping[str, Any]) -> Sorted:
     """Each finding goes to the one certificate that it names, if there is one."""
-    by_host: dict[Any, list[int]] = {}
+    by_mark: dict[Any, list[int]] = {}
     for index, certificate in enumerate(document["certificates"]):
-        by_host.setdefault(certificate["host"], []).append(index)
+        for mark in marks_of(certificate):
+            by_mark.setdefault((certificate["host"], mark), []).append(index)
     found = Sorted({index: [] for index in range(len(document["certificates"]))}, [])
     for finding in document["findings"]:
-        candidates = by_host.get(finding["host"], ()) if finding["kind"] in ("certificate", "file") else ()
+        marks = [finding[each] for each in MARKS] if finding["kind"] in ("certificate", "file") else []
+        candidates = {index for mark in marks for index in by_mark.get((finding["host"], mark), ())}
         named = [(fits(finding, document["certificates"][index]), index) for index in candidates]
         best = max(named, key=lambda pair: (pair[0], -pair[1]), default=(0, -1))
         (found.of_certificates[best[1]] if best[0] else found.others).append(finding)
     return found
+
+
+# What a finding may name a certificate by.
+MARKS = ("subject", "path", "fingerprint_sha256", "endpoint")
+
+
+def marks_of(certificate: Mapping[str, Any]) -> set[str]:
+    """What findings may name it by."""
+    marks = {certificate["name"], certificate["path"], certificate["fingerprint_sha256"]}
+    return (marks | {one["endpoint"] for one in certificate["served"]}) - {None}
 
 
 def fits(finding: Mapping[str, Any], certificate: Mapping[str, Any]) -> int:

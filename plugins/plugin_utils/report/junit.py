@@ -8,6 +8,7 @@ What the next deploy settles (severity ``notice``) fails no test case; it stands
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,14 +67,19 @@ def cases(document: Mapping[str, Any]) -> dict[str, list[Case]]:
     for ring in document["rings"]:
         case = Case(f"ring {ring['pool']}", kinds=("ring",), subjects=(ring["pool"],))
         suites.setdefault(CONTROLLER, []).append(case)
+    homes: dict[tuple[str, str, str], list[Case]] = {}
+    for host, suite in suites.items():
+        for each in suite:
+            for kind, subject in itertools.product(each.kinds, each.subjects):
+                homes.setdefault((host, kind, subject), []).append(each)
     for finding in found.others:
-        suite = suites.setdefault(str(finding["host"] or CONTROLLER), [])
-        home = home_of(finding, suite)
+        host = str(finding["host"] or CONTROLLER)
+        suite, key = suites.setdefault(host, []), (host, finding["kind"], finding["subject"])
+        home = home_of(finding, suite, homes.get(key, ()))
         if home is None:
-            home = Case(
-                f"{finding['kind']} {finding['subject']}", kinds=(finding["kind"],), subjects=(finding["subject"],)
-            )
+            home = Case(f"{finding['kind']} {finding['subject']}", kinds=(key[1],), subjects=(key[2],))
             suite.append(home)
+            homes.setdefault(key, []).append(home)
         home.findings.append(finding)
     return suites
 
@@ -85,11 +91,10 @@ def unique_name(certificate: Mapping[str, Any]) -> str:
     return title if certificate["name"] or not where or where == title else f"{title} ({where})"
 
 
-def home_of(finding: Mapping[str, Any], suite: Sequence[Case]) -> Case | None:
-    """The test case of what a finding is about, None where there is none yet."""
+def home_of(finding: Mapping[str, Any], suite: Sequence[Case], about: Sequence[Case]) -> Case | None:
+    """The test case of what a finding is about, None where there is none yet; ``about``: those of its kind and subject."""
     if finding["kind"] == "host":
         return next((case for case in suite if case.name == "host"), None)
-    about = [case for case in suite if finding["kind"] in case.kinds and finding["subject"] in case.subjects]
     # An issuer has several authorities: it is the one whose state is told.
     return next((case for case in about if case.state in (None, finding["code"])), None)
 
