@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,25 @@ while True:
 """
 
 
-def started(folder: Path, wait: str, seconds: float) -> subprocess.Popen[str]:
+Start = Callable[[Path, str, float], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Starts the program; whatever it still does at the end of the test is ended."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start_one(folder: Path, wait: str, seconds: float) -> subprocess.Popen[str]:
+        processes.append(start(folder, wait, seconds))
+        return processes[-1]
+
+    yield start_one
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def start(folder: Path, wait: str, seconds: float) -> subprocess.Popen[str]:
     program = PROGRAM.format(wait="".join(f"            {line}\n" for line in wait.strip().splitlines()))
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(folder), str(seconds)],
@@ -65,7 +84,7 @@ def started(folder: Path, wait: str, seconds: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("wait", WAITS)
-def test_what_never_ends_goes_back_and_says_so(tmp_path: Path, wait: str) -> None:
+def test_what_never_ends_goes_back_and_says_so(started: Start, tmp_path: Path, wait: str) -> None:
     said, problem = started(tmp_path, WAITS[wait], 0.3).communicate(timeout=60)
     error = json.loads(said)["answer"]["error"]
     assert error["code"] == "too_slow" and "did not end within 0.3 s" in error["message"], problem
@@ -74,7 +93,7 @@ def test_what_never_ends_goes_back_and_says_so(tmp_path: Path, wait: str) -> Non
         pass
 
 
-def test_what_takes_no_notice_is_ended(tmp_path: Path) -> None:
+def test_what_takes_no_notice_is_ended(started: Start, tmp_path: Path) -> None:
     process = started(tmp_path, STUBBORN, 0.3)
     said, _problem = process.communicate(timeout=60)
     assert json.loads(said)["answer"]["error"]["code"] == "too_slow"
@@ -83,7 +102,7 @@ def test_what_takes_no_notice_is_ended(tmp_path: Path) -> None:
         pass
 
 
-def test_a_run_that_is_gone_does_not_keep_the_lock(tmp_path: Path) -> None:
+def test_a_run_that_is_gone_does_not_keep_the_lock(started: Start, tmp_path: Path) -> None:
     process = started(tmp_path, WAITS["sleep"], 600)
     assert process.stdout
     process.stdout.close()
@@ -93,6 +112,6 @@ def test_a_run_that_is_gone_does_not_keep_the_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_what_ends_in_time_is_left_alone(tmp_path: Path) -> None:
+def test_what_ends_in_time_is_left_alone(started: Start, tmp_path: Path) -> None:
     said, _problem = started(tmp_path, "time.sleep(0.5)", 300).communicate(timeout=60)
     assert json.loads(said) == {"changed": True, "answer": {}}
