@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+# The part of its lifetime before which a certificate may be due so that not all of one run are due at once again.
+SPREAD = 1 / 20
+# The part of the lifetime that counts where ``renew_before`` is not shorter than all of it.
+INSTEAD = 1 / 3
+
 
 def renewal_moment(not_before: int, not_after: int, renew_before: dict[str, float]) -> int:
     """When a certificate is to be renewed, seconds since the epoch.
 
     :param not_before: start of its validity, seconds since the epoch; ``not_after``: its end.
-    :param renew_before: ``{"fraction": 0.33}`` of the lifetime, or ``{"seconds": 86400}``, before the end.
+    :param renew_before: ``{"fraction": 0.33}`` of the lifetime, or ``{"seconds": 86400}``, before the end. ``spread``, from 0 to 1:
+        how far into the window before that moment, a twentieth of the lifetime long, this certificate's own moment lies.
     """
-    if "fraction" in renew_before:
-        return int(not_after - (not_after - not_before) * renew_before["fraction"])
-    return int(not_after - renew_before["seconds"])
+    lifetime = not_after - not_before
+    before = lifetime * renew_before["fraction"] if "fraction" in renew_before else renew_before["seconds"]
+    if before >= lifetime:
+        before = lifetime * INSTEAD
+    window = min(lifetime * SPREAD, (lifetime - before) / 2)
+    return int(not_after - before - window * renew_before.get("spread", 0.0))

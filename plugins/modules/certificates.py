@@ -109,9 +109,17 @@ options:
         description: The name of the pool. Without it, the certificate's. All hosts of a pool have to ask for the same.
         type: str
       renew_before:
-        description: How long before its end it is renewed, as a part of its lifetime or as a duration such as V(30d).
+        description:
+          - How long before its end it is renewed, as a part of its lifetime or as a duration such as V(30d).
+          - A duration that is not shorter than the lifetime the issuer really gives counts as a third of it, with a warning.
         type: str
         default: 33%
+      renewal_spread:
+        description:
+          - Whether hosts renew at different times, up to a twentieth of the lifetime before O(certificates[].renew_before) says, so that what
+            was issued in one run is not always due in one run. The time depends on the names of host and certificate only.
+        type: bool
+        default: true
       duration:
         description: How long it lives, where the issuer lets one choose. Without it, the issuer's own.
         type: str

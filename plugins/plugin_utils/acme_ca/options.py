@@ -23,7 +23,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import parse_e
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.system_anchors import system_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
 
-BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+# CAs hand the key out in either alphabet (RFC 4648, 4 and 5), padded or not.
+BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9_-]+={0,2}")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,6 @@ def parse_external(raw: Any, where: str) -> Mapping[str, str] | None:
     kid, hmac_key = fields.text("kid"), fields.text("hmac_key")
     if not kid or not hmac_key:
         raise SpecError(f"{where}: kid or hmac_key is missing", remedy="copy both as the CA gave them")
-    if not BASE64URL.fullmatch(hmac_key):
-        raise SpecError(f"{where}: hmac_key is not base64url", remedy="copy it as the CA gave it")
-    return {"kid": kid, "hmac_key": hmac_key}
+    if not BASE64.fullmatch(hmac_key):
+        raise SpecError(f"{where}: hmac_key is not base64", remedy="copy it as the CA gave it")
+    return {"kid": kid, "hmac_key": hmac_key.translate(str.maketrans("+/", "-_")).rstrip("=")}

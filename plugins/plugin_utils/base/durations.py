@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
@@ -24,10 +25,14 @@ LONGEST_SECONDS = 500 * UNIT_SECONDS["y"]
 
 @dataclass(frozen=True)
 class RenewBefore:
-    """How long before its end a certificate is renewed: a fraction of its lifetime, or seconds; exactly one is set."""
+    """How long before its end a certificate is renewed: a fraction of its lifetime, or seconds; exactly one is set.
+
+    :param spread: see :func:`renewal_moment`.
+    """
 
     fraction: float | None = None
     seconds: int | None = None
+    spread: float = 0.0
 
     def moment(self, not_before: int, not_after: int) -> int:
         """When a certificate with this validity becomes due, seconds since the epoch."""
@@ -35,7 +40,17 @@ class RenewBefore:
 
     def as_request(self) -> dict[str, float | int]:
         """The form the host gets."""
-        return {"fraction": self.fraction} if self.fraction is not None else {"seconds": self.seconds or 0}
+        spread = {"spread": self.spread} if self.spread else {}
+        return (
+            {"fraction": self.fraction, **spread}
+            if self.fraction is not None
+            else {"seconds": self.seconds or 0, **spread}
+        )
+
+    def spread_by(self, *words: str) -> RenewBefore:
+        """The same with a moment of its own for these words, always the same one."""
+        digest = hashlib.sha256("\0".join(words).encode()).digest()
+        return replace(self, spread=round(int.from_bytes(digest[:4], "big") / 2**32, 4))
 
     def fits(self, lifetime: int) -> bool:
         """Whether a certificate that lives ``lifetime`` seconds is not due from its first moment on."""

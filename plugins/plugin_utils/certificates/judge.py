@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import WRONG
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain, is_in_order
@@ -26,6 +27,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 
 # CAs whose clocks are a little ahead of ours are nothing to worry about.
 AHEAD = dt.timedelta(seconds=WRONG)
+# Days; https://support.apple.com/en-us/103769, "Requirements for trusted certificates".
+LONGEST_FOR_SERVERS = 825
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def judge(
         reasons += superseded
     if forced:
         reasons.append(Reason("forced", "a new certificate was asked for"))
-    return Verdict(tuple(reasons), tuple(repairs(found)) if leaf is not None else ())
+    if leaf is None:
+        return Verdict(tuple(reasons))
+    return Verdict(tuple(reasons), tuple(repairs(found)), tuple(lifetime_notes(spec, leaf)))
 
 
 def validity(
@@ -105,6 +110,23 @@ def validity(
     if moment <= now:
         return [Reason("expiring", f"expires on {iso(end)}, to be renewed from {iso(moment)} on")]
     return []
+
+
+def lifetime_notes(spec: CertificateSpec, leaf: x509.Certificate) -> list[str]:
+    """What is odd about the lifetime that the issuer gave."""
+    lifetime, notes = seconds(leaf.not_valid_after_utc) - seconds(leaf.not_valid_before_utc), []
+    if not spec.renew_before.fits(lifetime):
+        before = duration_text(spec.renew_before.seconds or 0)
+        notes.append(
+            f"renew_before ({before}) is not shorter than the lifetime that the issuer gave ({duration_text(lifetime)});"
+            " it is renewed when a third of that is left. Use a part of the lifetime, such as 33%"
+        )
+    if "server_auth" in spec.usages and lifetime > LONGEST_FOR_SERVERS * 86400:
+        notes.append(
+            f"it is valid for {lifetime // 86400} days; Apple's systems refuse server certificates over {LONGEST_FOR_SERVERS} days,"
+            " of private CAs too. Give it, or its issuer, a shorter duration"
+        )
+    return notes
 
 
 def differences(spec: CertificateSpec, found: PairReport, leaf: x509.Certificate) -> list[Reason]:

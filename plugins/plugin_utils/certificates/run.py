@@ -75,7 +75,7 @@ class HostRun:
 
         :raises TlsError: the host as a whole could not be looked at or worked on.
         """
-        wanted = (self.settings.rekey.applied_to(spec) for spec in self.spec.certificates)
+        wanted = (self.settings.rekey.applied_to(spec.on(self.host)) for spec in self.spec.certificates)
         self.progress = {spec.name: Progress(spec) for spec in wanted}
         if not self.progress:
             return self

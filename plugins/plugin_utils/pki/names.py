@@ -20,15 +20,14 @@ NAME_FIELDS = ("dns_names", "ip_addresses", "uris", "email_addresses")
 
 
 def parse_dns_name(text: object) -> str:
-    """A DNS name in lower case (RFC 1034 3.5; wildcards as RFC 9525 6.3 has them).
+    """A DNS name in lower case (RFC 1034 3.5; wildcards as RFC 9525 6.3 has them), one in Unicode in its encoded form (RFC 5891).
 
-    :raises SpecError: empty, over-long, not ASCII letters-digits-hyphens, a wildcard anywhere but as the whole first
+    :raises SpecError: empty, over-long, not letters-digits-hyphens, a wildcard anywhere but as the whole first
         label above two others (no client matches it there), or an IP address.
     """
-    # Checked before it is put in lower case, which turns some other letters into ASCII ones.
-    if not str(text).isascii():
-        raise SpecError(f"dns_names: '{str(text)[:80]}' is not ASCII", remedy="write it in its encoded form (xn--…)")
-    name = str(text).strip().lower().removesuffix(".")
+    # Before it is put in lower case, which turns some other letters into ASCII ones.
+    written = str(text).strip()
+    name = (written if written.isascii() else encoded(written)).lower().removesuffix(".")
     if not name:
         raise SpecError("dns_names: empty name", remedy="remove it, or check the variable it comes from")
     if len(name) > 253:
@@ -51,6 +50,28 @@ def parse_dns_name(text: object) -> str:
                 remedy="a label is 1 to 63 letters, digits and inner hyphens",
             )
     return name
+
+
+def encoded(name: str) -> str:
+    """A name in Unicode in its encoded form, ``bücher.example`` → ``xn--bcher-kva.example``; capital letters and the like are folded
+    as UTS 46 says.
+
+    :raises SpecError: it has none, or the library ``idna`` is not on the controller.
+    """
+    try:
+        import idna
+    except ImportError:
+        raise SpecError(
+            f"dns_names: '{name[:80]}' is not ASCII",
+            remedy="write it in its encoded form (xn--…), or install the Python package idna where ansible runs",
+        ) from None
+    star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+    try:
+        return star + idna.encode(rest.removesuffix("."), uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise SpecError(
+            f"dns_names: '{name[:80]}' is no name: {str(error)[:120]}", remedy="check its spelling"
+        ) from None
 
 
 def parse_ip_address(text: object) -> str:

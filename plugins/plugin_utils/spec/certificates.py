@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import (
@@ -53,7 +53,7 @@ LONGEST_PASSPHRASE = 1023
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread",
 )  # fmt: skip
 
 
@@ -105,6 +105,13 @@ class CertificateSpec:
     services: tuple[ServiceSpec, ...] = ()
     pool: str | None = None
     must_staple: bool = False
+    renewal_spread: bool = True
+
+    def on(self, host: str) -> CertificateSpec:
+        """As this host wants it: with its own moment to renew, or that of its pool."""
+        if not self.renewal_spread:
+            return self
+        return replace(self, renew_before=self.renew_before.spread_by(self.pool or host, self.name))
 
     @property
     def request_digest(self) -> str:
@@ -230,6 +237,7 @@ def parse_fields(
         services=services,
         pool=pool,
         must_staple=fields.flag("must_staple"),
+        renewal_spread=fields.flag("renewal_spread", True),
     )
 
 

@@ -102,6 +102,11 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
             raise SpecError(
                 f"issuer '{self.name}': ACME knows DNS names and IP addresses only", remedy="leave the others out"
             )
+        if "client_auth" in wish.usages and not self.options.own_anchors:
+            raise SpecError(
+                f"issuer '{self.name}': public CAs issue no certificates for clients any more (client_auth)",
+                remedy="leave client_auth out of usages, and give the host a second certificate from an internal CA for that",
+            )
         if kind == "http-01" and any(name.startswith("*.") for name in names.dns_names):
             raise SpecError(
                 f"issuer '{self.name}': a wildcard cannot be validated by http-01",

@@ -116,7 +116,8 @@ class OpenBaoIssuer(Issuer, CanPrepare, CanRevoke):
     def body(self, request: IssueRequest) -> dict[str, Any]:
         """What is asked for. Names are said twice, as roles take them from the CSR or (``use_csr_sans``) from here."""
         names = request.names
-        common_name = names.common_name or next(iter(names.dns_names), "")
+        # A common name has at most 64 characters (RFC 5280, ub-common-name); the mount refuses a longer one.
+        common_name = names.common_name or next((each for each in names.dns_names if len(each) <= 64), "")
         duration = request.duration or self.duration
         return {
             "csr": request.csr.public_bytes(serialization.Encoding.PEM).decode(),

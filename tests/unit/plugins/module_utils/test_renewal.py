@@ -20,8 +20,13 @@ from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_m
         # Never late by rounding.
         (0, 10, {"fraction": 0.25}, 7),
         (0, 100, {"seconds": 0.5}, 99),
-        # Longer than the whole life: due from the beginning.
-        (1000, 2000, {"seconds": 5000}, -3000),
+        # Longer than the whole life: at two thirds of it, not at every run.
+        (1000, 2500, {"seconds": 5000}, 2000),
+        (1000, 2500, {"seconds": 1500}, 2000),
+        # Spread over the twentieth of the life before; never into its beginning.
+        (0, 1000, {"fraction": 0.3, "spread": 1.0}, 650),
+        (0, 1000, {"fraction": 0.3, "spread": 0.5}, 675),
+        (0, 1000, {"fraction": 0.99, "spread": 1.0}, 5),
     ],
 )
 def test_renewal_moment(not_before: int, not_after: int, renew_before: dict[str, float], moment: int) -> None:

@@ -237,3 +237,44 @@ def test_what_an_issuer_made_of_this_very_request_is_not_asked_for_again(
 def test_a_certificate_that_others_made_has_to_cover_the_wish(wish: dict[str, Any], reasons: list[str]) -> None:
     found = found_with(manifest={**ANSWERED, "request_digest": "of an earlier wish"})
     assert codes(verdict(spec_with(**wish), found, ready_made=True))[0] == reasons
+
+
+def test_renew_before_that_the_issuer_makes_nonsense_of() -> None:
+    """The CA gives 30 days, whatever was asked: renewed at two thirds, with a word, instead of at every run."""
+    spec = spec_with(renew_before="60d", renewal_spread=False)
+    leaf = make_leaf(generate_key("ecdsa-p256").public_key(), SPEC.names, ("server_auth",), ISSUING, NOW, 30 * DAY)
+    found = found_with(chain=(leaf, ISSUING.certificate), manifest={**ANSWERED, "request_digest": spec.request_digest})
+    early = verdict(spec, found)
+    assert codes(early)[0] == [] and "renew_before (60d) is not shorter than the lifetime" in early.notes[0]
+    assert codes(verdict(spec, found, now=NOW + 21 * DAY))[0] == ["expiring"]
+
+
+@pytest.mark.parametrize(
+    ("days", "usages", "said"),
+    [(826, ["server_auth"], True), (825, ["server_auth"], False), (900, ["client_auth"], False)],
+)
+def test_a_server_certificate_that_lives_too_long_for_some_clients(days: int, usages: list[str], said: bool) -> None:
+    spec = spec_with(usages=usages)
+    lifetime = days * DAY - dt.timedelta(hours=1)  # the CA dates it back by an hour
+    leaf = make_leaf(
+        generate_key("ecdsa-p256").public_key(),
+        SPEC.names,
+        tuple(usages),
+        ISSUING,
+        NOW,
+        lifetime + dt.timedelta(seconds=1) if said else lifetime,
+    )
+    found = found_with(chain=(leaf, ISSUING.certificate), manifest={**ANSWERED, "request_digest": spec.request_digest})
+    assert any("825 days" in note for note in verdict(spec, found).notes) is said
+
+
+def test_hosts_of_one_run_are_not_due_in_one_run_again() -> None:
+    spec = spec_with()
+    moments = {spec.on(f"web{number}").renew_before.moment(0, 90 * 86400) for number in range(50)}
+    assert len(moments) > 40
+    assert max(moments) <= spec.renew_before.moment(0, 90 * 86400) and max(moments) - min(moments) <= 90 * 86400 / 20
+    assert spec.on("web1") == spec.on("web1")
+    pooled = spec_with(scope="pool")
+    assert pooled.on("web1") == pooled.on("web2")
+    still = spec_with(renewal_spread=False)
+    assert still.on("web1") == still

@@ -43,7 +43,7 @@ def test_issued(issuers: Mapping[str, Issuer]) -> None:
         "email_addresses": [], "usages": ["server_auth"], "key_algorithm": "ecdsa-p256",
         "not_before": "2026-11-23T09:00:00Z", "not_after": "2027-02-21T10:00:00Z", "days_left": 90.0, "serial": "",
         "fingerprint_sha256": "", "signature_algorithm": "ecdsa-with-SHA256", "subject": "CN=www.example.com",
-        "common_name": "www.example.com", "issuer_subject": "CN=internal CA Issuing 2026-11", "renew_after": "2027-01-22T16:52:12Z",
+        "common_name": "www.example.com", "issuer_subject": "CN=internal CA Issuing 2026-11", "renew_after": "2027-01-18T18:44:12Z",
     }  # fmt: skip
     assert entry["fingerprint_sha256"] == served_by(host)
     assert result["services"] == {"nginx": {"state": "reloaded", "error": None}}

@@ -83,7 +83,7 @@ def test_nothing_due_needs_neither_keys_nor_passphrase_nor_ledger(
 
 
 def test_renewal_at_its_moment(issuers: Mapping[str, Issuer]) -> None:
-    host, entry = HonestHost(), {**WWW, "renew_before": "30d"}
+    host, entry = HonestHost(), {**WWW, "renew_before": "30d", "renewal_spread": False}
     run_task(host, issuers, entry)
     first = leaf_of(host)
     ok(run_task(host, issuers, entry, now=NOW + 60 * DAY - dt.timedelta(seconds=1)))

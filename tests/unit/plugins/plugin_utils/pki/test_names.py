@@ -49,8 +49,8 @@ def test_dns_names(text: str, name: str) -> None:
         ("www.example.com\nevil", "the label"),
         ("https://www.example.com", "the label"),
         ("www.example.com:443", "the label"),
-        ("bücher.example", "not ASCII"),
-        ("\u212aelvin.example", "not ASCII"),
+        ("bücher\u2028.example", "is no name"),
+        ("☃☃\u200d.example", "is no name"),
         ("192.0.2.1", "is an IP address"),
         ("2001:db8::1", "is an IP address"),
         ("*", "wildcard in the wrong place"),
@@ -151,3 +151,15 @@ def test_common_names_that_no_certificate_can_have(common_name: str) -> None:
 @pytest.mark.parametrize("common_name", ["a" * 64, "ü" * 32])
 def test_longest_common_names(common_name: str) -> None:
     assert parse_names({"dns_names": ["a.example"], "common_name": common_name}).common_name == common_name
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("*.BÜCHER.example.", "*.xn--bcher-kva.example"),
+        ("\u212aelvin.example", "kelvin.example"),
+    ],
+)
+def test_a_name_in_unicode(written: str, name: str) -> None:
+    assert parse_dns_name(written) == name

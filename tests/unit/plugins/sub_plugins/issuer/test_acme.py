@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.action.ca import ActionModule as CaAction
 from ansible_collections.fleet.tls.plugins.action.trust_bundle import ActionModule as TrustAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.options import parse_external
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, load_solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
@@ -59,7 +60,7 @@ def keep(path: Path, **changes: Any) -> None:
         ({"contact": ["not a mailbox"]}, "not a mailbox"),
         ({"contacts": ["a@example.com"]}, "unknown option 'contacts'"),
         ({"external_account": {"kid": "x"}}, "hmac_key is missing"),
-        ({"external_account": {"kid": "x", "hmac_key": "no base64!"}}, "not base64url"),
+        ({"external_account": {"kid": "x", "hmac_key": "no base64!"}}, "not base64"),
         ({"ca_certificate": "/no/such/file"}, "there is no file"),
         ({"limits": "many"}, "limits"),
         ({"timeout": "5"}, "timeout"),
@@ -118,6 +119,23 @@ def test_what_has_to_be_prepared(tmp_path: Path, kept: dict[str, Any], words: st
     keep(tmp_path, **kept)
     found = make(tmp_path).unprepared(NOW)
     assert found is None if words is None else re.search(words, str(found))
+
+
+@pytest.mark.parametrize("written", ["a+b/c+d/", "a-b_c-d_", "a+b/c+d/YQ==", "a-b_c-d_YQ"])
+def test_the_key_of_an_external_account_in_either_alphabet(written: str) -> None:
+    found = parse_external({"kid": "x", "hmac_key": written}, "issuer 'public'")
+    assert found is not None and found["hmac_key"] == written.translate(str.maketrans("+/", "-_")).rstrip("=")
+
+
+def test_no_certificates_for_clients_from_a_public_ca(tmp_path: Path) -> None:
+    wish = parse_certificate(
+        {"name": "app", "issuer": "public", "dns_names": ["app.example.com"], "usages": ["server_auth", "client_auth"]},
+        {"public": None},
+    )
+    with pytest.raises(SpecError, match="no certificates for clients any more.*") as found:
+        make(tmp_path).check(wish)
+    assert "a second certificate from an internal CA" in str(found.value)
+    make(tmp_path, anchors="-----BEGIN CERTIFICATE-----").check(wish)
 
 
 def test_a_damaged_account(tmp_path: Path) -> None:
