@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a certificate lives on a host, and what its files are made of. The layout is in docs/architecture.md."""
+"""Where a certificate lives on a host, and what its files are made of. The layout is in docs/inside.md."""
 
 from __future__ import annotations
 

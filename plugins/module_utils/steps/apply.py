@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Step ``apply``: stage → swap → validate → reload → prove → keep, or roll back. See docs/architecture.md."""
+"""Step ``apply``: stage → swap → validate → reload → prove → keep, or roll back. See docs/inside.md."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ LONGEST_FOR_SERVERS = 825
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something is to be done; the codes are listed in docs/architecture.md."""
+    """Why something is to be done; the codes are listed in docs/inside.md."""
 
     code: str
     detail: str

@@ -28,7 +28,7 @@ HIGHEST_GENERATION = 10**9
 
 @dataclass(frozen=True)
 class PairProblem:
-    """Why a pair on the host cannot go on being used; ``code`` is one of the reasons in docs/architecture.md."""
+    """Why a pair on the host cannot go on being used; ``code`` is one of the reasons in docs/inside.md."""
 
     code: str
     detail: str
