@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import anchors as openbao_anchors
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import authority_builder, make_root
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
@@ -136,6 +136,29 @@ def test_an_intermediate_whose_root_is_elsewhere(cluster: Cluster, open_issuer: 
         assert len(issuer.authorities()) == 2
     mount.write("issuers/import/cert", pem_bundle=root)
     assert len(open_issuer(mount).trust()) == 1
+
+
+def test_a_cross_signed_twin_of_an_issuer(mount: Mount, open_issuer: Open) -> None:
+    """OpenBao's documented rotation: the new root is there by itself, and signed by an old one that the mount does not have."""
+    (root,) = (
+        x509.load_pem_x509_certificate(mount.root.read(f"{mount.path}/cert/ca")["data"]["certificate"].encode()),
+    )
+    old = make_root("Old Root", "ecdsa-p256", now(), 100 * DAY)
+    builder = authority_builder(
+        root.subject, root.public_key(), old.certificate.subject, old.private_key.public_key(), path_length=1
+    )
+    cross = (
+        builder.not_valid_before(now() - DAY).not_valid_after(now() + 90 * DAY).sign(old.private_key, hashes.SHA256())
+    )
+    imported = mount.write("issuers/import/cert", pem_bundle=to_pem(cross))["imported_issuers"]
+    assert imported
+    issuer = open_issuer(mount)
+    (issued,) = issue(issuer)
+    assert issuer.trust() == (root,) and issued.chain[0].issuer == root.subject
+    # And the twin as the one that signs: the path that is installed leads to the root all the same.
+    twin = open_issuer(mount, issuer_ref=imported[0])
+    (issued,) = issue(twin, make_request(request_id="by-the-twin"))
+    check_chain(issued.chain, [root], now())
 
 
 def test_issuer_ref(mount: Mount, open_issuer: Open) -> None:

@@ -181,20 +181,24 @@ class MountAnchors:
     def sort_out(self, certificates: Iterable[x509.Certificate]) -> tuple[StoredAnchors, ...]:
         """Roots, and what leads to them; each once.
 
-        :raises IssuerError: an issuer that leads to no root that is known.
+        Others are none of our business: a cross-signed issuer beside its self-signed twin, say, or one that no role uses. Whatever they
+        sign leads to no anchor, and is refused.
+
+        :raises IssuerError: no issuer leads to a root that is known.
         """
         unique = {fingerprint(each): each for each in certificates}
         known: list[StoredAnchors] = []
         for each in unique.values():
             check_is_ca(f"{self.connection.describe()}: {self.mount}", each)
             is_root = is_issued_by(each, each) or each in self.roots
-            if not is_root and not any(is_issued_by(each, other) for other in unique.values()):
-                raise IssuerError(
-                    f"{self.connection.describe()}: the mount '{self.mount}/' does not have the root of"
-                    f" '{each.subject.rfc4514_string()}'",
-                    remedy=f"import the root's certificate there ({self.mount}/issuers/import/cert), or set root",
-                )
-            known.append(StoredAnchors(each, is_root))
+            if is_root or any(is_issued_by(each, other) for other in unique.values()):
+                known.append(StoredAnchors(each, is_root))
+        if not any(each.anchor for each in known):
+            names = ", ".join(f"'{each.subject.rfc4514_string()}'" for each in unique.values())
+            raise IssuerError(
+                f"{self.connection.describe()}: the mount '{self.mount}/' does not have the root of {names}",
+                remedy=f"import the root's certificate there ({self.mount}/issuers/import/cert), or set root",
+            )
         return tuple(known)
 
     def still_needed(

@@ -9,8 +9,14 @@ import datetime as dt
 from collections.abc import Sequence
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.certificate_facts import facts_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, fingerprint, is_issued_by, subject_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    Names,
+    fingerprint,
+    is_issued_by,
+    subject_text,
+)
 
 
 def covers(has: Names, wanted: Names) -> bool:
@@ -31,29 +37,37 @@ def wildcard_for(name: str) -> str:
 
 
 def in_order(certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    """The same certificates leaf first, each issued by the next, without doubles and without the root.
+    """The same certificates leaf first, each issued by the next, without doubles and without the root; then what fits nowhere.
 
-    :raises CertificateError: they are not one chain.
+    What the path to an anchor does not need is left aside when that is known, see :func:`chains.chain_to_install`.
+
+    :raises CertificateError: nobody can say which is the leaf.
     """
     rest = list({fingerprint(each): each for each in certificates}.values())
-    leaves = [
-        each for each in rest if not any(is_issued_by(other, each) for other in rest if other is not each)
-    ]  # fmt: skip
-    if len(leaves) != 1:
-        names = ", ".join(f"'{subject_text(each)}'" for each in leaves)
-        raise CertificateError(f"these certificates are not one chain (ends: {names or 'none'})")
-    chain = [leaves[0]]
-    rest.remove(leaves[0])
+    leaf = leaf_among(rest)
+    chain = [leaf]
+    rest.remove(leaf)
     while above := next((each for each in rest if is_issued_by(chain[-1], each)), None):
         chain.append(above)
         rest.remove(above)
-    # Another certificate of the same CA (a cross-signed one) is no fault; a stranger is.
-    strangers = [each for each in rest if not any(is_issued_by(member, each) for member in chain)]
-    if strangers:
-        raise CertificateError(f"the chain does not lead to '{subject_text(strangers[0])}', which stands beside it")
     if len(chain) > 1 and is_issued_by(chain[-1], chain[-1]):
         chain.pop()
-    return tuple(chain)
+    return (*chain, *rest)
+
+
+def leaf_among(certificates: Sequence[x509.Certificate]) -> x509.Certificate:
+    """The one that issued no other and is no CA; errors as :func:`in_order`."""
+    leaves = [
+        each
+        for each in certificates
+        if not any(is_issued_by(other, each) for other in certificates if other is not each)
+    ]
+    if len(leaves) > 1:
+        leaves = [each for each in leaves if not facts_of(each).ca] or leaves
+    if len(leaves) != 1:
+        names = ", ".join(f"'{subject_text(each)}'" for each in leaves)
+        raise CertificateError(f"these certificates are not one chain (ends: {names or 'none'})")
+    return leaves[0]
 
 
 def is_newer(candidate: x509.Certificate, leaf: x509.Certificate, now: dt.datetime) -> bool:

@@ -69,14 +69,18 @@ def test_a_cross_signed_authority_is_no_stranger() -> None:
         ISSUING.subject, key, signer.certificate.subject, signer.private_key.public_key(), path_length=0
     )
     cross = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).sign(signer.private_key, hashes.SHA256())
-    assert in_order([LEAF, ISSUING, cross]) == (LEAF, ISSUING)
+    assert in_order([LEAF, ISSUING, cross]) == (LEAF, ISSUING, cross)
     assert in_order([cross, LEAF]) == (LEAF, cross)
 
 
-@pytest.mark.parametrize("given", [[LEAF, OTHER.leaf], [LEAF, ISSUING, OTHER.leaf], [LEAF, OTHER.chain[1]], []])
+@pytest.mark.parametrize("given", [[LEAF, OTHER.leaf], [LEAF, ISSUING, OTHER.leaf], []])
 def test_not_one_chain(given: list[Any]) -> None:
     with pytest.raises(CertificateError, match="not one chain"):
         in_order(given)
+
+
+def test_strangers_come_last() -> None:
+    assert in_order([OTHER.chain[1], LEAF, ISSUING]) == (LEAF, ISSUING, OTHER.chain[1])
 
 
 def test_is_newer() -> None:
