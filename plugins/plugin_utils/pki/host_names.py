@@ -17,6 +17,24 @@ def speaks_for(names: Names, wanted: str) -> bool:
     """
     if is_ip_address(wanted):
         return parse_ip_address(wanted) in names.ip_addresses
-    name = wanted.lower().rstrip(".")
+    name = encoded(wanted).lower().rstrip(".")
     parent = name.partition(".")[2]
     return name in names.dns_names or (bool(parent) and f"*.{parent}" in names.dns_names)
+
+
+def encoded(name: str) -> str:
+    """A host's name as certificates have it (RFC 5890, A-labels); one that has no such form stays as it is, and matches nothing."""
+    if name.isascii():
+        return name
+    try:
+        import idna
+
+        return idna.encode(name, uts46=True).decode("ascii")
+    except ImportError:
+        pass
+    except ValueError:
+        return name
+    try:
+        return name.encode("idna").decode("ascii")
+    except ValueError:
+        return name
