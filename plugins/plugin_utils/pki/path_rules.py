@@ -144,7 +144,7 @@ def authority_problems(
             "ca_not_yet_valid", f"the {kind} '{who}' is not valid before {iso(upper.not_valid_before_utc)}"
         )
     # A root of version 1 has no way to say that it is one.
-    if not facts.ca and not (anchor and facts.version1 and facts.self_issued):
+    if not facts.ca and not facts.error and not (anchor and facts.version1 and facts.self_issued):
         yield ChainProblem("not_a_ca", f"'{who}' stands in the chain as an issuer and is no CA")
     if facts.key_usage is not None and not facts.key_usage.key_cert_sign:
         yield ChainProblem("no_cert_sign", f"the key usage of '{who}' does not allow it to issue certificates")
