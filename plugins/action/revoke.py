@@ -28,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.revoking impo
     revoke_rows,
     revoked_already,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.strangers import as_ledger_has_them
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import parse_proofs
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.proof import proof_request
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host, parse_pool
@@ -68,15 +69,22 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         store = load_store(options["store"])
         issuers = load_issuers(options["issuers"], store)
+        which, strangers = as_ledger_has_them(store, issuers, options["which"], options.get("issuer"), self.now())
+        told = options["state"] == "revoked" and not self._task.check_mode
+        if told and strangers:
+            self.refuse_wrong_clock(ignore=options["ignore_clocks"])
+            with store.ledger() as ledger:
+                for row in strangers:
+                    ledger.add(row)
         meant = parse_meant(
-            options["which"],
+            which,
             options["names"],
             options["hosts"],
             options.get("issuer"),
             same_key=options["same_key"],
             also=pool_pairs(store, options["certificates_of"]),
         )
-        rows = choose(store, meant, self.now())
+        rows = choose(store, meant, self.now(), () if told else strangers)
         if options["state"] == "proven":
             return self.prove(options, variables, store, issuers, {row.fingerprint for row in rows})
         due = [row for row in rows if row.fingerprint not in revoked_already(store, issuers)]

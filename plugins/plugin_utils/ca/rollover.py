@@ -25,6 +25,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serial
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, is_issued_by, subject_text, to_pem
 
 CANARY_NAME = "canary.fleet-tls.invalid"
+# Rows of the ledger for certificates that it did not know when they were revoked.
+STRANGER_NAME = "stranger.fleet-tls.invalid"
 # As far as clocks of hosts may be off (BACKDATE on the other side), and a while for the run.
 CANARY_LIFETIME = BACKDATE + dt.timedelta(hours=1)
 
@@ -40,6 +42,7 @@ class Keeper(Protocol):
     def certificate(self, authority_id: str) -> x509.Certificate: ...
     def authority(self, authority_id: str) -> Authority: ...
     def entry(self, name: str) -> str: ...
+    def in_use(self, now: dt.datetime) -> dict[str, x509.Certificate]: ...
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None: ...
 
 

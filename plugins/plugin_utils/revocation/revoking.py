@@ -108,20 +108,24 @@ def parse_meant(
     return meant
 
 
-def choose(store: Store, meant: RevocationSelector, now: dt.datetime) -> tuple[Issuance, ...]:
+def choose(
+    store: Store, meant: RevocationSelector, now: dt.datetime, strangers: Iterable[Issuance] = ()
+) -> tuple[Issuance, ...]:
     """Those that are meant and have not expired, oldest first, canaries left out.
 
+    :param strangers: (check mode) what would be entered into the ledger before.
     :raises SpecError: the ledger knows no such one, or something that is given is of none: a slip of the pen must not leave a stolen
         key valid.
     """
-    rows = [row for row in store.issuances() if row.certificate != CANARY_NAME]
+    rows = [row for row in (*store.issuances(), *strangers) if row.certificate != CANARY_NAME]
     chosen = [row for row in rows if meant.fits(row)]
     strangers = meant.strangers(chosen)
     if strangers or not chosen:
         what = ", ".join(strangers) or "what was asked for"
         raise SpecError(
             f"the ledger knows no certificate for {what}",
-            remedy="see how it is spelled, and that tls_store is the store that issued it; nothing was revoked",
+            remedy="see how it is spelled, and that tls_store is the store that issued it; what the ledger has never known is revoked as PEM"
+            " text, or by its number together with its issuer's name; nothing was revoked",
         )
     if meant.same_key:
         keys = {row.key_id for row in chosen}

@@ -206,9 +206,10 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
 
     def rows(self) -> Iterator[Issuance]:
         """What the ledger has of its certificates, canaries left out: they are made also when that was lost."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, STRANGER_NAME
 
-        return (row for row in self.store.issuances(issuer=self.name) if row.certificate != CANARY_NAME)
+        rows = self.store.issuances(issuer=self.name)
+        return (row for row in rows if row.certificate not in (CANARY_NAME, STRANGER_NAME))
 
     def note_issued(self) -> None:
         """That there is something in the ledger from now on; the first run that has issued notes it."""

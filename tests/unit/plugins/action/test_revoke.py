@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.revoke import ActionModule
 from ansible_collections.fleet.tls.plugins.module_utils.steps.prove import prove_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import serials
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool, PoolPair, PoolState
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import serial_text, to_pem
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task
 from ansible_collections.fleet.tls.tests.unit.support.pki import (
@@ -152,3 +154,38 @@ def test_a_key_that_is_still_in_use(tmp_path: Path) -> None:
     with pytest.raises(AnsibleActionFail, match="certificate 'www' still has a key that is to be used no more"):
         run_action(on_host(memory), options(tmp_path, extra))
     assert run_action(on_host(HonestHost()), options(tmp_path, extra))["problems"] == []
+
+
+def listed(store: Path) -> set[str]:
+    crls = make_issuer(store).crls(ActionModule.now())
+    return {serial for crl in crls for serial in serials(crl)}
+
+
+@pytest.mark.parametrize("given", ["pem", "number"])
+def test_what_the_ledger_has_never_known(given: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    make_issuer(store).prepare(ActionModule.now())
+    shutil.copytree(store, tmp_path / "other")
+    # The same CA has issued, and this ledger knows nothing of it.
+    leaf = issue(tmp_path / "other", "laptop7").chain[0]
+    serial = serial_text(leaf.serial_number)
+    which = json.dumps([to_pem(leaf) if given == "pem" else serial])
+    if given == "number":
+        with pytest.raises(AnsibleActionFail, match="by its number together with its issuer's name"):
+            run_action(ActionModule, options(store, f"which: {which}"))
+    named = "issuer: internal" if given == "number" else ""
+    planned = run_action(ActionModule, options(store, f"which: {which}\n{named}"), check_mode=True)
+    assert planned["changed"] and not listed(store)
+    done = run_action(ActionModule, options(store, f"which: {which}\n{named}"))
+    assert done["changed"] and serial in listed(store) and serial in done["crls"][1]["revoked"]
+    assert not run_action(ActionModule, options(store, f"which: {which}\n{named}"))["changed"]
+    # It goes on being listed, and nobody takes it for something that was issued here.
+    assert make_issuer(store).ledger_lost() is None
+    assert any(row.serial == serial for row in make_store(store).issuances())
+
+
+def test_a_strangers_pem(tmp_path: Path) -> None:
+    make_issuer(tmp_path / "store").prepare(ActionModule.now())
+    leaf = issue(tmp_path / "other", "laptop7").chain[0]
+    with pytest.raises(AnsibleActionFail, match="from none of the CAs whose CRLs are kept here"):
+        run_action(ActionModule, options(tmp_path / "store", f"which: {json.dumps([to_pem(leaf)])}"))
