@@ -85,7 +85,11 @@ class ActionModule(TlsAction):
         for each in upkeeps if not clocks_wanted else ():
             self.upkeep(each, clocks)
         prepared = {each.issuer.name: "; ".join(each.done) for each in upkeeps if each.done}
-        kept = kept_up(store, issuers.values(), check_mode=bool(self._task.check_mode))
+        errors = [error for each in upkeeps for error in each.errors]
+        try:
+            kept = kept_up(store, issuers.values(), check_mode=bool(self._task.check_mode))
+        except TlsError as error:
+            kept, errors = (), [*errors, error]
         result: dict[str, Any] = {
             "changed": bool(prepared),
             "clocks_wanted": clocks_wanted,
@@ -104,10 +108,10 @@ class ActionModule(TlsAction):
             result["diff"] = [
                 {"before": "", "after": f"{text}\n", "after_header": name} for name, text in prepared.items()
             ]
-        error = as_one([error for each in upkeeps for error in each.errors])
-        if error:
-            error.result = result  # type: ignore[attr-defined]
-            raise error
+        failure = as_one([*errors, *(error for each in upkeeps for error in each.errors)])
+        if failure:
+            failure.result = result  # type: ignore[attr-defined]
+            raise failure
         return result
 
     def upkeep(self, each: Upkeep, clocks: ClockOpinion) -> None:

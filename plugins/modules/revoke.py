@@ -41,7 +41,9 @@ options:
     choices: [revoked, chosen, proven]
     default: revoked
   which:
-    description: Serial numbers or SHA-256 fingerprints of certificates, or SHA-256 digests of their public keys, in hexadecimal.
+    description:
+      - Serial numbers or SHA-256 fingerprints of certificates, or SHA-256 digests of their public keys, in hexadecimal.
+      - What the ledger has never known is given as PEM text, or by its serial number with O(issuer) beside it. It is entered into the ledger then.
     type: list
     elements: str
     default: []
