@@ -109,15 +109,15 @@ def parse_meant(
 
 
 def choose(
-    store: Store, meant: RevocationSelector, now: dt.datetime, strangers: Iterable[Issuance] = ()
+    store: Store, meant: RevocationSelector, now: dt.datetime, unknown: Iterable[Issuance] = ()
 ) -> tuple[Issuance, ...]:
     """Those that are meant and have not expired, oldest first, canaries left out.
 
-    :param strangers: (check mode) what would be entered into the ledger before.
+    :param unknown: (check mode) what would be entered into the ledger before.
     :raises SpecError: the ledger knows no such one, or something that is given is of none: a slip of the pen must not leave a stolen
         key valid.
     """
-    rows = [row for row in (*store.issuances(), *strangers) if row.certificate != CANARY_NAME]
+    rows = [row for row in (*store.issuances(), *unknown) if row.certificate != CANARY_NAME]
     chosen = [row for row in rows if meant.fits(row)]
     strangers = meant.strangers(chosen)
     if strangers or not chosen:
