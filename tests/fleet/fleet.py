@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -30,7 +30,10 @@ from fleet.podman import PodmanError, exec_command, podman, why_not
 from tools import paths
 
 SSH_KEYS = paths.DEV / "ssh"
-BOOT_SECONDS = 60
+BOOT_SECONDS = 240
+# Debian's nginx.service has "forking": nginx's first process may end before the second has written the PID file, and systemd then takes
+# the start for failed. It happens on a busy machine only, where this has systemd wait for the file.
+PID_FILE = paths.ROOT / "tests/fleet/nginx-pid-file.conf"
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,19 @@ class Fleet:
         return "{0}-{1}".format(self.prefix, host)
 
     def up(self) -> Fleet:
-        """Fresh hosts, ready for ssh, and their inventory. A release without an image costs its hosts, not the fleet."""
+        """Fresh hosts, ready for ssh, and their inventory. Hosts of a release without an image get another one's."""
         reason = why_not()
         if reason:
             raise FleetError(reason)
         self.down()
         built, left_out = images.ensure_all({host.release for host in self.hosts}, self.packages)
+        if left_out and not built:
+            built = images.ensure_all(images.RELEASES, self.packages)[0]
+        if not built:
+            raise FleetError("; ".join(left_out.values()))
         for reason in left_out.values():
-            print("fleet: " + reason, file=sys.stderr)
-        self.hosts = tuple(host for host in self.hosts if host.release in built)
-        if not self.hosts:
-            raise FleetError("no release has an image")
+            print("fleet: {0}; its hosts have another release".format(reason), file=sys.stderr)
+        self.hosts = tuple(replace(host, release=images.instead(host.release, built)) for host in self.hosts)
         try:
             keys()
             podman("network", "create", "--disable-dns", self.prefix)
@@ -125,7 +130,7 @@ class Fleet:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def exec(
-        self, host: str, argv: Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float = 60
+        self, host: str, argv: Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float = 180
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host as root, past ssh; CalledProcessError when it fails, unless check is off."""
         command = exec_command(self.container(host), argv)
@@ -167,6 +172,7 @@ class Fleet:
             # Services use PrivateTmp and tests mount a full disk; both need mount(2), as on a real host.
             "--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined", "--security-opt=seccomp=unconfined",
             "--volume", "{0}:/etc/fleet-ssh:ro".format(SSH_KEYS / "host"),
+            "--volume", "{0}:/usr/lib/systemd/system/nginx.service.d/pid-file.conf:ro".format(PID_FILE),
             image,
             # systemd 256 and later starts on cgroup v1 only when told to; the argument stands for the kernel's command line.
             "/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fleet.podman import PodmanError, podman
@@ -21,7 +21,7 @@ from fleet.podman import PodmanError, podman
 RELEASES = ("bullseye", "bookworm", "trixie")  # Debian 11, 12, 13
 REPOSITORY = "localhost/fleet-tls"
 LABEL = "fleet-tls.image"
-# Names releases, separated by commas, that could not be had at the start of a test run: no suite of it tries again.
+# Names releases, separated by commas, to do without. A test run sets it to what could not be had at its start: no suite tries again.
 LEFT_OUT = "FLEET_TLS_RELEASES_LEFT_OUT"
 
 INCLUDE = (
@@ -97,10 +97,10 @@ def ensure(release: str, extra: Sequence[str] = ()) -> str:
     """
     if release not in RELEASES:
         raise ImageError("unknown release {0}; known: {1}".format(release, ", ".join(RELEASES)))
+    if release in os.environ.get(LEFT_OUT, "").split(","):
+        raise ImageError("no image of {0}: left out of this run".format(release))
     name = tag(release, extra)
     if not _exists(name):
-        if release in os.environ.get(LEFT_OUT, "").split(","):
-            raise ImageError("no image of {0} in this run".format(release))
         with _lock(release):
             if not _exists(name):
                 print("building {0}".format(name), file=sys.stderr, flush=True)
@@ -110,7 +110,7 @@ def ensure(release: str, extra: Sequence[str] = ()) -> str:
 
 
 def ensure_all(releases: Iterable[str], extra: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
-    """release -> tag for those that can be had, and release -> why not for the others, whose hosts are left out."""
+    """release -> tag for those that can be had, and release -> why not for the others."""
     built: dict[str, str] = {}
     left_out: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -118,8 +118,14 @@ def ensure_all(releases: Iterable[str], extra: Sequence[str] = ()) -> tuple[dict
             try:
                 built[release] = future.result()
             except (ImageError, PodmanError) as error:
-                left_out[release] = "{0}; its hosts are left out".format(error)
+                left_out[release] = str(error)
     return built, left_out
+
+
+def instead(release: str, built: Mapping[str, str]) -> str:
+    """The release that a host gets: the one that it should have where there is an image, else the nearest newer one, else any."""
+    newer = RELEASES[RELEASES.index(release) :]
+    return next(each for each in (*newer, *RELEASES) if each in built)
 
 
 def _exists(name: str) -> bool:

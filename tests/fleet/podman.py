@@ -18,7 +18,7 @@ class PodmanError(Exception):
     """podman refused; the text is its own."""
 
 
-def podman(*arguments: str, timeout: float = 120) -> str:
+def podman(*arguments: str, timeout: float = 400) -> str:
     """Run podman and return its standard output."""
     command = ["podman", *_runtime(), *arguments]
     env = {**os.environ, "CONTAINERS_CONF": str(_configuration()), "PATH": paths.tool_path()}

@@ -75,7 +75,7 @@ class World:
 
     def comes_to_take(self, host: str, wanted: dict[str, bool]) -> bool:
         """Whether these clients come to be taken, or not, within the time that a reload may need."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while {client: self.taken(host, client) for client in wanted} != wanted:
             if time.monotonic() > end:
                 return False

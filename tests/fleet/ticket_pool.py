@@ -156,7 +156,7 @@ class Pool:
         for server, port in PORTS.items():
             dump = subprocess.run(
                 ["openssl", "s_client", "-connect", f"{self.fleet.addresses[host]}:{port}", "-tls1_2"],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120,
             ).stdout  # fmt: skip
             line = next(line for line in dump.splitlines() if line.strip().startswith("0000 - "))
             names[server] = line.split("-", 1)[1].split("   ")[0].replace("-", " ").replace(" ", "")

@@ -42,7 +42,7 @@ class Family:
             stopped |= new
         for each in stopped:
             send(each, signal.SIGKILL)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)
         await_end(stopped)
 
     def kill_controller_only(self) -> None:

@@ -132,7 +132,7 @@ class Site:
 
 def public_key(*arguments: str) -> bytes:
     """What openssl prints."""
-    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30).stdout
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=120).stdout
 
 
 def state(path: Path) -> tuple[int, str]:

@@ -55,7 +55,7 @@ def running(folder: Path, servers: str, port: int) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def await_port(process: subprocess.Popen[str], port: int) -> None:

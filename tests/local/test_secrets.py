@@ -100,7 +100,7 @@ def watching(folder: Path) -> Iterator[Watch]:
     finally:
         watch.over.set()
         for thread in threads:
-            thread.join(timeout=30)
+            thread.join(timeout=120)
         watch.look_at_files()
 
 
@@ -167,7 +167,7 @@ def key_lines(keys: dict[bytes, str], store: Path) -> Iterator[tuple[bytes, str]
 
 def openssl(*arguments: str, given: bytes) -> bytes:
     """What openssl prints."""
-    return subprocess.run(["openssl", *arguments], input=given, check=True, capture_output=True, timeout=30).stdout
+    return subprocess.run(["openssl", *arguments], input=given, check=True, capture_output=True, timeout=120).stdout
 
 
 def found_in(text: bytes, secrets: dict[bytes, str]) -> list[str]:

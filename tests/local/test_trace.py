@@ -218,7 +218,7 @@ def s_server(folder: Path, pair: Pair, *arguments: str) -> Iterator[int]:
         yield port
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def revoked_list(folder: Path, ca: Authority, revoked: Pair) -> Path:

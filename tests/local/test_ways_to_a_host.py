@@ -31,7 +31,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         yield hosts
 
 
-@pytest.fixture(params=["main", "oldest"])
+@pytest.fixture(params=["main", "lowest"])
 def venv(request: pytest.FixtureRequest) -> str:
     """The newest ansible-core, and the oldest that is promised: much of what takes a step to its host is Ansible's own."""
     if not paths.venv(request.param).is_dir():

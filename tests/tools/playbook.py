@@ -81,7 +81,7 @@ def run_playbook(
     extra_vars: Mapping[str, Any] | None = None,
     args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
-    timeout: float = 300,
+    timeout: float = 1200,
     *,
     venv: str = "main",
     cwd: str | Path | None = None,

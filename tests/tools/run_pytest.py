@@ -26,12 +26,17 @@ A suite's name first says which, where several have the same tests: {0}
 pytest's own options: ./dev pytest unit --help"""
 
 
+def paths_in(words: Sequence[str]) -> list[Path]:
+    """Those of pytest's arguments that name tests: other words belong to options."""
+    named = [Path(word.partition("::")[0]) for word in words if not word.startswith("-")]
+    return [path.resolve() for path in named if path.exists()]
+
+
 def suite_of(words: Sequence[str]) -> Suite:
     """The first suite that has one of the tests that are named; the unit tests when none is named."""
-    named = [Path(word.partition("::")[0]).resolve() for word in words if not word.startswith("-")]
     for suite in WITH_TESTS.values():
         folders = [paths.ROOT / folder for folder in suite.folders]
-        if any(folder == path or folder in path.parents for folder in folders for path in named):
+        if any(folder == path or folder in path.parents for folder in folders for path in paths_in(words)):
             return suite
     return WITH_TESTS["unit"]
 
@@ -53,8 +58,7 @@ def main(words: list[str]) -> int:
     except (Skipped, packages.SetupError) as error:
         print("dev: the suite {0} cannot be had here: {1}".format(suite.name, error), file=sys.stderr)
         return 2
-    # Its folders only where it was named: a path among the words would come on top of them.
-    folders = suite.folders if chosen and all(word.startswith("-") for word in words) else ()
+    folders = () if paths_in(words) else suite.folders
     command = pytest_command(folders, *words, venv=suite.venv)
     os.execve(command[0], command, environment(suite.venv))
 

@@ -56,7 +56,7 @@ class Setup:
         if self.no_containers is None:
             with self.images.timed("images"):
                 built, left_out = images.ensure_all(images.RELEASES)
-            self.images.notes += left_out.values()
+            self.images.notes += ["{0}; its hosts have another release".format(reason) for reason in left_out.values()]
             os.environ[images.LEFT_OUT] = ",".join(left_out)
             if not built:
                 self.no_containers = "no host image can be had"

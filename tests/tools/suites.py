@@ -79,12 +79,23 @@ def storm(run: Run) -> None:
     run.run([program("python"), "-m", "storm"], name="storm", env=env)
 
 
-UNIT = "tests/unit/"
+# All unit tests less those of module_utils.
+CONTROLLER = (
+    "tests/unit/extensions",
+    "tests/unit/plugins/action",
+    "tests/unit/plugins/modules",
+    "tests/unit/plugins/plugin_utils",
+    "tests/unit/plugins/sub_plugins",
+)
 # In this order they are started, so many at once as there are lanes; a lane that is free takes the next. What takes longest comes
 # first, and what computes (unit, lint, sanity) stands beside what waits.
 LANES = 3
 SUITES = (
-    Suite("fleet", "pytest on real hosts", ("tests/fleet",), containers=True),
+    Suite("fleet", "pytest on real hosts", ("tests/fleet",), TWO, containers=True),
+    Suite(
+        "local", "whole runs against real servers on loopback; some with the lowest ansible-core as well",
+        ("tests/local",), TWO, packages=("nginx", "clock"), others=("lowest",),
+    ),
     Suite(
         "acme", "the issuer acme with real ACME and DNS servers on loopback",
         ("tests/acme_servers",), TWO, packages=("nginx", "acme"), others=("acme2certifier",),
@@ -93,24 +104,24 @@ SUITES = (
         "unit", "unit tests with the newest ansible-core and cryptography",
         ("tests/unit",), TWO, packages=("nginx", "keystores"),
     ),
-    Suite(
-        "local", "whole runs against real servers on loopback; some with the oldest ansible-core as well",
-        ("tests/local",), packages=("nginx", "clock"), others=("oldest",),
-    ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
+    Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
     Suite(
         "bao", "the store and the issuer of type openbao, with real servers on loopback",
         ("tests/bao",), TWO, packages=("nginx",), others=("bao",),
     ),
-    Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
     Suite(
-        "unit-2.19", "unit tests with the oldest ansible-core that is promised",
-        ("tests/unit",), TWO, venv="oldest", packages=("nginx", "keystores"),
+        "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
+        CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores"),
     ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(
         "report", "reports as their readers read them: a browser, promtool, an XML schema, a calendar library",
         ("tests/report",), venv="report", packages=("report",),
+    ),
+    Suite(
+        "unit-3.9", "unit tests of what runs on managed hosts, with the lowest Python that is promised",
+        ("tests/unit/plugins/module_utils",), TWO, venv="host", packages=("nginx", "keystores"),
     ),
     Suite(
         "eda", "the event source and the rulebook, with the real ansible-rulebook",

@@ -23,7 +23,8 @@ from tools import packages, paths
 VERSIONS = {
     "main": (14, 13, 12, 11),
     "bench": (14, 13, 12, 11),
-    "oldest": (13, 12, 11),
+    "lowest": (13, 12, 11),
+    "host": (9,),
     "sslyze": (13, 12, 11),
     "bao": (14, 13, 12, 11),
     "acme2certifier": (13, 12, 11),
@@ -34,7 +35,8 @@ VERSIONS = {
 LAYERS = {
     "main": ("core", "test"),
     "bench": ("bench",),
-    "oldest": ("oldest",),
+    "lowest": ("lowest",),
+    "host": ("host",),
     "sslyze": ("sslyze",),
     "bao": ("bao",),
     "acme2certifier": ("acme2certifier",),
@@ -126,14 +128,13 @@ def choose(name: str) -> Interpreter:
         if policy and re.search(r"Candidate: \d", policy.stdout):
             packages.install([version, version + "-venv"])
             return Interpreter("/usr/bin/" + version, minor, True)
-    packages.install(["python3", "python3-venv"])
+    oldest, newest = VERSIONS[name][-1], VERSIONS[name][0]
+    if newest > oldest:
+        packages.install(["python3", "python3-venv"])
     installed = next(candidates(VERSIONS[name]), None)
     if installed is None:
-        raise NoPython(
-            "no Python 3.{0} to 3.{1} here, which this ansible-core needs; install one (e.g. with pyenv) and put it on PATH".format(
-                VERSIONS[name][-1], VERSIONS[name][0]
-            )
-        )
+        wanted = "3.{0} to 3.{1}".format(oldest, newest) if newest > oldest else "3.{0}".format(oldest)
+        raise NoPython("no Python {0} here; install one (e.g. with pyenv) and put it on PATH".format(wanted))
     return installed
 
 

@@ -83,7 +83,7 @@ class NginxService:
 
     def start(self) -> None:
         """Run it, with the configuration there is."""
-        subprocess.run(self.command(), check=True, capture_output=True, timeout=30)
+        subprocess.run(self.command(), check=True, capture_output=True, timeout=120)
 
     def pid(self) -> int | None:
         """The master's process id; None: it does not run."""

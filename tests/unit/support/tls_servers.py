@@ -115,7 +115,7 @@ class Authority:
 
 def run_openssl(*arguments: str) -> None:
     """Run openssl, quietly unless it fails."""
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=120)
 
 
 @dataclass(frozen=True)

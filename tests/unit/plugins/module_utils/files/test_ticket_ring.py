@@ -108,7 +108,7 @@ def test_a_manifest_is_public_and_holds_no_key(place: TicketPlace) -> None:
 def boot(place: TicketPlace, script: Path) -> None:
     """What the unit does."""
     script.write_text(SCRIPT)
-    subprocess.run(["sh", str(script), place.directory], check=True, capture_output=True, timeout=30)
+    subprocess.run(["sh", str(script), place.directory], check=True, capture_output=True, timeout=120)
 
 
 def test_a_boot_finds_a_ring_that_both_servers_take(place: TicketPlace, tmp_path: Path) -> None:

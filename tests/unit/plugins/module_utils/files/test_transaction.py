@@ -105,7 +105,7 @@ files.write_new({file!r}, b"secret", {owner!r}, None, "0640")
 def test_mode_and_owner_come_before_content(tmp_path: Path) -> None:
     owner = NOBODY if ROOT else None
     script = EACH_STEP.format(path=[each for each in sys.path if each], file=str(tmp_path / "key"), owner=owner)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines() == [*(["os.chown 0 0o600"] if ROOT else []), "os.chmod 0 0o600"]
 
 
@@ -342,7 +342,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path) -> None:
     done = subprocess.run(
         ["unshare", "--mount", *([] if ROOT else ["--map-root-user"]), "sh", "-c", command, "sh", str(tmp_path)]
         + [sys.executable, script],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip("no file system can be mounted here")

@@ -81,28 +81,28 @@ def test_why_there_was_none() -> None:
 
 def test_silent_ones_are_waited_for_together(www: Pair) -> None:
     over = threading.Event()
-    with serving(lambda connection: (over.wait(20), None)[1]) as silent, tls_server(www) as address:
+    with serving(lambda connection: (over.wait(60), None)[1]) as silent, tls_server(www) as address:
         with contextlib.ExitStack() as stack:
             stack.callback(over.set)
             begin = time.monotonic()
-            seen = look_at([to(silent)] * 6 + [to(address)], timeout=1)
+            seen = look_at([to(silent)] * 6 + [to(address)], timeout=2)
             seconds = time.monotonic() - begin
-    words = "timed out after 1 s, connected but without a complete handshake"
+    words = "timed out after 2 s, connected but without a complete handshake"
     assert [each.error for each in seen] == [words] * 6 + [None]
-    # The first alone, the others at once; one after the other they would take six.
-    assert 2 <= seconds < 5
+    # The first alone, the others at once; one after the other they would take twelve seconds.
+    assert 4 <= seconds < 11
     assert seen[-1].fingerprint == digest(www)
 
 
 def test_drips_do_not_make_it_longer() -> None:
     def drip(connection: object) -> None:
         # The beginning of a handshake record, byte by byte.
-        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 40:
+        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 400:
             connection.sendall(bytes([byte]))  # type: ignore[attr-defined]
             time.sleep(0.1)
 
     with serving(drip) as address:
         begin = time.monotonic()
         (seen,) = look_at([to(address)], timeout=1)
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 20
     assert "timed out after 1 s" in str(seen.error)

@@ -86,11 +86,11 @@ def test_a_look_that_waited_for_another_run_makes_no_second_key(
     other = threading.Thread(target=lambda: answers.append(host.look_at(host.wish())))
     with host_lock(str(host.tls)):
         other.start()
-        assert waiting.wait(10)
+        assert waiting.wait(60)
         monkeypatch.setattr(apply, "host_lock", lambda _directory: threading.Lock())
         host.install(host.wish(), pairs[0])
         time.sleep(0.1)
-    other.join(30)
+    other.join(120)
 
     assert answers[0]["generation"] == 1 and answers[0]["pending"] is None
     assert not Path(host.layout().pending).exists()

@@ -110,7 +110,7 @@ def install(look_request: dict[str, Any], authority: Authority, folder: Path) ->
     request, leaf, root = folder / "request.csr", folder / "leaf.pem", authority.root
     request.write_text(pending["csr"])
     command = ["openssl", "x509", "-req", "-in", request, "-CA", root.certificate, "-CAkey", root.key, "-days", "30"]
-    subprocess.run([*command, "-CAcreateserial", "-out", leaf], check=True, capture_output=True, timeout=30)
+    subprocess.run([*command, "-CAcreateserial", "-out", leaf], check=True, capture_output=True, timeout=120)
     now = look_request["now"]
     manifest = {
         "name": "www", "issuer": "internal", "fingerprint": fingerprint(leaf.read_bytes()), "serial": "1", "not_before": now,

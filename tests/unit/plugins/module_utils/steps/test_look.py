@@ -80,7 +80,7 @@ def test_a_host_with_nothing_to_do_starts_no_process(host: OneHost, pairs: list[
     script = CHEAP.format(path=[each for each in sys.path if each])
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=json.dumps(host.look_request(wish)), capture_output=True, text=True, check=True, timeout=30,
+        input=json.dumps(host.look_request(wish)), capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert json.loads(done.stdout) == [[], False, [], None]
 

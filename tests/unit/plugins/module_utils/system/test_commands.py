@@ -52,12 +52,12 @@ def test_a_command_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_daemon_that_it_starts_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(commands, "COMMAND_SECONDS", 5.0)
+    monkeypatch.setattr(commands, "COMMAND_SECONDS", 60.0)
     start = time.monotonic()
-    commands.run(sh(f"sleep 30 & echo $! > {tmp_path}/pid"), "start")
+    commands.run(sh(f"sleep 300 & echo $! > {tmp_path}/pid"), "start")
     took = time.monotonic() - start
     os.kill(int((tmp_path / "pid").read_text()), 9)
-    assert took < 4
+    assert took < 50
 
 
 def test_a_command_gets_no_input_and_finds_root_s_programs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,9 +85,11 @@ def start(folder: Path, wait: str, seconds: float) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_what_never_ends_goes_back_and_says_so(started: Start, tmp_path: Path, wait: str) -> None:
-    said, problem = started(tmp_path, WAITS[wait], 0.3).communicate(timeout=60)
+    # A program that is only being started when the time is over is not ended, and on a busy machine that takes a while.
+    limit = 5 if wait == "a program" else 0.3
+    said, problem = started(tmp_path, WAITS[wait], limit).communicate(timeout=300)
     error = json.loads(said)["answer"]["error"]
-    assert error["code"] == "too_slow" and "did not end within 0.3 s" in error["message"], problem
+    assert error["code"] == "too_slow" and f"did not end within {limit} s" in error["message"], problem
     assert error["remedy"] and (tmp_path / "went-back").exists()
     with host_lock(str(tmp_path), wait=0):
         pass
@@ -95,7 +97,7 @@ def test_what_never_ends_goes_back_and_says_so(started: Start, tmp_path: Path, w
 
 def test_what_takes_no_notice_is_ended(started: Start, tmp_path: Path) -> None:
     process = started(tmp_path, STUBBORN, 0.3)
-    said, _problem = process.communicate(timeout=60)
+    said, _problem = process.communicate(timeout=300)
     assert json.loads(said)["answer"]["error"]["code"] == "too_slow"
     assert process.returncode == 0 and not (tmp_path / "went-back").exists()
     with host_lock(str(tmp_path), wait=0):
@@ -106,12 +108,12 @@ def test_a_run_that_is_gone_does_not_keep_the_lock(started: Start, tmp_path: Pat
     process = started(tmp_path, WAITS["sleep"], 600)
     assert process.stdout
     process.stdout.close()
-    process.wait(60)
+    process.wait(300)
     assert (tmp_path / "went-back").exists()
     with host_lock(str(tmp_path), wait=0):
         pass
 
 
 def test_what_ends_in_time_is_left_alone(started: Start, tmp_path: Path) -> None:
-    said, _problem = started(tmp_path, "time.sleep(0.5)", 300).communicate(timeout=60)
+    said, _problem = started(tmp_path, "time.sleep(0.5)", 300).communicate(timeout=300)
     assert json.loads(said) == {"changed": True, "answer": {}}

