@@ -30,7 +30,7 @@ from fleet.podman import PodmanError, exec_command, podman, why_not
 from tools import paths
 
 SSH_KEYS = paths.DEV / "ssh"
-BOOT_SECONDS = 240
+BOOT_SECONDS = 300
 # Debian's nginx.service has "forking": nginx's first process may end before the second has written the PID file, and systemd then takes
 # the start for failed. It happens on a busy machine only, where this has systemd wait for the file.
 PID_FILE = paths.ROOT / "tests/fleet/nginx-pid-file.conf"
@@ -130,7 +130,7 @@ class Fleet:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def exec(
-        self, host: str, argv: Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float = 180
+        self, host: str, argv: Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host as root, past ssh; CalledProcessError when it fails, unless check is off."""
         command = exec_command(self.container(host), argv)

@@ -159,7 +159,7 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
             words = [line for line in last.splitlines() if line.startswith(("E:", "W:", "Err:"))] or last.splitlines()
             raise ImageError("no image of {0}: {1}".format(release, " ".join(words[-4:])))
         label = "LABEL {0}={1}".format(LABEL, _variant(release, extra))
-        podman("import", "--quiet", "--change", label, str(archive), name, timeout=300)
+        podman("import", "--quiet", "--change", label, str(archive), name)
 
 
 def _sources(release: str) -> Iterator[list[str]]:

@@ -48,7 +48,7 @@ while not os.path.exists(out + ".end"):
             # A pair changes in one rename: it is read from one generation.
             pair = os.path.realpath(folder)
             context.load_cert_chain(pair + "/fullchain.pem", pair + "/privkey.pem")
-            with socket.create_connection((address, 443), timeout=30) as plain:
+            with socket.create_connection((address, 443), timeout=120) as plain:
                 with context.wrap_socket(plain, server_hostname="www.test") as tls:
                     tls.sendall(b"GET / HTTP/1.0\\r\\nHost: www.test\\r\\n\\r\\n")
                     answer = tls.recv(4096)
@@ -67,7 +67,7 @@ import json, os, socket, ssl, sys, time
 folder, go, out, *addresses = sys.argv[1:]
 def ask(context, address, session):
     try:
-        with socket.create_connection((address, 443), timeout=30) as plain:
+        with socket.create_connection((address, 443), timeout=120) as plain:
             with context.wrap_socket(plain, server_hostname="www.test", session=session) as tls:
                 tls.sendall(b"GET / HTTP/1.1\\r\\nHost: www.test\\r\\nConnection: close\\r\\n\\r\\n")
                 answer = b""
@@ -162,7 +162,7 @@ class World:
 
     def run(self, playbook: str, *args: str, **variables: Any) -> PlaybookResult:
         """A playbook of the collection; ``variables`` go on the command line."""
-        return run_playbook(f"fleet.tls.{playbook}", self.inventory(), variables, args, timeout=600)
+        return run_playbook(f"fleet.tls.{playbook}", self.inventory(), variables, args)
 
     @contextlib.contextmanager
     def started(self, playbook: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -187,7 +187,7 @@ class World:
     def killed_at(self, stage: str) -> None:
         """Run the rotation, and kill it as soon as the record says that it is at ``stage``."""
         with self.started("rotate_ca") as process:
-            end = time.monotonic() + 300
+            end = time.monotonic() + 900
             while self.record().get("stage") != stage:
                 assert process.poll() is None and time.monotonic() < end, (self.folder / "started.log").read_text()[
                     -3000:
@@ -208,7 +208,7 @@ class World:
         self.fleet.exec(host, ["tee", f"/root/{name}.py"], stdin=program)
         self.fleet.exec(host, ["systemd-run", f"--unit={name}", "python3", f"/root/{name}.py", *arguments])
 
-    def wait_for(self, host: str, path: str, seconds: float = 120) -> str:
+    def wait_for(self, host: str, path: str, seconds: float = 300) -> str:
         """A file's content, as soon as it is there."""
         end = time.monotonic() + seconds
         while True:
@@ -229,7 +229,7 @@ class World:
     def end_storm(self) -> tuple[int, list[Any]]:
         """How many requests there were, and those that failed."""
         self.fleet.exec(CLIENT, ["touch", "/root/storm.json.end"])
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while self.fleet.exec(CLIENT, ["systemctl", "is-active", "storm"], check=False).returncode == 0:
             assert time.monotonic() < end
             time.sleep(0.3)

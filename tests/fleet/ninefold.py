@@ -64,7 +64,7 @@ class Ninefold:
         result = handshake(self.endpoint(host, server))
         return result.chain[0] if result.chain else f"none: {result.error}"
 
-    def endpoint(self, host: str, server: servers.Server, timeout: float = 30) -> Endpoint:
+    def endpoint(self, host: str, server: servers.Server, timeout: float = 120) -> Endpoint:
         """Where a client from outside finds a service."""
         port, starttls = server.probe
         return Endpoint(self.fleet.addresses[host], port, server.server_name, timeout, starttls=starttls)
@@ -88,7 +88,7 @@ class Ninefold:
             yield watch
         finally:
             over.set()
-            thread.join(timeout=20)
+            thread.join(timeout=150)
 
 
 @dataclass

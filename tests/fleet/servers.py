@@ -85,7 +85,7 @@ class Server:
 def start(fleet: Fleet, host: str, wanted: Sequence[Server]) -> None:
     """Configure and start services on a host, in one go."""
     release = release_of(fleet, host)
-    fleet.exec(host, ["sh", "-e"], stdin="".join(server.script(release) for server in wanted), timeout=300)
+    fleet.exec(host, ["sh", "-e"], stdin="".join(server.script(release) for server in wanted))
 
 
 def release_of(fleet: Fleet, host: str) -> str:

@@ -34,7 +34,7 @@ def request(target: str, authority: Path) -> ServerScanRequest:
     address, port, name = target.split(":")
     return ServerScanRequest(
         ServerNetworkLocation(hostname=name, ip_address=address, port=int(port)),
-        network_configuration=ServerNetworkConfiguration(tls_server_name_indication=name, network_timeout=30),
+        network_configuration=ServerNetworkConfiguration(tls_server_name_indication=name, network_timeout=120),
         scan_commands=SCAN_COMMANDS_NEEDED_BY_MOZILLA_CHECKER,
         scan_commands_extra_arguments=ScanCommandsExtraArguments(
             certificate_info=CertificateInfoExtraArgument(custom_ca_file=authority)

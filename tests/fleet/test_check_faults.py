@@ -68,7 +68,7 @@ class World:
             playbook = self.folder / "play.yml"
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
-        return run_playbook(playbook, inventory, args=args, timeout=300)
+        return run_playbook(playbook, inventory, args=args)
 
     def put(self, path: str, content: bytes, mode: str) -> None:
         """A file on web1."""

@@ -84,7 +84,7 @@ class World:
 
     def deploy(self, *args: str) -> PlaybookResult:
         """The playbook."""
-        return run_playbook("fleet.tls.deploy", self.inventory(), args=args, timeout=600)
+        return run_playbook("fleet.tls.deploy", self.inventory(), args=args)
 
     def start_others(self) -> None:
         """The services that are the administrator's own."""

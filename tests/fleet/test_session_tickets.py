@@ -116,11 +116,11 @@ def test_killed_in_the_middle_of_a_step(pool: Pool) -> None:
     generation = pool.record["generation"]
     pool.wait_for_interval(1)
     pool.fleet.exec(
-        "edge2", ["sh", "-c", "flock /etc/fleet-tls/.lock sleep 300 >/dev/null 2>&1 & echo $! > /run/holder"]
+        "edge2", ["sh", "-c", "flock /etc/fleet-tls/.lock sleep 900 >/dev/null 2>&1 & echo $! > /run/holder"]
     )
     run = Family(*pool.command(ROTATE))
     try:
-        end = time.monotonic() + 400
+        end = time.monotonic() + 900
         while not pool.manifest("edge1")["settled"] or pool.manifest("edge1")["generation"] == generation:
             assert time.monotonic() < end and run.process.poll() is None
             time.sleep(0.1)
@@ -214,7 +214,7 @@ def test_two_runs_at_once_are_one_step(pool: Pool) -> None:
     generation = pool.record["generation"]
     pool.wait_for_interval(1)
     runs = [pool.start(ROTATE) for _number in range(2)]
-    said = [run.communicate(timeout=300)[0] for run in runs]
+    said = [run.communicate(timeout=1200)[0] for run in runs]
     pool.outputs += said
     assert pool.generations() == [generation + 1] * 3 or pool.generations() == [generation + 2] * 3, said
     words = ("gives way to", "another run has brought", "is finished first", "s ago, and sessions live")

@@ -17,7 +17,7 @@ from fleet.web_servers import PUBLIC, SERVERS, ClientAuthority, WebServers, key_
 HOST = "deb13"
 RESPONDER = 2560
 STAPLED, PLAIN = 0, 1
-SECONDS = 60
+SECONDS = 300
 SITES = [
     {
         "name": name,

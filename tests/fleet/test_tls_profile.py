@@ -64,7 +64,7 @@ def test_sslyze_finds_nothing_wrong(servers: WebServers, profile: str) -> None:
     program = [environment / "bin" / "python", Path(__file__).with_name("sslyze_scan.py"), profile, root]
     done = subprocess.run(
         [str(word) for word in (*program, *(f"{target}:{NAME}" for target in targets))],
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, text=True, timeout=1200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     issues = json.loads(done.stdout)

@@ -165,7 +165,7 @@ class Pool:
     def all_show(self, place: int = 1) -> bool:
         """Whether every server encrypts with the ring's key at that place (1: the current one); old workers get time to go."""
         name = self.record["keys"][place][0]
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while time.monotonic() < end:
             if all(set(self.key_names(host).values()) == {name} for host in self.hosts):
                 return True

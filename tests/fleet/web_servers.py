@@ -227,7 +227,7 @@ class WebServers:
         :param name: for SNI, and for the Host header where ``http_host`` does not say.
         """
         address = (self.fleet.addresses[host], SERVERS[server][0] + port)
-        with socket.create_connection(address, timeout=20) as plain, contextlib.ExitStack() as stack:
+        with socket.create_connection(address, timeout=120) as plain, contextlib.ExitStack() as stack:
             try:
                 secure = stack.enter_context(context.wrap_socket(plain, server_hostname=name, session=session))
                 resumed = bool(secure.session_reused)

@@ -143,7 +143,7 @@ class World:
 
     def run(self, playbook: str, **variables: Any) -> PlaybookResult:
         """A playbook of the collection."""
-        return run_playbook(f"fleet.tls.{playbook}", self.inventory(), variables, timeout=900)
+        return run_playbook(f"fleet.tls.{playbook}", self.inventory(), variables)
 
     def plans(self) -> list[Plan]:
         """What the clients of each kind are to do."""
