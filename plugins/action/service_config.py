@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
+from ansible_collections.fleet.tls.plugins.module_utils.services.features import FEATURES
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
@@ -73,6 +74,7 @@ class ActionModule(TlsAction):
         "service": {"type": "raw", "required": True},
         "started": {"type": "bool", "default": False},
         "missing": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+        "requires": {"type": "list", "elements": "str", "choices": list(FEATURES), "default": []},
         "endpoints": {
             "type": "list",
             "elements": "dict",
@@ -97,6 +99,7 @@ class ActionModule(TlsAction):
             "services": [dataclasses.replace(service, endpoints=endpoints).as_request()],
             "started": options["started"],
             "missing": options["missing"],
+            "requires": options["requires"],
             "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
             "check": bool(self._task.check_mode),
         }

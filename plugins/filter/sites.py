@@ -22,7 +22,7 @@ description:
   - Takes C(tls_sites) as users write them and returns them with every field there,
     and with the endpoints that prove them.
   - The roles for web servers use it, so that all of them read C(tls_sites) in one way.
-positional: server, client_auth, waiting
+positional: server, client_auth, waiting, client_names
 options:
   _input:
     description: The list of sites, see the role P(fleet.tls.nginx#role).
@@ -41,6 +41,11 @@ options:
     default: none
   waiting:
     description: Names of certificates that are not on the host yet. Their sites can answer on port 80 only.
+    type: list
+    elements: str
+    default: []
+  client_names:
+    description: C(client_names) of sites that require a certificate and do not say.
     type: list
     elements: str
     default: []
@@ -96,6 +101,17 @@ _value:
     client_auth:
       description: Whether clients are asked for a certificate, and whether they need one.
       type: str
+    client_names:
+      description: The names of the clients that get in; empty where every client of the trusted CAs does.
+      type: list
+      elements: str
+    client_headers:
+      description: What the upstream is told of a client's certificate.
+      type: list
+      elements: str
+    checks_clients:
+      description: Whether the web server has to read the certificates of clients for either of these.
+      type: bool
     session:
       description: >-
         Whose sessions may be resumed there. Sites of one word share them; V(off) is for sites that share an address and port with
@@ -123,14 +139,18 @@ _value:
 
 
 def sites(
-    raw: Any, server: str = "nginx", client_auth: str = "none", waiting: Sequence[str] = ()
+    raw: Any,
+    server: str = "nginx",
+    client_auth: str = "none",
+    waiting: Sequence[str] = (),
+    client_names: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """See RETURN.
 
     :raises AnsibleFilterError: what :func:`expand_sites` refuses.
     """
     try:
-        return expand_sites(raw, server, client_auth, waiting)
+        return expand_sites(raw, server, client_auth, waiting, client_names)
     except TlsError as error:
         raise AnsibleFilterError(str(error)) from error
 

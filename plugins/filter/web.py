@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.thumbprint import account_thumbprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import client_names_program, header_spellings
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.listeners import group_listeners
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.profiles import expand_profile
 
@@ -35,6 +36,8 @@ class FilterModule:
         """The filters of this file."""
         return {
             "acme_thumbprint": translated(account_thumbprint),
+            "client_names_program": translated(client_names_program),
+            "header_spellings": translated(header_spellings),
             "listeners": translated(group_listeners),
             "profile": translated(expand_profile),
         }

@@ -129,6 +129,14 @@ options:
     type: str
     choices: [fail, report]
     default: fail
+  requires:
+    description:
+      - What the service's program has to be able to do for these files. A host where it cannot is refused before anything is touched, with the
+        package that brings it.
+    type: list
+    elements: str
+    choices: [nginx_lua, apache_lua, haproxy_lua]
+    default: []
   endpoints:
     description: Where the service has to serve which certificate afterwards, seen from the host.
     type: list

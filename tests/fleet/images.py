@@ -29,6 +29,8 @@ INCLUDE = (
     "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps",
     # what the collection may expect of a managed host, and the server that every test may count on
     "python3", "openssl", "ca-certificates", "nginx-light",
+    # what nginx reads clients' certificates with
+    "libnginx-mod-http-lua",
     # for tests of a wrong clock
     "faketime",
 )  # fmt: skip
@@ -65,6 +67,11 @@ FILES = {
     "/etc/systemd/system-preset/00-fleet.preset": "".join("disable {0}.service\n".format(unit) for unit in UNITS),
 }
 
+# Debian 11's security archive has newer nginx packages than mirrors have modules for; all of one version come from the release.
+PREFERENCES = {
+    "bullseye": r"Package: nginx* libnginx*\nPin: release n=bullseye\nPin-Priority: 1001\n",
+}
+
 CUSTOMIZE = (
     'chroot "$1" useradd --create-home --shell /bin/bash ops',
     # sshd without PAM refuses an account whose password is locked with "!".
@@ -86,7 +93,9 @@ class ImageError(Exception):
 
 def tag(release: str, extra: Sequence[str] = ()) -> str:
     """The image's name; it changes with the recipe, so an image made by an older recipe is never taken."""
-    recipe = json.dumps([[*INCLUDE, *SERVERS[release], *extra], FILES, CUSTOMIZE, release], sort_keys=True)
+    packages = [*INCLUDE, *SERVERS[release], *extra]
+    preferences = [PREFERENCES[release]] if release in PREFERENCES else []
+    recipe = json.dumps([packages, FILES, CUSTOMIZE, *preferences, release], sort_keys=True)
     return "{0}/{1}:{2}".format(REPOSITORY, release, hashlib.sha256(recipe.encode()).hexdigest()[:12])
 
 
@@ -141,6 +150,9 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
     # /var/tmp: an archive is 250 MB, and /tmp may be memory.
     with tempfile.TemporaryDirectory(prefix="fleet-tls-image-", dir="/var/tmp") as folder:
         hooks = ["--customize-hook=" + line for line in CUSTOMIZE]
+        if release in PREFERENCES:
+            write = """printf '{0}' > "$1"/etc/apt/preferences.d/fleet""".format(PREFERENCES[release])
+            hooks.append('--essential-hook=mkdir -p "$1"/etc/apt/preferences.d && ' + write)
         for number, (path, text) in enumerate(FILES.items()):
             source = Path(folder) / str(number)
             source.write_text(text, encoding="ascii")

@@ -29,11 +29,12 @@ SERVERS = {"nginx": (4400, "nginx"), "apache": (4500, "apache2"), "haproxy": (46
 # What an application says of the request that reached it; one for what everybody may see, and one for what only some may.
 PUBLIC, PRIVATE = 8081, 8082
 APPLICATION = """
-import http.server, json, sys, threading
+import http.server, itertools, json, sys, threading
+count = itertools.count(1)
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         told = {name.replace("_", "-").lower(): value for name, value in self.headers.items()}
-        body = json.dumps({"port": self.server.server_port, "headers": told}).encode()
+        body = json.dumps({"port": self.server.server_port, "headers": told, "count": next(count)}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -116,11 +117,18 @@ class ClientAuthority:
         return builder.not_valid_before(start - dt.timedelta(days=1)).not_valid_after(end)
 
     def issue(
-        self, name: str, days: int = 30, *, dns_names: Sequence[str] = (), ocsp: str | None = None
+        self,
+        name: str,
+        days: int = 30,
+        *,
+        dns_names: Sequence[str] = (),
+        names: Sequence[x509.GeneralName] = (),
+        ocsp: str | None = None,
     ) -> tuple[x509.Certificate, Path]:
         """A certificate, and a file with it and its key; a server's with ``dns_names``, else a client's.
 
         :param days: negative: it has expired.
+        :param names: a client's subject alternative names.
         :param ocsp: URL of a responder.
         """
         key = ec.generate_private_key(ec.SECP256R1())
@@ -130,9 +138,9 @@ class ClientAuthority:
         if days < 0:
             builder = self._builder(subject, key.public_key(), -1)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        if dns_names:
-            names = x509.SubjectAlternativeName([x509.DNSName(each) for each in dns_names])
-            builder = builder.add_extension(names, critical=False)
+        known = [*(x509.DNSName(each) for each in dns_names), *names]
+        if known:
+            builder = builder.add_extension(x509.SubjectAlternativeName(known), critical=False)
         if ocsp:
             where = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp))
             builder = builder.add_extension(x509.AuthorityInformationAccess([where]), critical=False)
@@ -206,8 +214,9 @@ class WebServers:
             self.fleet.exec(host, ["sh", "-c", "rm -rf {0} /etc/nginx/snippets/fleet-tls*".format(" ".join(PATHS))])
             self.fleet.exec(host, ["ln", "-sf", "/etc/nginx/sites-available/default", NGINX_DEFAULT])
             units = [unit for _port, unit in SERVERS.values()]
-            self.fleet.exec(host, ["systemctl", "stop", "application", *units], check=False)
-            self.fleet.exec(host, ["systemctl", "disable", "--quiet", *units])
+            # Its scripts for System V take their time on a busy machine.
+            self.fleet.exec(host, ["systemctl", "stop", "application", *units], check=False, timeout=240)
+            self.fleet.exec(host, ["systemctl", "disable", "--quiet", *units], timeout=240)
 
     def ask(
         self,

@@ -29,6 +29,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT,
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve
+from ansible_collections.fleet.tls.plugins.module_utils.services.features import refuse_missing_features
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_taken_ports
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
@@ -59,7 +60,8 @@ class PresentState:
 def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: program_missing, no_certificate, cannot_start, port_taken, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
+    :raises StepError: program_missing, feature_missing, no_certificate, cannot_start, port_taken, not_permitted, disk_full,
+        unknown_user, io. Nothing was changed then.
     """
     with nullcontext() if request["check"] else host_lock(request["directory"]):
         return configure(request)
@@ -80,6 +82,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
             )
         changes = compare(wanted)
         return answer(changes if check else [], changed=check and bool(changes), missing=True)
+    refuse_missing_features(service.name, request.get("requires") or ())
     held = held_back(request["files"])
     if held:
         return answer([], held=held)

@@ -38,11 +38,11 @@ def environment() -> dict[str, str]:
     return dict(os.environ, LC_ALL="C", PATH=search_path())
 
 
-def output_of(command: Sequence[str]) -> str:
-    """The standard output of a program that only shows something; empty where it cannot be run or fails."""
+def ask(command: Sequence[str]) -> tuple[int | None, str, str]:
+    """A program that only shows something: its exit status, standard output and standard error; None: it cannot be run."""
     program = find_program(command[0])
     if program is None:
-        return ""
+        return None, "", ""
     try:
         ended = subprocess.run(  # pylint: disable=ansible-bad-function
             [program, *command[1:]],
@@ -53,8 +53,14 @@ def output_of(command: Sequence[str]) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return ended.stdout.decode(errors="replace") if ended.returncode == 0 else ""
+        return None, "", ""
+    return ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
+
+
+def output_of(command: Sequence[str]) -> str:
+    """The standard output of such a program; empty where it cannot be run or fails."""
+    status, shown, _said = ask(command)
+    return shown if status == 0 else ""
 
 
 def run(command: Sequence[str], what: str) -> None:

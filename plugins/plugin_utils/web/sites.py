@@ -16,9 +16,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import (
+    NAMES_HEADER,
+    parse_client_headers,
+    parse_client_names,
+)
 
 SITE_FIELDS = (
     "name", "server_names", "certificate", "listen", "root", "upstream", "redirect", "hsts", "http2", "client_auth",
+    "client_names", "client_headers",
 )  # fmt: skip
 SERVERS = ("nginx", "apache", "haproxy")
 CLIENT_AUTH = ("none", "optional", "required")
@@ -57,6 +63,8 @@ class Site:
     """One entry of ``tls_sites``, checked.
 
     :param upstream: the URL, None where ``root`` is served.
+    :param client_names: which clients get in, by the names in their certificates; empty: every one that the CAs vouch for.
+    :param client_headers: what of a client's certificate the upstream is told, ``san``, ``certificate``.
     :param session: whose sessions may be resumed here: ``public``, ``optional`` and ``required`` each share theirs among
         themselves; ``off``: nobody's, see :func:`isolate_sessions`.
     :param waiting: its certificate is not there yet: it can answer on port 80 only.
@@ -72,6 +80,8 @@ class Site:
     hsts: int
     http2: bool
     client_auth: str
+    client_names: list[str]
+    client_headers: list[str]
     session: str = field(default=SESSION_OFF)
     waiting: bool = False
 
@@ -89,6 +99,9 @@ class Site:
             "hsts": self.hsts,
             "http2": self.http2,
             "client_auth": self.client_auth,
+            "client_names": self.client_names,
+            "client_headers": self.client_headers,
+            "checks_clients": bool(self.client_names or self.client_headers),
             "session": self.session,
             "waiting": self.waiting,
             "http_listen": sorted({each.text(HTTP) for each in self.listens}),
@@ -107,30 +120,37 @@ class Site:
 
 
 def expand_sites(
-    raw: Any, server: str = "nginx", client_auth: str = "none", waiting: Sequence[str] = ()
+    raw: Any,
+    server: str = "nginx",
+    client_auth: str = "none",
+    waiting: Sequence[str] = (),
+    client_names: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """``tls_sites`` with every field there, JSON-ready.
 
     :param server: which web server is to serve them, one of ``SERVERS``; it decides what cannot be done.
     :param client_auth: of sites that do not say.
     :param waiting: certificates that are not on the host yet.
+    :param client_names: of sites that require a certificate and do not say.
     :returns: ``[{name, server_names, certificate, listen: [text], root, upstream, upstream_address, hsts, http2, client_auth,
-        session, waiting, http_listen: [text], redirect, redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
+        client_names: [text], client_headers: [text], checks_clients, session, waiting, http_listen: [text], redirect,
+        redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
         ``http_listen``: the same addresses with port 80; ``redirect_port``: ``""`` or ``":8443"``.
     :raises SpecError: unknown or missing fields, two sites of one name, root and upstream at once, a bad address, something that
         the server does not have.
     """
-    sites = parse_sites(raw, server, client_auth)
+    sites = parse_sites(raw, server, client_auth, client_names)
     return [replace(site, waiting=site.certificate in waiting).as_result() for site in sites]
 
 
-def parse_sites(raw: Any, server: str, client_auth: str) -> list[Site]:
+def parse_sites(raw: Any, server: str, client_auth: str, client_names: Sequence[str] = ()) -> list[Site]:
     """The checked entries; see :func:`expand_sites`."""
     if not isinstance(raw, (list, tuple)):
         raise SpecError("tls_sites has to be a list")
     one_of(server, SERVERS, "server")
     default = one_of(client_auth, CLIENT_AUTH, "tls_client_auth")
-    sites = [parse_site(entry, server, default) for entry in raw]
+    names = Fields({"tls_client_auth_names": client_names}, ["tls_client_auth_names"]).strings("tls_client_auth_names")
+    sites = [parse_site(entry, server, default, names) for entry in raw]
     refuse_twice((site.name for site in sites), "tls_sites: two sites have the name")
     isolate_sessions(sites)
     return sites
@@ -152,7 +172,7 @@ def isolate_sessions(sites: Sequence[Site]) -> None:
         site.session = SESSION_OFF if mixed else SESSION_PUBLIC if site.client_auth == "none" else site.client_auth
 
 
-def parse_site(raw: Any, server: str, client_auth: str) -> Site:
+def parse_site(raw: Any, server: str, client_auth: str, client_names: Sequence[str] = ()) -> Site:
     """One entry; errors as :func:`expand_sites`."""
     where = f"tls_sites: site '{raw.get('name', '')}'" if isinstance(raw, dict) else "tls_sites"
     fields = Fields(raw, SITE_FIELDS, where)
@@ -165,6 +185,8 @@ def parse_site(raw: Any, server: str, client_auth: str) -> Site:
     listens = [parse_listen(fields, text) for text in (value if isinstance(value, (list, tuple)) else [value])]
     if not listens:
         raise SpecError(f"{fields.prefix}listen is empty", remedy="leave it out for port 443")
+    auth = one_of(fields.get("client_auth", client_auth), CLIENT_AUTH, f"{fields.prefix}client_auth")
+    names = parse_client_names(fields, auth, client_names)
     return Site(
         name=name,
         server_names=server_names,
@@ -175,7 +197,9 @@ def parse_site(raw: Any, server: str, client_auth: str) -> Site:
         redirect=fields.flag("redirect"),
         hsts=parse_duration(fields.get("hsts", "0s"), f"{fields.prefix}hsts", zero=True),
         http2=fields.flag("http2"),
-        client_auth=one_of(fields.get("client_auth", client_auth), CLIENT_AUTH, f"{fields.prefix}client_auth"),
+        client_auth=auth,
+        client_names=names,
+        client_headers=parse_client_headers(fields, auth, [NAMES_HEADER] if names else []),
     )
 
 
