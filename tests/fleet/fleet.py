@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -31,6 +32,9 @@ from tools import paths
 
 SSH_KEYS = paths.DEV / "ssh"
 BOOT_SECONDS = 300
+# A systemd container has five inotify instances, and a sixth for a moment; a user may have 128 by default.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_OF_HOST = 6
 # Debian's nginx.service has "forking": nginx's first process may end before the second has written the PID file, and systemd then takes
 # the start for failed. It happens on a busy machine only, where this has systemd wait for the file.
 PID_FILE = paths.ROOT / "tests/fleet/nginx-pid-file.conf"
@@ -103,6 +107,7 @@ class Fleet:
         self.hosts = tuple(replace(host, release=images.instead(host.release, built)) for host in self.hosts)
         try:
             keys()
+            await_room(len(self.hosts))
             podman("network", "create", "--disable-dns", self.prefix)
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
                 list(pool.map(lambda host: self._start(host, built[host.release]), self.hosts))
@@ -210,6 +215,31 @@ class Fleet:
                     "{0} took no login within {1} s: {2}".format(host.name, BOOT_SECONDS, done.stderr.strip())
                 )
             time.sleep(0.2)
+
+
+def await_room(hosts: int) -> None:
+    """Until the kernel has so many watches left as their systemds need, of which all of the machine's have a share; without, sshd never starts."""
+    allowed, needed = int(INOTIFY.read_text(encoding="ascii")), INOTIFY_OF_HOST * hosts
+    end = time.monotonic() + BOOT_SECONDS
+    while (used := inotify_instances()) + needed > allowed:
+        if time.monotonic() > end:
+            raise FleetError(
+                "{0} hosts need {1} inotify instances; {2} of {3} are in use: end other containers, or raise {4}".format(
+                    hosts, needed, used, allowed, INOTIFY
+                )
+            )
+        time.sleep(2)
+
+
+def inotify_instances() -> int:
+    """How many this user has; those of containers are among them."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        # A process may end meanwhile, and what it had open is closed then.
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == os.geteuid():
+                found += sum(os.readlink(each.path) == "anon_inode:inotify" for each in os.scandir(process / "fd"))
+    return found
 
 
 def remove(containers: Sequence[str]) -> None:

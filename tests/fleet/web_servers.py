@@ -208,15 +208,16 @@ class WebServers:
 
     def clean(self) -> None:
         """The hosts as they were."""
+        units = " ".join(unit for _port, unit in SERVERS.values())
+        script = f"""
+        sed -i '/^# BEGIN fleet.tls/,/^# END fleet.tls/d' /etc/haproxy/haproxy.cfg
+        rm -rf {" ".join(PATHS)} /etc/nginx/snippets/fleet-tls*
+        ln -sf /etc/nginx/sites-available/default {NGINX_DEFAULT}
+        systemctl stop application {units} || true
+        systemctl disable --quiet {units}
+        """
         for host in self.hosts:
-            block = "/^# BEGIN fleet.tls/,/^# END fleet.tls/d"
-            self.fleet.exec(host, ["sed", "-i", block, "/etc/haproxy/haproxy.cfg"])
-            self.fleet.exec(host, ["sh", "-c", "rm -rf {0} /etc/nginx/snippets/fleet-tls*".format(" ".join(PATHS))])
-            self.fleet.exec(host, ["ln", "-sf", "/etc/nginx/sites-available/default", NGINX_DEFAULT])
-            units = [unit for _port, unit in SERVERS.values()]
-            # Its scripts for System V take their time on a busy machine.
-            self.fleet.exec(host, ["systemctl", "stop", "application", *units], check=False, timeout=240)
-            self.fleet.exec(host, ["systemctl", "disable", "--quiet", *units], timeout=240)
+            self.fleet.exec(host, ["sh", "-e"], stdin=script)
 
     def ask(
         self,

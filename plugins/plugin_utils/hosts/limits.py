@@ -16,8 +16,8 @@ from typing import Any
 BASE = 900.0
 # A key and its CSR on a small machine.
 EACH_CERTIFICATE = 60.0
-# Its validation, its reload and a question whether it runs, a minute each, forward and back.
-EACH_SERVICE = 360.0
+# Its validation, its reload and a question whether it runs, five minutes each, forward and back.
+EACH_SERVICE = 1800.0
 # Handshakes go on side by side; so few at once even where descriptors are short.
 AT_ONCE = 8
 # That the host gets to go back, say so and come home, before it is given up.

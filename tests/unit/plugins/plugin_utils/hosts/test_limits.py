@@ -35,7 +35,7 @@ SERVICE: dict[str, Any] = {"name": "nginx", "endpoints": []}
             2 * 3 * 60 + 2 * 300,
             7200,
         ),
-        ("client", {"clients": [{"services": [SERVICE]}] * 2, "prove_timeout": 60}, 2 * 2 * 60 + 360, 3600),
+        ("client", {"clients": [{"services": [SERVICE]}] * 2, "prove_timeout": 60}, 2 * 2 * 60 + 1800, 7200),
         (
             "prove",
             {"look": {"certificates": [{}], "services": []}, "patience": 120, "endpoints": [], "canaries": []},
