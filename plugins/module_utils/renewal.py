@@ -19,8 +19,13 @@ def renewal_moment(not_before: int, not_after: int, renew_before: dict[str, floa
         how far into the window before that moment, a twentieth of the lifetime long, this certificate's own moment lies.
     """
     lifetime = not_after - not_before
-    before = lifetime * renew_before["fraction"] if "fraction" in renew_before else renew_before["seconds"]
+    before = seconds_before(lifetime, renew_before)
     if before >= lifetime:
         before = lifetime * INSTEAD
     window = min(lifetime * SPREAD, (lifetime - before) / 2)
     return int(not_after - before - window * renew_before.get("spread", 0.0))
+
+
+def seconds_before(lifetime: float, before_end: dict[str, float]) -> float:
+    """How long before its end a part of a lifetime, or a time that is the same for all, begins; both in seconds."""
+    return lifetime * before_end["fraction"] if "fraction" in before_end else before_end["seconds"]

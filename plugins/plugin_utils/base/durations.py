@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
-from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
+from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment, seconds_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import named
 
@@ -35,7 +35,11 @@ class RenewBefore:
     spread: float = 0.0
 
     def moment(self, not_before: int, not_after: int) -> int:
-        """When a certificate with this validity becomes due, seconds since the epoch."""
+        """When so little of this validity is left, seconds since the epoch: for thresholds."""
+        return int(not_after - seconds_before(not_after - not_before, self.as_request()))
+
+    def due_at(self, not_before: int, not_after: int) -> int:
+        """When a certificate with this validity is to be renewed, seconds since the epoch."""
         return renewal_moment(not_before, not_after, self.as_request())
 
     def as_request(self) -> dict[str, float | int]:

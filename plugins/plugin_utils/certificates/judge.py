@@ -105,7 +105,7 @@ def validity(
         return [Reason("from_the_future", f"counts from {iso(begin)} on only")]
     moment = advice
     if moment is None:
-        due_at = spec.renew_before.moment(seconds(leaf.not_valid_before_utc), seconds(end))
+        due_at = spec.renew_before.due_at(seconds(leaf.not_valid_before_utc), seconds(end))
         moment = dt.datetime.fromtimestamp(due_at, dt.timezone.utc)
     if moment <= now:
         return [Reason("expiring", f"expires on {iso(end)}, to be renewed from {iso(moment)} on")]

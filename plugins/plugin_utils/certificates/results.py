@@ -124,7 +124,7 @@ def leaf_result(leaf: x509.Certificate | None, now: dt.datetime) -> dict[str, An
 
 def renewal_of(spec: CertificateSpec, leaf: x509.Certificate) -> dt.datetime:
     """When ``renew_before`` makes it due; its issuer may want that sooner or later."""
-    moment = spec.renew_before.moment(seconds(leaf.not_valid_before_utc), seconds(leaf.not_valid_after_utc))
+    moment = spec.renew_before.due_at(seconds(leaf.not_valid_before_utc), seconds(leaf.not_valid_after_utc))
     return dt.datetime.fromtimestamp(moment, dt.timezone.utc)
 
 

@@ -188,7 +188,7 @@ def read_anchors(options: watch.WatchOptions) -> Any:
     )
 
 
-def read_state(options: watch.WatchOptions) -> dict[str, watch.JobResult]:
+def read_state(options: watch.WatchOptions) -> dict[str, watch.RememberedEndpoint]:
     """What was known before a restart; nothing where there is no file, or none that can be read."""
     if options.state_file is None:
         return {}
@@ -200,7 +200,7 @@ def read_state(options: watch.WatchOptions) -> dict[str, watch.JobResult]:
         return {}
 
 
-def keep_state(options: watch.WatchOptions, known: dict[str, watch.JobResult]) -> None:
+def keep_state(options: watch.WatchOptions, known: dict[str, watch.RememberedEndpoint]) -> None:
     """As :func:`write_state`; a disk that is full for a while does not end the watch."""
     try:
         write_state(options, known)
@@ -208,7 +208,7 @@ def keep_state(options: watch.WatchOptions, known: dict[str, watch.JobResult]) -
         LOG.warning("%s cannot be written: %s", options.state_file, error)
 
 
-def write_state(options: watch.WatchOptions, known: dict[str, watch.JobResult]) -> None:
+def write_state(options: watch.WatchOptions, known: dict[str, watch.RememberedEndpoint]) -> None:
     """Replace the state file as a whole.
 
     :raises OSError: its directory is not there, or may not be written.
