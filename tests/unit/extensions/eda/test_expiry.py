@@ -138,7 +138,7 @@ def test_a_restart_tells_nothing_twice(good: Pair, tmp_path: Path) -> None:
 def test_anchors_are_read_anew_and_an_unreadable_file_of_them_changes_nothing(
     ca: Authority, good: Pair, ending: Pair, tmp_path: Path
 ) -> None:
-    anchors = tmp_path / "anchors.pem"
+    anchors, stranger = tmp_path / "anchors.pem", Authority(tmp_path / "stranger")
     anchors.write_text(ca.root.pem)
     with tls_server(good) as first, contextlib.ExitStack() as stack:
         second = stack.enter_context(tls_server(ending))
@@ -150,7 +150,7 @@ def test_anchors_are_read_anew_and_an_unreadable_file_of_them_changes_nothing(
             count += 1
             if count == 1:
                 # Another CA, while the source runs.
-                anchors.write_text(ending.pem)
+                anchors.write_text(stranger.root.pem)
             elif count == 3:
                 anchors.write_text("no longer a certificate")
                 stack.close()

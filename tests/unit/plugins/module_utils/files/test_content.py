@@ -125,7 +125,8 @@ def test_what_a_service_s_user_may_put_beside_its_configuration(path: Path) -> N
 def test_nothing_on_a_host_is_read_or_removed_in_another_way() -> None:
     """Tables of the kernel's may be opened as they are; all else could be anybody's."""
     other = re.compile(r"(?<![.\w])open\(|\.read_(?:text|bytes)\(|shutil\.rmtree\(")
-    kernel = {"system/sockets.py": 2, "files/places.py": 1}
+    # leftovers.py: the directory of the user who logs in, where rmtree itself follows no link.
+    kernel = {"system/sockets.py": 2, "files/places.py": 1, "leftovers.py": 1}
     folder = paths.ROOT / "plugins" / "module_utils"
     found = {str(path.relative_to(folder)): len(other.findall(path.read_text())) for path in folder.rglob("*.py")}
     assert {name: count for name, count in found.items() if count} == kernel

@@ -9,7 +9,8 @@ import getpass
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -85,15 +86,15 @@ def test_modes(authority: Authority) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A generation that everybody may enter, wherever pytest put it."""
-    for each in (tmp_path, *tmp_path.parents):
-        if each != Path("/tmp") and each.owner() == getpass.getuser() and str(each).startswith("/tmp/"):
-            each.chmod(0o755)
-    key = tmp_path / "privkey.pem"
-    key.write_text("key")
-    key.chmod(0o600)
-    return tmp_path
+def folder() -> Iterator[Path]:
+    """A generation that everybody may enter. Not below pytest's own folder, which each session of pytest closes to all others again."""
+    with tempfile.TemporaryDirectory(prefix="fleet-tls-readers-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        key = folder / "privkey.pem"
+        key.write_text("key")
+        key.chmod(0o600)
+        yield folder
 
 
 def why(folder: Path, service: Service, entry: Mapping[str, Any] = ENTRY) -> str | None:
