@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -17,6 +18,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.system.time_limit import
 
 # (request, secrets) → whether anything was changed, and the answer.
 Step = Callable[[dict[str, Any], dict[str, str]], tuple[bool, dict[str, Any]]]
+# What stands in a text for bytes that are not UTF-8 (PEP 383). No text with one of these can be sent or printed.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def answer_of(
@@ -39,7 +42,21 @@ def answer_of(
         changed, answer = False, {"error": error.as_answer()}
     except OSError as error:
         changed, answer = False, {"error": from_os_error(error, "step {0}".format(step)).as_answer()}
-    return {"changed": changed, "answer": answer}
+    return {"changed": changed, "answer": sendable(answer)}
+
+
+def sendable(value: Any) -> Any:
+    r"""An answer whose texts are all UTF-8: each byte of a file's name that is not becomes an escape, such as ``\xe4``.
+
+    One such name would cost the host its whole answer: Ansible refuses it.
+    """
+    if isinstance(value, str):
+        return SURROGATE.sub(lambda found: "\\x{0:02x}".format(ord(found.group()) & 0xFF), value)
+    if isinstance(value, dict):
+        return {sendable(key): sendable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [sendable(each) for each in value]
+    return value
 
 
 def too_slow(step: str, why: str) -> StepError:

@@ -10,8 +10,8 @@ module: certificate_files_info
 short_description: Find the certificates and private keys in the files of a host
 version_added: 0.1.0
 description:
-  - Finds every certificate below some paths, whoever put it there, in one round trip. PEM (bundles too), DER, PKCS#12 and Java
-    keystores are known by what is in them, not by their names.
+  - Finds every certificate below some paths, whoever put it there, in one round trip. PEM and DER (bundles too), PKCS#12 (that of
+    NSS and Firefox too) and Java keystores are known by what is in them, not by their names.
   - Tells of each file what its certificates are, whose pair its private key is, and whether others can read it.
   - A private key never leaves the host. What is compared is the SHA-256 of its public half.
   - A file that cannot be read or opened is an entry with RV(files[].error), not a failure.
@@ -89,7 +89,7 @@ files:
   elements: dict
   contains:
     path:
-      description: The path by which it was found first.
+      description: The path by which it was found first. A byte that is not UTF-8 is written as an escape, such as V(\xe9).
       type: str
       sample: /etc/nginx/tls/intranet.pem
     links:

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import INTEGER, SEQUENCE, elements, first
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import (
+    INTEGER,
+    OCTET_STRING,
+    OID,
+    SEQUENCE,
+    Element,
+    elements,
+    first,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys import (
     ENCRYPTED,
     PrivateKey,
@@ -25,8 +33,16 @@ from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import ca
 
 # A body has no dashes, so that a file full of beginnings is not searched to its end for each of them.
 PEM_BLOCK = re.compile(b"-----BEGIN ([A-Z0-9 ]{4,40})-----\\s((?:(?!-----).)+)-----END \\1-----", re.DOTALL)
+ENCRYPTED_KEY = b"ENCRYPTED PRIVATE KEY"
 CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
-KEY_LABELS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY", b"ENCRYPTED PRIVATE KEY")
+KEY_LABELS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY", ENCRYPTED_KEY)
+# How a PKCS#12 file begins (RFC 7292, section 4): a sequence of version 3 and a sequence. NSS (Firefox, pk12util) writes BER, with
+# lengths that are left open (X.690, 8.1.3.6), which openssl reads.
+PKCS12_BEGIN = re.compile(
+    rb"\x30(?:[\x00-\x7f\x80]|\x81.|\x82.{2}|\x83.{3}|\x84.{4})\x02\x01\x03\x30", re.DOTALL
+)
+# PKCS#5 (RFC 8018, appendix A) and the password-based algorithms of PKCS#12 (RFC 7292, appendix C).
+PASSWORD_BASED = (bytes.fromhex("2a864886f70d0105"), bytes.fromhex("2a864886f70d010c01"))
 # A Java keystore's first bytes: JKS, and JCEKS, which only differs in how keys are encrypted.
 JKS_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 # More than anybody's bundle of all public CAs has.
@@ -86,12 +102,17 @@ def pem_key(label: bytes, body: bytes, whole: bytes, passphrases: Sequence[str])
 
     :raises ValueError: it is none.
     """
-    if label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in body:
-        identifiers = (opened(whole + b"\n", passphrase) for passphrase in passphrases)
-        return PrivateKey(None, next((each for each in identifiers if each), None), True)
+    if label == ENCRYPTED_KEY or b"Proc-Type: 4,ENCRYPTED" in body:
+        return encrypted_key(whole + b"\n", passphrases)
     if label == b"DSA PRIVATE KEY":
         return PrivateKey("dsa", None)
     return key_of_der(decoded(body))
+
+
+def encrypted_key(pem: bytes, passphrases: Sequence[str]) -> PrivateKey:
+    """A private key that one of the passphrases may open."""
+    identifiers = (opened(pem, passphrase) for passphrase in passphrases)
+    return PrivateKey(None, next((each for each in identifiers if each), None), True)
 
 
 def decoded(body: bytes) -> bytes:
@@ -100,25 +121,52 @@ def decoded(body: bytes) -> bytes:
 
 
 def der_content(data: bytes, passphrases: Sequence[str]) -> Content | None:
-    """One certificate, key or PKCS#12 file; the controller sees whether what looks like a certificate is one."""
-    try:
-        outer = first(data)
-        parts = list(elements(outer.content))
-    except ValueError:
-        return None
-    # A file is one element to its end, but for a line break that an editor may have added.
-    if not parts or data[len(outer.whole) :].strip():
-        return None
-    if parts[0].tag == INTEGER:
-        if parts[0].content == b"\3" and len(parts) > 1 and parts[1].tag == SEQUENCE:
-            return pkcs12_content(outer.whole, passphrases)
+    """Certificates and keys one behind the other, or a PKCS#12 file; the controller sees whether what looks like a certificate is one."""
+    if PKCS12_BEGIN.match(data):
+        return pkcs12_content(data, passphrases)
+    found = Content("der")
+    # An editor may have added a line break, and a tool may have filled up a block.
+    while data.strip(b"\0\r\n\t ") and len(found.certificates) <= MOST_CERTIFICATES and len(found.keys) <= MOST_KEYS:
         try:
-            return Content("der", keys=[key_of_der(outer.whole)])
+            outer = first(data)
+            add_der(found, outer, passphrases)
         except (ValueError, IndexError):
-            return None
-    if len(parts) == 3 and parts[0].tag == SEQUENCE and is_certificate_body(parts[0].content):
-        return Content("der", certificates=[outer.whole])
-    return None
+            if not found.certificates and not found.keys:
+                return None
+            found.error = f"what follows after the first {len(found.certificates) + len(found.keys)} in it cannot be read"
+            break
+        data = data[len(outer.whole) :]
+    return bounded(found)
+
+
+def add_der(found: Content, outer: Element, passphrases: Sequence[str]) -> None:
+    """Put a certificate or a private key to what was found.
+
+    :raises ValueError: it is neither.
+    """
+    if outer.tag != SEQUENCE:
+        raise ValueError("no sequence")
+    parts = list(elements(outer.content))
+    tags = [each.tag for each in parts]
+    if tags[:1] == [INTEGER]:
+        found.keys.append(key_of_der(outer.whole))
+    elif len(parts) == 3 and tags[0] == SEQUENCE and is_certificate_body(parts[0].content):
+        found.certificates.append(outer.whole)
+    elif tags == [SEQUENCE, OCTET_STRING] and is_password_based(parts[0]):
+        found.keys.append(encrypted_key(as_pem(ENCRYPTED_KEY, outer.whole), passphrases))
+    else:
+        raise ValueError("neither a certificate nor a private key")
+
+
+def is_password_based(algorithm: Element) -> bool:
+    """Whether this is how an EncryptedPrivateKeyInfo (RFC 5958, section 3) is encrypted, and not the digest in a signature."""
+    identifier = first(algorithm.content)
+    return identifier.tag == OID and identifier.content.startswith(PASSWORD_BASED)
+
+
+def as_pem(label: bytes, der: bytes) -> bytes:
+    """PEM (RFC 7468): in DER, older versions of openssl look for one kind of private key only."""
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label, base64.encodebytes(der), label)
 
 
 def is_certificate_body(body: bytes) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.module_utils.host_module import answer_of
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys import public_id
 from ansible_collections.fleet.tls.plugins.module_utils.steps.files import SALT_BYTES, files_step
 from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import call
@@ -144,6 +145,61 @@ def test_pkcs12(tmp_path: Path, pair: Pair, passphrase: str, pbe: str) -> None:
         assert only(tmp_path)["error"] == "it needs a passphrase"
         entry = only(tmp_path, a="wrong")
         assert entry["error"] == "none of the passphrases opens it" and entry["certificates"] == []
+
+
+# Made by NSS: pk12util -o store.p12 -n leaf -d sql:. -w passphrase
+NSS_STORE = Path(__file__).with_name("nss.p12")
+
+
+def test_pkcs12_as_nss_writes_it(tmp_path: Path) -> None:
+    data = NSS_STORE.read_bytes()
+    assert data.startswith(b"\x30\x80"), "it is not BER with an open length, which this test is about"
+    (tmp_path / "nss").write_bytes(data)
+    assert only(tmp_path)["error"] == "it needs a passphrase"
+    answer = look(tmp_path, a="swordfish")
+    (entry,) = answer["files"]
+    assert (entry["format"], entry["error"], len(entry["certificates"])) == ("pkcs12", None, 1)
+    (der,) = answer["certificates"].values()
+    public = run_openssl("x509", "-inform", "DER", "-pubkey", "-noout", data=base64.b64decode(der))
+    assert entry["keys"] == [{"algorithm": "ecdsa", "id": public_id(public), "encrypted": False}]
+
+
+def test_several_in_one_der_file(tmp_path: Path, pairs: list[Pair]) -> None:
+    key = run_openssl("pkey", "-outform", "DER", data=pairs[1].key.read_bytes())
+    file = tmp_path / "bundle.der"
+    file.write_bytes(pairs[0].der + pairs[1].der + key + b"\n")
+    entry = only(file)
+    assert (entry["format"], entry["error"], len(entry["certificates"])) == ("der", None, 2)
+    assert [each["id"] for each in entry["keys"]] == [identity(pairs[1].key.read_bytes())]
+    file.write_bytes(pairs[0].der + pairs[1].der[:-1])
+    entry = only(file)
+    assert len(entry["certificates"]) == 1 and "after the first 1 " in entry["error"]
+
+
+@pytest.mark.parametrize("cipher", [["-v2", "aes256"], ["-v1", "PBE-SHA1-3DES"]])
+def test_an_encrypted_key_in_der(tmp_path: Path, cipher: list[str]) -> None:
+    pem = generate("ecdsa")
+    arguments = ["-topk8", "-outform", "DER", "-passout", "pass:correct horse", *cipher]
+    (tmp_path / "key.der").write_bytes(run_openssl("pkcs8", *arguments, data=pem))
+    entry = only(tmp_path, a="wrong")
+    assert (entry["format"], entry["keys"]) == ("der", [{"algorithm": None, "id": None, "encrypted": True}])
+    assert only(tmp_path, a="wrong", b="correct horse")["keys"][0]["id"] == identity(pem)
+
+
+def test_a_name_that_is_not_utf_8_costs_nothing(tmp_path: Path, pair: Pair) -> None:
+    odd = os.path.join(os.fsencode(tmp_path), b"caf\xe9.pem")
+    shutil.copy(pair.chain, odd)
+    os.symlink(odd, os.path.join(os.fsencode(tmp_path), b"\xff.pem"))
+    shutil.copy(pair.chain, tmp_path / "plain.pem")
+    request = {"paths": [str(tmp_path)], "exclude": [], "directory": "/nowhere"}
+    answer = answer_of({"files": files_step}, "files", request, {})["answer"]
+    # What a lone surrogate is left in cannot be encoded.
+    json.dumps(answer, ensure_ascii=False).encode()
+    assert [[each["path"], *each["links"]] for each in answer["files"]] == [
+        [f"{tmp_path}/caf\\xe9.pem", f"{tmp_path}/\\xff.pem"],
+        [f"{tmp_path}/plain.pem"],
+    ]
+    assert all(each["certificates"] for each in answer["files"])
 
 
 @pytest.mark.parametrize("kind", ["JKS", "JCEKS"])
