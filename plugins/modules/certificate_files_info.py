@@ -119,7 +119,7 @@ files:
       description: The name of the certificate in O(directory) whose live generation it belongs to, or null.
       type: str
     certificates:
-      description: Its certificates in their order. One that cannot be read has only C(fingerprint_sha256) and C(error).
+      description: Its certificates in their order. What cannot be read of one is null or empty, and C(error) says why.
       type: list
       elements: dict
       contains:

@@ -315,7 +315,7 @@ endpoints:
       type: list
       elements: str
     certificates:
-      description: The same certificates, read. One that cannot be read has only C(fingerprint_sha256) and C(error).
+      description: The same certificates, read. What cannot be read of one is null or empty, and C(error) says why.
       type: list
       elements: dict
       contains:

@@ -38,9 +38,7 @@ CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE
 KEY_LABELS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY", ENCRYPTED_KEY)
 # How a PKCS#12 file begins (RFC 7292, section 4): a sequence of version 3 and a sequence. NSS (Firefox, pk12util) writes BER, with
 # lengths that are left open (X.690, 8.1.3.6), which openssl reads.
-PKCS12_BEGIN = re.compile(
-    rb"\x30(?:[\x00-\x7f\x80]|\x81.|\x82.{2}|\x83.{3}|\x84.{4})\x02\x01\x03\x30", re.DOTALL
-)
+PKCS12_BEGIN = re.compile(rb"\x30(?:[\x00-\x7f\x80]|\x81.|\x82.{2}|\x83.{3}|\x84.{4})\x02\x01\x03\x30", re.DOTALL)
 # PKCS#5 (RFC 8018, appendix A) and the password-based algorithms of PKCS#12 (RFC 7292, appendix C).
 PASSWORD_BASED = (bytes.fromhex("2a864886f70d0105"), bytes.fromhex("2a864886f70d010c01"))
 # A Java keystore's first bytes: JKS, and JCEKS, which only differs in how keys are encrypted.
@@ -133,7 +131,9 @@ def der_content(data: bytes, passphrases: Sequence[str]) -> Content | None:
         except (ValueError, IndexError):
             if not found.certificates and not found.keys:
                 return None
-            found.error = f"what follows after the first {len(found.certificates) + len(found.keys)} in it cannot be read"
+            found.error = (
+                f"what follows after the first {len(found.certificates) + len(found.keys)} in it cannot be read"
+            )
             break
         data = data[len(outer.whole) :]
     return bounded(found)

@@ -17,7 +17,9 @@ MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 def printable(value: Any) -> str:
     """A host's text as one line that plays no tricks on a terminal."""
-    return "".join(character if character.isprintable() else " " for character in str(value))
+    text = str(value)
+    # Nearly every text is, and one look at all of it is a hundred times faster.
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
 def shortened(value: Any) -> str:

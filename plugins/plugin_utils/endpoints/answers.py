@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import hashlib
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import 
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import ChainVerdict, judge_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.partial_certificate import describe_partly
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.path_rules import leaf_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, describe, parse_pem_chain
 
@@ -146,17 +146,17 @@ class Judge:
 
 
 def read_certificate(pem: str, now: dt.datetime) -> tuple[dict[str, Any], x509.Certificate | None]:
-    """A certificate as results have it; one that cannot be read has its fingerprint and ``error``."""
+    """A certificate as results have it; one that cannot be read as a whole has ``error``, and what can be read of it."""
     try:
         certificate = parse_pem_chain(pem)[0]
         return {**describe(certificate, now), "error": None}, certificate
     except BROKEN as error:
-        return {"fingerprint_sha256": pem_fingerprint(pem), "error": printable(str(error))}, None
+        return {**read_partly(pem, now), "error": printable(str(error)) or type(error).__name__}, None
 
 
-def pem_fingerprint(pem: str) -> str | None:
-    """SHA-256 of whatever is inside the PEM armour, lower-case hex; None where it is not even that."""
+def read_partly(pem: str, now: dt.datetime) -> dict[str, Any]:
+    """Whatever can be read inside the PEM armour; of what is not even that, no fingerprint."""
     try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        return describe_partly(ssl.PEM_cert_to_DER_cert(pem), now)
     except ValueError:
-        return None
+        return {**describe_partly(b"", now), "fingerprint_sha256": None}

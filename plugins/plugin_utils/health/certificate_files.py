@@ -17,6 +17,11 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.steps.files import SALT_BYTES
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.partial_certificate import (
+    describe_partly,
+    extensions_apart,
+    public_key_digest,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     UNREADABLE,
     certificate_key_id,
@@ -119,7 +124,7 @@ def read_files(answer: Mapping[str, Any], now: dt.datetime) -> list[dict[str, An
 
 
 def read_der(text: str, now: dt.datetime) -> dict[str, Any]:
-    """One certificate; one that cannot be read has its fingerprint and ``error``."""
+    """One certificate; one that cannot be read as a whole has ``error``, and what can be read of it."""
     try:
         der = base64.b64decode(text, validate=True)
     except binascii.Error as error:
@@ -127,7 +132,7 @@ def read_der(text: str, now: dt.datetime) -> dict[str, Any]:
     try:
         return described(x509.load_der_x509_certificate(der), now)
     except UNREADABLE as error:
-        return {"error": printable(error)}
+        return {**described_partly(der, now), "error": printable(error) or type(error).__name__}
 
 
 def described(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]:
@@ -138,6 +143,16 @@ def described(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]
         "self_signed": is_issued_by(certificate, certificate),
         "public_key_sha256": certificate_key_id(certificate),
         "error": None,
+    }
+
+
+def described_partly(der: bytes, now: dt.datetime) -> dict[str, Any]:
+    """The fields of :func:`described`, as far as they can be read; None for what cannot."""
+    return {
+        **describe_partly(der, now),
+        "ca": any(is_ca(alone) for alone in extensions_apart(der)),
+        "self_signed": None,
+        "public_key_sha256": public_key_digest(der),
     }
 
 
@@ -158,12 +173,7 @@ def read_file(raw: Mapping[str, Any], certificates: Mapping[str, dict[str, Any]]
         "size": None if raw["size"] is None else int(raw["size"]),
         "links": [printable(each) for each in raw["links"]],
         "readable_by_others": bool(raw["others"]),
-        "certificates": [
-            {**certificates[name], "fingerprint_sha256": printable(name)}
-            if certificates[name]["error"]
-            else certificates[name]
-            for name in raw["certificates"]
-        ],
+        "certificates": [certificates[name] for name in raw["certificates"]],
         "private_keys": [
             {
                 "algorithm": None if each["algorithm"] is None else printable(each["algorithm"]),
@@ -202,8 +212,8 @@ def paths_by(files: Iterable[Mapping[str, Any]], identifiers: Any) -> dict[str, 
 
 
 def readable(file: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The certificates of a file that could be read."""
-    return [each for each in file["certificates"] if not each["error"]]
+    """The certificates of a file whose key is known."""
+    return [each for each in file["certificates"] if each["public_key_sha256"]]
 
 
 def printable(value: Any) -> str:

@@ -98,7 +98,7 @@ def add_files(seen: HostInput, entries: HostEntries, context: Context) -> list[F
         owner = entries.find("name", file.get("managed"))
         path = str(file.get("path"))
         findings += file_findings(seen.host, file, owner)
-        leaf = next((each for each in mappings(file.get("certificates")) if not each.get("error")), None)
+        leaf = next((each for each in mappings(file.get("certificates")) if each.get("not_after")), None)
         if owner or leaf is None or (file.get("managed") and not looked):
             continue
         # A CA without its key is somebody's trust, and nothing that a server shows.
@@ -139,14 +139,24 @@ def file_findings(host: str, file: Mapping[str, Any], owner: CertificateEntry | 
     if file.get("mismatch") and not owner:
         message = f"the private key in {path} belongs to none of the certificates in it"
         found.append(Finding("damaged", "file", path, message, "put the right key beside its certificate", host, path))
-    error = file.get("error") or next(
-        (one["error"] for one in mappings(file.get("certificates")) if one.get("error")), None
-    )
-    if error and not owner:
+    if not owner:
+        found += unread(host, file, path)
+    return found
+
+
+def unread(host: str, file: Mapping[str, Any], path: str) -> list[Finding]:
+    """What a file has that nobody can read; one that is understood in part is somebody's, and not to be removed."""
+    certificates = mappings(file.get("certificates"))
+    error = file.get("error") or next((one["error"] for one in certificates if one.get("error")), None)
+    if not error:
+        return []
+    if any(one.get("not_after") for one in certificates):
+        message = f"{path} could be read in part only: {error}"
+        remedy = "replace what is wrong in it, or name it in tls_check_exclude"
+    else:
         message = f"{path} could not be read: {error}"
         remedy = "give tls_check_passphrases, name it in tls_check_exclude, or remove it"
-        found.append(Finding("unmanaged", "file", path, message, remedy, host, path))
-    return found
+    return [Finding("unmanaged", "file", path, message, remedy, host, path)]
 
 
 def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], context: Context) -> list[Finding]:
@@ -164,7 +174,7 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         chain=chain,
     )
     wanted = seen.wanted.get((sight.endpoint, sight.server_name))
-    facts = describe(chain[0], context.now) if chain else {"fingerprint_sha256": fingerprint}
+    facts = describe(chain[0], context.now) if chain else {"fingerprint_sha256": fingerprint, **shown}
     entry = meant(seen.host, entries, sight, wanted, facts, context)
     if entry is None and fingerprint is None:
         remedy = "see whether its server runs and can be reached from here, or take it out of tls_endpoints"

@@ -39,7 +39,7 @@ def judge(entry: CertificateEntry, context: Context) -> None:
         judge_look(entry)
     if entry.facts.get("not_after"):
         judge_leaf(entry, context)
-    elif entry.origin == "wire":
+    if entry.origin == "wire" and (entry.facts.get("error") or not entry.facts.get("not_after")):
         entry.found("failed", "the certificate that is served cannot be read", "see what the server has been given")
     for sight in entry.sights:
         judge_sight(entry, sight, context)

@@ -234,10 +234,14 @@ def serial_text(serial: int) -> str:
     return f"{serial:x}"
 
 
+def days_left(end: dt.datetime, now: dt.datetime) -> float:
+    """Days until then, with one decimal."""
+    return round((end - now).total_seconds() / 86400, 1)
+
+
 def describe(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]:
     """A certificate as it stands in results: JSON-ready, dates ISO 8601 in UTC, ``days_left`` with one decimal."""
     names = names_of(certificate)
-    left = certificate.not_valid_after_utc - now
     return {
         "subject": subject_text(certificate),
         "issuer": issuer_text(certificate),
@@ -249,7 +253,7 @@ def describe(certificate: x509.Certificate, now: dt.datetime) -> dict[str, Any]:
         "usages": list(usages_of(certificate)),
         "not_before": iso(certificate.not_valid_before_utc),
         "not_after": iso(certificate.not_valid_after_utc),
-        "days_left": round(left.total_seconds() / 86400, 1),
+        "days_left": days_left(certificate.not_valid_after_utc, now),
         "serial": serial_text(certificate.serial_number),
         "fingerprint_sha256": fingerprint(certificate),
         "key_algorithm": key_algorithm(certificate.public_key()),

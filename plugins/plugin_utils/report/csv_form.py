@@ -32,7 +32,8 @@ def render(document: Mapping[str, Any]) -> str:
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in rows(document):
-        writer.writerow([cell({"generated": document["generated"], **row}.get(column)) for column in COLUMNS])
+        whole = {"generated": document["generated"], **row}
+        writer.writerow([cell(whole.get(column)) for column in COLUMNS])
     return stream.getvalue()
 
 

@@ -125,9 +125,13 @@ def negated(number: float | None) -> float | None:
 
 def plain(value: Any) -> Any:
     """The value in JSON's own types, Ansible's tags and laziness gone; texts printable."""
+    # Most values are of JSON's own types, and isinstance() of an abstract class takes long.
+    kind = type(value)
+    if kind is str:
+        return printable(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return {printable(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]

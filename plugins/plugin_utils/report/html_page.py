@@ -53,9 +53,19 @@ def render(document: Mapping[str, Any]) -> str:
     )
 
 
+class PageEnvironment(Environment):
+    """Jinja for mappings: ``each.host`` is an item. Jinja's own way looks for an attribute first, and half a page's time went into that."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """As Jinja's own; items first."""
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 def environment() -> Environment:
     """Jinja with everything escaped, and with nothing left out silently."""
-    made = Environment(
+    made = PageEnvironment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters.update(day=day, clock=clock, ago=ago, words=words, title=title, breakable=breakable)
@@ -158,4 +168,5 @@ def title(code: str) -> str:
 
 def breakable(text: Any) -> Markup:
     """A path or name that may be broken behind its slashes, rather than anywhere."""
-    return Markup("/<wbr>").join(escape(piece) for piece in str(text).split("/"))
+    # Escaping leaves slashes alone and makes none.
+    return Markup(str(escape(str(text))).replace("/", "/<wbr>"))

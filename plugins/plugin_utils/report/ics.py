@@ -126,6 +126,12 @@ def value(text: str) -> str:
 
 def fold(line: str) -> Iterable[str]:
     """The line in pieces of at most 75 octets, no character split; all but the first begin with a blank."""
+    if line.isascii():
+        # Characters are octets then. The first piece has all 75, the others a blank and 74.
+        yield line[:LONGEST_LINE]
+        for begin in range(LONGEST_LINE, len(line), LONGEST_LINE - 1):
+            yield f" {line[begin : begin + LONGEST_LINE - 1]}"
+        return
     piece = ""
     for character in line:
         if len((piece + character).encode()) > LONGEST_LINE:

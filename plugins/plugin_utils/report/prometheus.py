@@ -117,6 +117,8 @@ def name_parts(name: str) -> dict[str, str]:
 
 def pieces(name: str) -> list[str]:
     """The text at its commas and plus signs, unless a backslash is before them; the backslashes are gone then."""
+    if "\\" not in name:
+        return name.replace("+", ",").split(",")
     found, current, quoted = [], "", False
     for character in name:
         if quoted:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +22,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import Elem
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.answers import Judge
 from ansible_collections.fleet.tls.plugins.plugin_utils.health import join as health_join
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.certificate_files import read_files
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.task_results import document_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import formats as report_formats
 
@@ -68,6 +71,24 @@ def times(begin: str, end: str) -> bytes:
     return encode(SEQUENCE, encode(TIME, begin.encode()) + encode(TIME, end.encode()))
 
 
+# A subject alternative name with an IP address of three bytes: clients go by it, so nobody may guess at it.
+BAD_NAMES = encode(
+    EXTENSIONS,
+    encode(
+        SEQUENCE,
+        encode(SEQUENCE, encode(OID, b"\x55\x1d\x11") + encode(OCTETS, bytes.fromhex("3005") + b"\x87\x03abc")),
+    ),
+)
+# Each keeps cryptography from reading the certificate as a whole, or at all.
+UNREADABLE_PARTS = {
+    "bad-names": {"at_7": BAD_NAMES},
+    "serial-number": {"at_1": encode(0x02, b"")},
+    "odd-moment": {"at_4": encode(SEQUENCE, encode(0x17, b"2001010000Z") + encode(0x17, b"2101010000+0100"))},
+    "version-4": {"at_0": encode(0xA0, encode(0x02, b"\3"))},
+    "key-of-no-known-kind": {
+        "at_6": encode(SEQUENCE, encode(SEQUENCE, encode(OID, b"\x2a\x03")) + encode(0x03, b"\0abc"))
+    },
+}
 STRANGE = {
     "pss-without-parameters": {"at_2": PSS, "algorithm": PSS},
     "year-1": {"at_4": times("00010101000000Z", "99991231235959Z")},
@@ -91,6 +112,46 @@ def test_it_is_judged_and_reported(name: str) -> None:
     assert said and not [text for text in said if "cannot be judged" in text or "cannot be understood" in text]
     for form in report_formats.FORMATS:
         assert report_formats.render(document, form)
+
+
+@pytest.mark.parametrize("name", UNREADABLE_PARTS)
+def test_what_cannot_be_read_of_it_costs_it_no_dates(name: str) -> None:
+    pem = changed(**{"at_4": times("20200101000000Z", "20210101000000Z"), **UNREADABLE_PARTS[name]})
+    documents = [checked(pem), checked_file(pem)]
+    for document in documents:
+        (entry,) = document["certificates"]
+        assert (entry["subject"], entry["issuer_subject"]) == (f"CN={NAME}", f"CN={NAME}")
+        assert entry["not_after"] in ("2021-01-01T00:00:00Z", "2020-12-31T23:00:00Z") and entry["days_left"] < -2000
+        assert entry["serial"] == (None if name == "serial-number" else "5")
+        codes = {finding["code"]: finding for finding in document["findings"]}
+        assert codes["expired"]["message"].startswith("expired on ")
+        for form in report_formats.FORMATS:
+            assert report_formats.render(document, form)
+    wire, disk = ({each["code"] for each in document["findings"]} for document in documents)
+    assert "failed" in wire and "unmanaged" in disk
+    (said,) = [each for each in documents[1]["findings"] if "in part only" in each["message"]]
+    assert "remove" not in said["remedy"]
+
+
+def test_of_what_is_no_certificate_nothing_is_known() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    (said,) = checked_file(pem)["findings"]
+    assert "could not be read" in said["message"] and said["remedy"].endswith("or remove it")
+    assert {each["code"] for each in checked(pem)["findings"]} >= {"failed", "unmanaged"}
+
+
+def checked_file(pem: str) -> dict[str, Any]:
+    """The health document of a host that has it on disk."""
+    der = ssl.PEM_cert_to_DER_cert(pem)
+    name = hashlib.sha256(der).hexdigest()
+    file = {
+        "path": "/etc/x.pem", "links": [], "format": "pem", "size": 1, "owner": "root", "group": "root", "mode": "0644",
+        "others": True, "managed": None, "certificates": [name], "keys": [], "error": None,
+    }  # fmt: skip
+    answer = {"files": [file], "certificates": {name: base64.b64encode(der).decode()}}
+    looks = {"web": {"changed": False, "certificates": []}}
+    files = {"web": {"files": read_files(answer, NOW)}}
+    return document_of(looks, files, [], {}, {}, {}, threshold=None, interval="1d", ring_age="7d", now=NOW)
 
 
 def test_what_nobody_foresaw_costs_its_host_only(monkeypatch: pytest.MonkeyPatch) -> None:
