@@ -45,6 +45,7 @@ CODES = {
     "not_served": Code(CRITICAL, "What is served is not what is on disk"),
     "untrusted": Code(CRITICAL, "The certificate does not lead to a trusted CA"),
     "refused": Code(CRITICAL, "Clients refuse the certificate"),
+    "no_trust_store": Code(CRITICAL, "The controller trusts no public CA"),
     "name_mismatch": Code(CRITICAL, "The certificate is for other names"),
     "ca_expired": Code(CRITICAL, "The CA has expired"),
     "crl_expired": Code(CRITICAL, "The revocation list is missing or has expired"),

@@ -52,6 +52,7 @@ def health(
             judge_entry(entry, context)
         entries += mine
         others += [*host_findings(each, mine), *found]
+    others += without_trust_store(entries, context)
     authorities, rings, known = judge_store(store, context, ring_age)
     findings = sorted(
         [*others, *known, *(each for entry in entries for each in entry.findings)], key=lambda each: each.order
@@ -79,6 +80,29 @@ def health(
         "rings": rings,
         "findings": [each.as_document() for each in findings],
     }
+
+
+def without_trust_store(entries: Iterable[CertificateEntry], context: Context) -> list[Finding]:
+    """One finding for a controller without a trust store, where that decided whom to trust.
+
+    Where it knows no other CA either, it stands in the place of all those that say that a served certificate is not trusted.
+    """
+    decided = [] if context.trust_store else [each for each in entries if any(map(is_untrusted_sight, each.findings))]
+    if not decided:
+        return []
+    for each in () if context.anchors else decided:
+        each.findings = [finding for finding in each.findings if not is_untrusted_sight(finding)]
+    message = (
+        "the controller's system has no store of trusted CAs, so"
+        f" whether {len(decided)} of the certificates that are served are of a public CA cannot be told"
+    )
+    remedy = "install ca-certificates on the controller, or give the CAs in tls_trust_anchors"
+    return [Finding("no_trust_store", "authority", "trust store of the controller", message, remedy)]
+
+
+def is_untrusted_sight(finding: Finding) -> bool:
+    """Whether it says that what an endpoint serves leads to no anchor."""
+    return finding.code == "untrusted" and finding.endpoint is not None
 
 
 def joined_host(seen: HostInput, context: Context) -> tuple[list[CertificateEntry], list[Finding]]:

@@ -193,6 +193,7 @@ class Context:
     :param threshold: less left than this is ``expiring``; None: the usual, see :data:`USUAL_SECONDS`.
     :param interval: seconds between two runs of ``fleet.tls.deploy``.
     :param anchors: CA certificates that are trusted; :param intermediates: others that are known.
+    :param trust_store: whether the controller's own system trusts any CA.
     :param issued, revoked: as ``fleet.tls.store_info`` has them.
     """
 
@@ -201,6 +202,7 @@ class Context:
     interval: int = DAY
     anchors: tuple[x509.Certificate, ...] = ()
     intermediates: tuple[x509.Certificate, ...] = ()
+    trust_store: bool = True
     issued: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revoked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Thousands of endpoints send few chains.

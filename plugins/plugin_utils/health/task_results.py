@@ -42,12 +42,14 @@ def document_of(
     store = mapping(store)
     trusted, others = store_certificates(store)
     extra = [certificate for chain in parse_anchors(anchors).values() for certificate in chain]
+    public = system()
     context = Context(
         now=now,
         threshold=None if threshold is None else parse_renew_before(threshold, "tls_check_threshold"),
         interval=parse_duration(interval, "tls_check_interval"),
-        anchors=(*trusted, *extra, *system()),
+        anchors=(*trusted, *extra, *(public or ())),
         intermediates=others,
+        trust_store=public is not None,
         issued=mapping(store.get("issued")),
         revoked=mapping(store.get("revoked")),
     )
@@ -82,12 +84,12 @@ def store_certificates(store: Mapping[str, Any]) -> tuple[tuple[x509.Certificate
     return tuple(anchors), tuple(authorities)
 
 
-def system() -> tuple[x509.Certificate, ...]:
-    """What the controller's own system trusts; nothing where it has no trust store."""
+def system() -> tuple[x509.Certificate, ...] | None:
+    """What the controller's own system trusts; None: it has no trust store."""
     try:
         return system_anchors()
     except TlsError:
-        return ()
+        return None
 
 
 def places(endpoints: Any) -> dict[tuple[str, str | None], str]:

@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import PEM_CERT
 def system_anchors() -> tuple[x509.Certificate, ...]:
     """What the controller trusts; roots that cannot be parsed are passed over.
 
-    :raises IssuerError: it has no trust store.
+    :raises IssuerError: it has no trust store, or there is nothing in it.
     """
     path = ssl.get_default_verify_paths().cafile
     if not path or not os.path.isfile(path):
@@ -27,9 +27,7 @@ def system_anchors() -> tuple[x509.Certificate, ...]:
 
             path = certifi.where()
         except ImportError:
-            raise IssuerError(
-                "the controller has no store of trusted CAs", remedy="install ca-certificates there, or set anchors"
-            ) from None
+            raise no_store() from None
     with open(path, encoding="utf-8", errors="replace") as stream:
         blocks = PEM_CERTIFICATE.findall(stream.read())
     found: list[x509.Certificate] = []
@@ -39,4 +37,13 @@ def system_anchors() -> tuple[x509.Certificate, ...]:
         for block in blocks:
             with contextlib.suppress(CertificateError):
                 found += parse_pem_chain(block)
+    if not found:
+        raise no_store()
     return tuple(found)
+
+
+def no_store() -> IssuerError:
+    """The error of a controller that trusts nobody."""
+    return IssuerError(
+        "the controller has no store of trusted CAs", remedy="install ca-certificates there, or set anchors"
+    )
