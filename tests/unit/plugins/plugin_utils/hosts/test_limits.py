@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import COMMAND_SECONDS
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts import steps
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
     BASE,
+    EACH_SERVICE,
     StepTooSlow,
     seconds_for,
     waiting_at_most,
@@ -48,6 +50,11 @@ SERVICE: dict[str, Any] = {"name": "nginx", "endpoints": []}
 )
 def test_healthy_hosts_have_time(step: str, request_: dict[str, Any], least: float, most: float) -> None:
     assert max(BASE, least) <= seconds_for(step, request_) <= most
+
+
+def test_its_commands_have_time() -> None:
+    """Of a service three, forward and back; the trust store is merged once in each direction."""
+    assert EACH_SERVICE >= 2 * 3 * COMMAND_SECONDS and BASE >= 2 * COMMAND_SECONDS
 
 
 @pytest.fixture
