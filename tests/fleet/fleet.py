@@ -158,6 +158,8 @@ class Fleet:
                 "ansible_ssh_common_args": options,
                 "ansible_control_path": "%(directory)s/{0}-%%h-%%r".format(token),
                 "ansible_python_interpreter": "/usr/bin/python3",
+                # An sshd of a busy machine takes its time to greet.
+                "ansible_ssh_timeout": 60,
                 "ansible_pipelining": True,
                 "fleet_release": host.release,
             }

@@ -53,7 +53,7 @@ class World:
                 "tls_endpoints": [{"host": self.fleet.addresses["web2"], "port": 443, "server_name": "site.example.com"}],
             },
             # Nobody has this address (RFC 5737).
-            "web3": {**known["web1"], "ansible_host": "192.0.2.1", "ansible_timeout": 3, "tls_certificates": [site]},
+            "web3": {**known["web1"], "ansible_host": "192.0.2.1", "ansible_ssh_timeout": 3, "tls_certificates": [site]},
         }  # fmt: skip
         variables = {
             "tls_store": {"path": str(self.folder / "store"), "passphrase": faults.PASSPHRASE},
