@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, run_openssl
 from local import nginx
-from local.test_probe import LOCAL, play
+from local.probing import LOCAL, play
 from tools.ports import free_port
 
 SERVERS = """

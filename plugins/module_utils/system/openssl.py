@@ -164,7 +164,8 @@ def request_configuration(subject: dict[str, Any]) -> str:
         "[subject]",
         *([f"commonName = {escaped(common_name)}"] if common_name else []),
         "[extensions]",
-        "subjectAltName = @names",
+        # Some CAs copy it as it is; critical, where it is all there is of names (RFC 5280, 4.2.1.6).
+        "subjectAltName = {0}@names".format("" if common_name else "critical, "),
         "keyUsage = critical, digitalSignature",
         f"extendedKeyUsage = {usages}",
         # RFC 7633.

@@ -25,10 +25,10 @@ EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
 
 
 def make_csr(private_key: object, spec: CertificateSpec) -> x509.CertificateSigningRequest:
-    """A CSR (RFC 2986) for the wish's names."""
+    """A CSR (RFC 2986) for the wish's names, as hosts make theirs: without a common name, the alternative names are critical."""
     subject = name_of(spec.names.common_name) if spec.names.common_name else x509.Name([])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    builder = builder.add_extension(x509.SubjectAlternativeName(general_names(spec.names)), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(general_names(spec.names)), critical=not list(subject))
     if spec.must_staple:
         builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
     return builder.sign(private_key, signature_hash(private_key))  # type: ignore[arg-type]

@@ -41,7 +41,9 @@ def sign(csr, sans, signer="issuing", days=30, usages=None, start=None, subject=
     (work / "ext").write_text(
         "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
         "authorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
-        + (f"extendedKeyUsage={','.join(usages)}\n" if usages else "") + f"subjectAltName={','.join(sans)}\n"
+        + (f"extendedKeyUsage={','.join(usages)}\n" if usages else "")
+        # Critical where the subject is empty (RFC 5280, 4.2.1.6): Python 3.13 refuses the certificate otherwise.
+        + f"subjectAltName={'critical,' if subject == '/' else ''}{','.join(sans)}\n"
     )
     (work / "csr").write_text(csr)
     begin = time.time() - 3600 if start is None else time.time() + start

@@ -103,6 +103,8 @@ def test_must_staple(keys: dict[str, bytes], wanted: bool) -> None:
 def test_without_a_common_name_the_subject_is_empty(keys: dict[str, bytes]) -> None:
     csr = csr_of(keys["ecdsa-p256"], usages=["client_auth"])
     assert list(csr.subject) == []
+    # RFC 5280, 4.2.1.6.
+    assert csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
     assert list(csr.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
         ExtendedKeyUsageOID.CLIENT_AUTH
     ]

@@ -32,6 +32,13 @@ def test_a_good_csr(algorithm: str) -> None:
     assert parse_csr(pem(csr), spec) == csr
 
 
+@pytest.mark.parametrize("common_name", [None, "x"])
+def test_alternative_names_are_critical_where_the_subject_is_empty(common_name: str | None) -> None:
+    """RFC 5280, 4.2.1.6: CAs that copy what a CSR has make a certificate that strict clients take."""
+    csr = make_csr(KEY, make_spec(dns_names=["a.example"], common_name=common_name))
+    assert csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical == (common_name is None)
+
+
 def test_a_csr_that_is_to_be_stapled() -> None:
     spec = make_spec(must_staple=True)
     csr = make_csr(generate_key("ecdsa-p256"), spec)
