@@ -43,7 +43,7 @@ class Pebble:
         """The root that its certificates lead to (PEM); each start makes new ones."""
         context = ssl.create_default_context(cafile=str(self.pair.root))
         url = f"https://127.0.0.1:{self.management}/roots/{number}"
-        with urllib.request.urlopen(url, context=context, timeout=120) as answer:
+        with urllib.request.urlopen(url, context=context, timeout=300) as answer:
             return str(answer.read().decode())
 
     def lines(self, text: str) -> list[str]:

@@ -59,7 +59,7 @@ class PowerDns:
         body = None if content is None else json.dumps(content).encode()
         url = f"http://127.0.0.1:{self.api}/api/v1/servers/localhost{path}"
         request = urllib.request.Request(url, body, {"X-API-Key": self.key, "Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return json.loads(answer.read() or b"null")
 
     def texts(self) -> list[str]:

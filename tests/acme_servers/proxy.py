@@ -117,9 +117,9 @@ class Proxy:
         """Ask the server; Host stays, so that its addresses lead back here."""
         context = ssl._create_unverified_context()
         connection = (
-            http.client.HTTPSConnection("127.0.0.1", self.upstream, timeout=60, context=context)
+            http.client.HTTPSConnection("127.0.0.1", self.upstream, timeout=300, context=context)
             if self.upstream_tls
-            else http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)
+            else http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=300)
         )
         with contextlib.closing(connection):
             passed = {key: value for key, value in headers.items() if key.lower() not in HOP_BY_HOP}

@@ -82,9 +82,10 @@ def process(
 def await_port(started: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Wait until it listens.
 
-    :raises AssertionError: it has ended, or does not come to it in a minute.
+    :raises AssertionError: it has ended, or does not come to it in minutes.
     """
-    end = time.monotonic() + 60
+    # Long only on a machine that is busy: a CA makes its RSA keys first.
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

@@ -60,7 +60,7 @@ class Fleet:
         self, hosts: Mapping[str, Mapping[str, Any]] | None = None, *args: str, env: Any = None, **common: Any
     ) -> PlaybookResult:
         """Run the task fleet.tls.certificates."""
-        return run_playbook(self.hosts.playbook(), self.inventory(hosts, **common), args=args, env=env, timeout=600)
+        return run_playbook(self.hosts.playbook(), self.inventory(hosts, **common), args=args, env=env)
 
     def rows(self) -> list[Issuance]:
         """The ledger."""

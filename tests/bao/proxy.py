@@ -72,7 +72,7 @@ class Proxy:
             self.reply(request, *self.refusal)
             return
         context = ssl.create_default_context(cafile=str(self.node.ca))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.node.port, context=context, timeout=60)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.node.port, context=context, timeout=300)
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         connection.request(request.command, request.path, body, headers)
         answer = connection.getresponse()

@@ -125,7 +125,7 @@ listener "tcp" {{
 
     def client(self, token: str) -> hvac.Client:
         """hvac's client, of the test itself."""
-        return hvac.Client(url=self.url, token=token, verify=str(self.ca), timeout=60)
+        return hvac.Client(url=self.url, token=token, verify=str(self.ca), timeout=300)
 
     def state(self) -> Mapping[str, Any]:
         """What it says of itself: initialized, sealed, standby."""

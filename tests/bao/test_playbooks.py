@@ -35,7 +35,7 @@ def test_four_runs_at_once(fleet: Fleet) -> None:
     play = fleet.hosts.playbook()
     with ThreadPoolExecutor(4) as pool:
         limits = [["--limit", ",".join(names)] for names in slices]
-        runs = list(pool.map(lambda limit: run_playbook(play, inventory, args=limit, timeout=600), limits))
+        runs = list(pool.map(lambda limit: run_playbook(play, inventory, args=limit), limits))
     assert [run.rc for run in runs] == [0] * 4, "\n".join(run.stdout for run in runs)
     rows = fleet.rows()
     assert Counter((row.host, row.certificate) for row in rows) == {

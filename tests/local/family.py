@@ -42,14 +42,14 @@ class Family:
             stopped |= new
         for each in stopped:
             send(each, signal.SIGKILL)
-        self.process.communicate(timeout=120)
+        self.process.communicate(timeout=300)
         await_end(stopped)
 
     def kill_controller_only(self) -> None:
         """End ansible-playbook itself; what it had started on the hosts runs on to its end, as it does behind a lost connection."""
         started = descendants(self.process.pid)
         send(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=300)
         await_end(started)
 
 

@@ -109,7 +109,7 @@ class Site:
     def served(self, root: Path) -> str:
         """Fingerprint of what is served to a client that trusts ``root`` only."""
         context = ssl.create_default_context(cafile=str(root))
-        return hashlib.sha256(handshakes.leaf(self.address, context)).hexdigest()
+        return hashlib.sha256(handshakes.leaf(self.address, context, timeout=60)).hexdigest()
 
     def snapshot(self) -> dict[str, tuple[int, str]]:
         """Every file and link of the live and the older pairs: mode, and content or target."""
@@ -132,7 +132,7 @@ class Site:
 
 def public_key(*arguments: str) -> bytes:
     """What openssl prints."""
-    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=120).stdout
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=300).stdout
 
 
 def state(path: Path) -> tuple[int, str]:
@@ -230,7 +230,7 @@ class Hosts:
 
         :param options: of the task.
         """
-        return run_playbook(self.playbook(**options), self.inventory(hosts), args=args, timeout=300)
+        return run_playbook(self.playbook(**options), self.inventory(hosts), args=args)
 
     def issue(self) -> None:
         """First certificates; the servers are started, and asked, later."""

@@ -55,12 +55,12 @@ def running(folder: Path, servers: str, port: int) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
 
 
 def await_port(process: subprocess.Popen[str], port: int) -> None:
     """Wait until it listens on ``port``."""
-    for _try in range(200):
+    for _try in range(6000):
         if process.poll() is not None:
             raise AssertionError(process.communicate()[1])
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

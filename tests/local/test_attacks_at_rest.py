@@ -59,7 +59,7 @@ def test_a_killed_run_leaves_no_secret_in_files(keep: str, tmp_path: Path) -> No
     for secret in (PKCS12_PASSPHRASE, PASSPHRASE, "PRIVATE KEY"):
         assert secret.encode() not in text and base64.b64encode(secret.encode()).rstrip(b"=")[:-1] not in text
     (tmp_path / "validating.go").touch()
-    run_playbook(playbook, inventory, env=settings, timeout=300).check()
+    run_playbook(playbook, inventory, env=settings).check()
     assert hosts["www"].pair_fault() is None and len(ledger(hosts.store)) == 1
 
 
@@ -74,5 +74,5 @@ def test_an_old_leftover_goes_with_the_next_run(tmp_path: Path) -> None:
     facts = [{"hosts": "all", "gather_facts": False, "tasks": [{"name": "Facts", "fleet.tls.host_facts": {}}]}]
     (tmp_path / "facts.yml").write_text(json.dumps(facts))
     inventory = hosts.inventory({"web": wish})
-    run_playbook(tmp_path / "facts.yml", inventory, env={"ANSIBLE_PIPELINING": "0"}, timeout=300).check()
+    run_playbook(tmp_path / "facts.yml", inventory, env={"ANSIBLE_PIPELINING": "0"}).check()
     assert not old.exists()

@@ -90,7 +90,7 @@ def test_what_a_csr_smuggles_is_signed_by_nobody(ca: OpensslCa, script: Path, at
         site.host: {"tls_certificates": [site.certificate(issuer=wishes.get(site.host, "copies"), services=[])]}
         for site in hosts
     }
-    run = run_playbook(hosts.playbook(issuers=issuers), hosts.inventory(chosen), env={"PATH": attackers}, timeout=300)
+    run = run_playbook(hosts.playbook(issuers=issuers), hosts.inventory(chosen), env={"PATH": attackers})
     for name, (_section, _line, words) in ATTACKS.items():
         assert words in message(run, name)
         assert not hosts[name].live.exists()
@@ -105,7 +105,7 @@ def hostile_csr(folder: Path) -> x509.CertificateSigningRequest:
         ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null",
          "-subj", "/O=system:masters/CN=db-admin", "-addext", "basicConstraints=critical,CA:TRUE",
          "-addext", "keyUsage=keyCertSign", "-addext", "subjectAltName=DNS:www.example.com,DNS:bank.example"],
-        check=True, capture_output=True, timeout=60, cwd=folder,
+        check=True, capture_output=True, timeout=300, cwd=folder,
     )  # fmt: skip
     return x509.load_pem_x509_csr(made.stdout)
 

@@ -38,7 +38,7 @@ class World:
         }
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(HOSTS, {}), "vars": variables}}))
-        return run_playbook(f"fleet.tls.{playbook}", inventory, args=args, timeout=600)
+        return run_playbook(f"fleet.tls.{playbook}", inventory, args=args)
 
     @property
     def files(self) -> dict[str, bytes]:

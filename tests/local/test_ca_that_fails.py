@@ -229,4 +229,4 @@ def test_another_ca_of_the_same_name(hosts: Hosts, runs: Runs) -> None:
 
 def nginx_is_content(site: Site) -> bool:
     """Whether ``nginx -t`` passes."""
-    return subprocess.run(site.service()["validate"], capture_output=True, timeout=120, check=False).returncode == 0
+    return subprocess.run(site.service()["validate"], capture_output=True, timeout=300, check=False).returncode == 0

@@ -58,7 +58,7 @@ class Fleet:
         inventory = self.folder / "inventory.json"
         common = {"tls_store": STORE, "tls_issuers": issuers}
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
-        return run_playbook(playbook, inventory, extra, args, timeout=120)
+        return run_playbook(playbook, inventory, extra, args)
 
     def issue(self, *names: str, **options: Any) -> None:
         """Give hosts a certificate, without a word to the service."""

@@ -56,7 +56,7 @@ def play(folder: Path, hosts: dict[str, Any], playbook: Any, **extra: Any) -> Pl
         name = folder / "play.yml"
         name.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": playbook}]))
         playbook = name
-    return run_playbook(playbook, inventory, extra, timeout=180)
+    return run_playbook(playbook, inventory, extra)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ class World:
         known = {key: value for key, value in {**self.variables(), **changes}.items() if value is not None}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": known}}))
-        return run_playbook(playbook, inventory, extra, args, timeout=180)
+        return run_playbook(playbook, inventory, extra, args)
 
     def play(self, *tasks: dict[str, Any], args: tuple[str, ...] = (), **changes: Any) -> PlaybookResult:
         playbook = self.folder / "play.yml"

@@ -40,7 +40,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 
 def rotate(hosts: Hosts, playbook: str = "rotate_ca", **changes: dict[str, Any]) -> PlaybookResult:
     """A run; ``changes``: variables of single hosts."""
-    return run_playbook(f"fleet.tls.{playbook}", inventory(hosts, changes), timeout=600)
+    return run_playbook(f"fleet.tls.{playbook}", inventory(hosts, changes))
 
 
 def stage(hosts: Hosts, name: str = "ca-internal") -> str:
@@ -109,7 +109,7 @@ def test_a_lost_store_and_a_wrong_passphrase_cost_nothing(hosts: Hosts) -> None:
     assert lost.rc != 0
     assert "the CA 'internal' does not exist yet: there is nothing to replace" in lost.stdout
     # What that tells to run knows that these hosts' certificates are from a CA that is not there.
-    deployed = run_playbook("fleet.tls.deploy", inventory(hosts), timeout=600)
+    deployed = run_playbook("fleet.tls.deploy", inventory(hosts))
     assert deployed.rc != 0 and "web1: certificate 'www': " in deployed.stdout and "has no CA in" in deployed.stdout
     assert issued_by(hosts) == before
     assert all(bundle(hosts, host).read_bytes() for host in hosts.sites)
@@ -185,13 +185,13 @@ def test_a_revocation_that_was_killed_is_made_good(hosts: Hosts) -> None:
     path = inventory(hosts, tls_revoke_hosts=["web3"])
     assert killed_when("fleet.tls.revoke", path, lambda: crl.exists() and crl.read_bytes() != before)
     revoked = crl.read_bytes()
-    again = run_playbook("fleet.tls.revoke", path, timeout=600).check()
+    again = run_playbook("fleet.tls.revoke", path).check()
     assert again.results(task="Revoke certificates")[0]["changed"] is False
     assert crl.read_bytes() == revoked
     old = issued_by(hosts)["web3"]
     compromised = inventory(hosts, tls_compromised_hosts=["web3"])
     assert killed_when("fleet.tls.replace_compromised", compromised, lambda: issued_by(hosts)["web3"] != old)
-    run_playbook("fleet.tls.replace_compromised", compromised, timeout=600).check()
+    run_playbook("fleet.tls.replace_compromised", compromised).check()
     assert issued_by(hosts)["web3"] != old
     assert_whole(hosts)
 

@@ -100,7 +100,7 @@ def test_a_ca_is_replaced_by_runs_that_are_killed(hosts: Hosts) -> None:
     # Moments that lie close together are passed in one go now and then.
     assert killed > len(moments) // 2
     if record(hosts, "ca-internal")["stage"] != "done":
-        run_playbook("fleet.tls.rotate_ca", path, timeout=600).check()
+        run_playbook("fleet.tls.rotate_ca", path).check()
     assert record(hosts, "ca-internal")["stage"] == "done"
     assert_whole(hosts)
     assert json.loads(state.read_text()) == {
@@ -133,7 +133,7 @@ def test_keys_are_replaced_once_by_runs_that_are_killed(hosts: Hosts) -> None:
         assert_whole(hosts)
     assert killed >= 3
     if record(hosts, "keys")["stage"] != "done":
-        run_playbook("fleet.tls.rotate_keys", path, timeout=600).check()
+        run_playbook("fleet.tls.rotate_keys", path).check()
     later = ledger(hosts.store)[len(rows) :]
     assert Counter((row["host"], row["certificate"]) for row in later) == Counter(
         (site.host, site.label) for site in hosts

@@ -68,7 +68,7 @@ def prepared(hosts: Hosts) -> Path:
         env=ansible_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     variables = hosts.folder / "group_vars"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -100,8 +101,25 @@ def watching(folder: Path) -> Iterator[Watch]:
     finally:
         watch.over.set()
         for thread in threads:
-            thread.join(timeout=120)
+            thread.join(timeout=300)
         watch.look_at_files()
+
+
+# Before it becomes openssl: a process that lives for a millisecond is seldom seen from outside.
+OPENSSL = """#!/bin/sh
+cat /proc/$$/cmdline /proc/$$/environ > "{seen}/$$"
+exec {openssl} "$@"
+"""
+
+
+def told(folder: Path) -> str:
+    """A PATH with an ``openssl`` that leaves command line and environment of each of its processes in ``folder``."""
+    program = folder / "bin" / "openssl"
+    program.parent.mkdir()
+    (folder / "seen").mkdir()
+    program.write_text(OPENSSL.format(seen=folder / "seen", openssl=shutil.which("openssl")))
+    program.chmod(0o755)
+    return f"{program.parent}:{os.environ['PATH']}"
 
 
 @dataclass(frozen=True)
@@ -134,10 +152,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     chosen = {"own": variables(hosts["own"]), "given": variables(hosts["given"], location="controller")}
     inventory = hosts.inventory(chosen, tls_store=store, tls_nginx=False)
     wrong = hosts.inventory(chosen, tls_store={**store, "passphrase": f"{PASSPHRASE}-but-wrong"}, tls_nginx=False)
-    local_temporary = {"ANSIBLE_LOCAL_TEMP": str(hosts.folder / "local-tmp")}
+    programs = tmp_path_factory.mktemp("programs")
+    common = {"ANSIBLE_LOCAL_TEMP": str(hosts.folder / "local-tmp"), "PATH": told(programs)}
 
     def run(pipelining: bool, *more: str, path: Path = inventory) -> PlaybookResult:
-        environment = {"ANSIBLE_PIPELINING": str(pipelining), **local_temporary}
+        environment = {"ANSIBLE_PIPELINING": str(pipelining), **common}
         return run_playbook("fleet.tls.deploy", path, args=["-vvvvv", "--diff", *more], env=environment)
 
     with watching(hosts.folder) as watch:
@@ -147,6 +166,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             rotated = run(True, "-e", "tls_force=true").check()
             failed = run(False, "-e", "tls_force=true", path=wrong)
     assert first.rc == 2 and failed.rc == 2
+    watch.processes |= {each.read_bytes() for each in (programs / "seen").iterdir()}
     secrets = dict(key_lines(watch.keys, hosts.store))
     yield Seen([first, rotated, failed], watch, secrets)
 
@@ -167,7 +187,7 @@ def key_lines(keys: dict[bytes, str], store: Path) -> Iterator[tuple[bytes, str]
 
 def openssl(*arguments: str, given: bytes) -> bytes:
     """What openssl prints."""
-    return subprocess.run(["openssl", *arguments], input=given, check=True, capture_output=True, timeout=120).stdout
+    return subprocess.run(["openssl", *arguments], input=given, check=True, capture_output=True, timeout=300).stdout
 
 
 def found_in(text: bytes, secrets: dict[bytes, str]) -> list[str]:

@@ -210,7 +210,7 @@ def s_server(folder: Path, pair: Pair, *arguments: str) -> Iterator[int]:
     with open(folder / "s_server.log", "wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
-        for _try in range(200):
+        for _try in range(6000):
             assert process.poll() is None, (folder / "s_server.log").read_text()
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
@@ -218,7 +218,7 @@ def s_server(folder: Path, pair: Pair, *arguments: str) -> Iterator[int]:
         yield port
     finally:
         process.kill()
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
 
 
 def revoked_list(folder: Path, ca: Authority, revoked: Pair) -> Path:

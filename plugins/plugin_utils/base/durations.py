@@ -42,6 +42,13 @@ class RenewBefore:
         """When a certificate with this validity is to be renewed, seconds since the epoch."""
         return renewal_moment(not_before, not_after, self.as_request())
 
+    def reached(self, not_before: int, not_after: int, now: float) -> bool:
+        """Whether no more than this is left, which a warning goes by: unlike :meth:`moment` it takes a duration at its word,
+        though that be the whole lifetime. All in seconds since the epoch.
+        """
+        before = self.seconds if self.fraction is None else (not_after - not_before) * self.fraction
+        return not_after - now <= (before or 0)
+
     def as_request(self) -> dict[str, float | int]:
         """The form the host gets."""
         spread = {"spread": self.spread} if self.spread else {}

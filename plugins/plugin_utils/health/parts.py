@@ -224,7 +224,7 @@ class Context:
         if self.threshold is None:
             lifetime = (end - begin).total_seconds()
             return (end - self.now).total_seconds() < min(USUAL_SECONDS, lifetime * USUAL_FRACTION)
-        return self.threshold.moment(int(begin.timestamp()), int(end.timestamp())) <= self.now.timestamp()
+        return self.threshold.reached(int(begin.timestamp()), int(end.timestamp()), self.now.timestamp())
 
 
 def printable(value: Any) -> str:

@@ -35,7 +35,7 @@ class Validity:
         if self.not_before is None and before.seconds is None:
             raise SpecError("a percentage needs not_before", remedy="give a duration such as 14d")
         begin = self.not_before or now
-        return before.moment(int(begin.timestamp()), int(self.not_after.timestamp())) <= now.timestamp()
+        return before.reached(int(begin.timestamp()), int(self.not_after.timestamp()), now.timestamp())
 
 
 def validity_of(value: Any) -> Validity:

@@ -31,6 +31,8 @@ END = dt.datetime(2026, 12, 1, tzinfo=dt.timezone.utc)
         ("2026-11-21T03:00:00Z", "33%", True, False),
         ("2026-11-30T23:59:59Z", "1s", True, False),
         ("2026-12-01T00:00:00Z", "1s", True, True),
+        # More than its lifetime: it does end within that.
+        ("2026-11-02T00:00:00Z", "90d", True, False),
         ("2027-01-01T00:00:00Z", "33%", True, True),
     ],
 )
@@ -43,6 +45,7 @@ def test_moments(now: str, within: str, expiring: bool, expired: bool) -> None:
 def test_a_duration_needs_no_beginning() -> None:
     assert Validity(END).expiring(parse_renew_before("14d"), BEGIN) is False
     assert Validity(END).expiring(parse_renew_before("30d"), BEGIN) is True
+    assert Validity(END).expiring(parse_renew_before("31d"), BEGIN) is True
 
 
 def test_a_percentage_does() -> None:
