@@ -60,7 +60,7 @@ class AcmeHosts(Hosts):
             "anchors": self.pebble.root(),
             "terms_agreed": True,
             "challenge": {"type": "http-01", "check_address": f"127.0.0.1:{self.http}"},
-            "timeout": "2m",
+            "timeout": "10m",
             **changes,
         }
 

@@ -75,7 +75,7 @@ def traced(site: Site, folder: Path, endpoints: list[dict[str, Any]], **options:
     """The endpoints of one task."""
     common = {
         "endpoints": endpoints,
-        "timeout": "20s",
+        "timeout": "2m",
         "trace": True,
         "server_name": "www.example.com",
         "anchors": site.ca.root.pem,
@@ -165,7 +165,7 @@ def test_drawn_in_a_playbook(site: Site, tmp_path: Path) -> None:
         "endpoints": [site.at("mutual", "good")],
         "trace": True,
         "resumption": True,
-        "timeout": "20s",
+        "timeout": "2m",
         "server_name": "www.example.com",
     }
     tasks = [
