@@ -14,6 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import names_list, parse_boolean, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import parse_maintenance
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
@@ -30,6 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import lo
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     AWAIT_CLOCKS_OPTION,
     DIRECTORY_OPTION,
+    MAINTENANCE_OPTIONS,
     PROVE_TIMEOUT_OPTION,
     STORE_OPTIONS,
     TlsAction,
@@ -54,6 +56,7 @@ class ActionModule(TlsAction):
         "ledger_lost": {"type": "bool", "default": False},
         "force": {"type": "raw", "default": False},
         "rekey": {"type": "dict", "default": {}},
+        **MAINTENANCE_OPTIONS,
         "defer_proof": {"type": "bool", "default": False},
         "service_presets": {"type": "dict", "default": {}},
     }
@@ -71,6 +74,7 @@ class ActionModule(TlsAction):
             directory=directory,
             force=parse_force(options["force"]),
             rekey=parse_rekey(options["rekey"]),
+            maintenance=parse_maintenance(options["windows"], options["freeze"]),
             defer_proof=options["defer_proof"],
             prove_timeout=parse_timeout(options["prove_timeout"], "prove_timeout"),
             check_mode=bool(self._task.check_mode),

@@ -12,6 +12,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import parse_maintenance
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import Flow, chosen_issuer, trusted_files
@@ -23,6 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     CLOCKS_OPTION,
     DIRECTORY_OPTION,
     ENDPOINTS_OPTION,
+    MAINTENANCE_OPTIONS,
     STORE_OPTIONS,
     TlsAction,
 )
@@ -46,6 +48,7 @@ class ActionModule(TlsAction):
         "failures": {"type": "dict"},
         "leave_behind": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
+        **MAINTENANCE_OPTIONS,
         "certificates": {"type": "list", "elements": "dict", "default": []},
         "service_presets": {"type": "dict", "default": {}},
         "clients": {"type": "list", "elements": "dict", "default": []},
@@ -76,6 +79,7 @@ class ActionModule(TlsAction):
             now=self.now(),
             check=bool(self._task.check_mode),
             take_over=options["take_over"],
+            maintenance=parse_maintenance(options["windows"], options["freeze"]),
             hosts=tuple(known or ()),
             certificates=() if issuer else tuple(name for names in (known or {}).values() for name in names),
         )
@@ -91,10 +95,12 @@ class ActionModule(TlsAction):
             return self.prove(flow, options, variables)
         else:
             after = before
+        deferred = {"deferred": str(flow.waits) if flow.waits else None}
         if after is None:
-            return {"changed": False, "stage": "none", "next": "prepare" if issuer else "rekey", "held_back_by": []}
+            first = "prepare" if issuer else "rekey"
+            return {"changed": False, "stage": "none", "next": first, "held_back_by": [], **deferred}
         changed = before is None or (before.stage, before.begun_at) != (after.stage, after.begun_at)
-        result = {"changed": changed and not flow.check, **as_result(after, flow.inventory)}
+        result = {"changed": changed and not flow.check, **as_result(after, flow.inventory), **deferred}
         if flow.notes:
             result["warnings"] = flow.notes
         return result

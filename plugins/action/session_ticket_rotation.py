@@ -8,8 +8,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import parse_maintenance
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import STORE_OPTIONS, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
+    MAINTENANCE_OPTIONS,
+    STORE_OPTIONS,
+    TlsAction,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.rotation import TicketRotation, parse_hosts
 
 preload("store", "directory")
@@ -25,6 +30,7 @@ class ActionModule(TlsAction):
         "leave_behind": {"type": "list", "elements": "str", "default": []},
         "replace": {"type": "bool", "default": False},
         "replace_older_than": {"type": "int"},
+        **MAINTENANCE_OPTIONS,
     }
     _requires_connection = False
 
@@ -34,6 +40,7 @@ class ActionModule(TlsAction):
             leave_behind=tuple(options["leave_behind"]),
             replace=options["replace"],
             replace_older_than=options["replace_older_than"],
+            maintenance=parse_maintenance(options["windows"], options["freeze"]),
             check_mode=bool(self._task.check_mode),
             now=int(self.now().timestamp()),
         )

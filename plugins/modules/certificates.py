@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.maintenance
   - fleet.tls.host
   - fleet.tls.host.proven
 options:
@@ -365,8 +366,11 @@ certificates:
       elements: dict
     deferred:
       description:
-        - Why a certificate that is due was left for a later run, where its issuer has no room for more now. The present one is valid
-          and stays.
+        - Why a certificate that is due was left for a later run, where its issuer has no room for more now, or no maintenance window is
+          open. The present one is valid and stays.
+      type: str
+    deferred_until:
+      description: From when on it is renewed, where that waits for a maintenance window.
       type: str
     issuer:
       description: The name of the issuer it is from.

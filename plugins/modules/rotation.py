@@ -16,6 +16,8 @@ description:
   - The proof of a CA's stage is made with canaries, leaves that live for two hours and whose keys are kept nowhere. Bundle files and
     servers that take one of the old CA have to take one of the new; after V(retire) none takes one of the old. What a host serves
     has to be what was issued for it.
+  - With O(windows) or O(freeze), a rotation begins, and goes on to its next stage, only when those allow it; a stage that has begun
+    is finished. A CA's does not wait once a sixth of its lifetime is left.
   - One run drives a rotation at a time. A run that was killed is gone on with by the next one.
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -26,6 +28,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.maintenance
   - fleet.tls.host
   - fleet.tls.host.servers
 attributes:
@@ -145,6 +148,10 @@ left_behind:
   description: Hosts that the rotation goes on without, each with the stage at which that was decided.
   returned: when there is a rotation, but not with O(state=proven)
   type: dict
+deferred:
+  description: Until when the next stage waits for a maintenance window, and why.
+  returned: success, but not with O(state=proven) of a rotation that is under way
+  type: str
 problems:
   description: What the host has against the stage, in words.
   returned: with O(state=proven)

@@ -14,6 +14,7 @@ description:
     is long enough ago. M(fleet.tls.session_ticket_keys) on every host then brings it there. The playbook
     C(fleet.tls.rotate_session_tickets) does all of it.
   - A step that some host has not taken is finished before another begins, so that no host is ever two steps from another.
+  - Only the beginning of a step waits for O(windows) and O(freeze); O(replace) does not.
   - Runs on the controller, once for all hosts.
 notes:
   - Of two runs that begin a step at once, one wins, and the other says so in RV(pools).
@@ -25,6 +26,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store.only_store
+  - fleet.tls.maintenance
 options:
   looks:
     description: For each host, what M(fleet.tls.session_ticket_keys) returned in check mode.
@@ -72,7 +74,8 @@ EXAMPLES = r"""
 RETURN = r"""
 pools:
   description:
-    - What becomes of each pool. C(step) is V(begin), V(resume) (a step that was begun earlier is to be finished), V(replace) or V(refuse);
+    - What becomes of each pool. C(step) is V(begin), V(resume) (a step that was begun earlier is to be finished), V(replace), V(wait) (for a
+      maintenance window) or V(refuse);
       C(before) and C(generation) are the ring's numbers; C(text) says why.
   returned: success
   type: dict

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import WRONG
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
@@ -29,17 +29,27 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 AHEAD = dt.timedelta(seconds=WRONG)
 # Days; https://support.apple.com/en-us/103769, "Requirements for trusted certificates".
 LONGEST_FOR_SERVERS = 825
+# A CA's own moment for a renewal that is earlier than ours by more than this part of the lifetime is no matter of routine.
+HURRIED_PART = 10
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something is to be done; the codes are listed in docs/inside.md."""
+    """Why something is to be done; the codes are listed in docs/inside.md.
+
+    :param since: since when, where it can wait for a maintenance window; None: it does not wait.
+    """
 
     code: str
     detail: str
+    since: dt.datetime | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+    def as_result(self) -> dict[str, str]:
+        """As it stands in results."""
+        return {"code": self.code, "detail": self.detail}
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,12 @@ class Verdict:
     def due(self) -> bool:
         """Whether a new certificate is needed."""
         return bool(self.reasons)
+
+    @property
+    def due_since(self) -> dt.datetime | None:
+        """Since when it is due, where all reasons can wait; None: one of them does not, or there is none."""
+        moments = [reason.since for reason in self.reasons if reason.since]
+        return min(moments) if moments and len(moments) == len(self.reasons) else None
 
 
 def judge(
@@ -103,13 +119,15 @@ def validity(
     begin = leaf.not_valid_before_utc
     if begin > now + AHEAD:
         return [Reason("from_the_future", f"counts from {iso(begin)} on only")]
-    moment = advice
-    if moment is None:
-        due_at = spec.renew_before.due_at(seconds(leaf.not_valid_before_utc), seconds(end))
-        moment = dt.datetime.fromtimestamp(due_at, dt.timezone.utc)
-    if moment <= now:
-        return [Reason("expiring", f"expires on {iso(end)}, to be renewed from {iso(moment)} on")]
-    return []
+    due_at = spec.renew_before.due_at(seconds(begin), seconds(end))
+    usual = dt.datetime.fromtimestamp(due_at, dt.timezone.utc)
+    moment = usual if advice is None else advice
+    if moment > now:
+        return []
+    # A CA that wants it renewed long before its time is about to revoke it (RFC 9773, 1).
+    hurried = usual - moment > (end - begin) / HURRIED_PART
+    detail = f"expires on {iso(end)}, to be renewed from {iso(moment)} on"
+    return [Reason("expiring", detail, None if hurried else moment)]
 
 
 def lifetime_notes(spec: CertificateSpec, leaf: x509.Certificate) -> list[str]:

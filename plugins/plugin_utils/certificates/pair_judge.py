@@ -81,6 +81,12 @@ class PairJudge:
         if not any(row.fingerprint == fingerprint(leaf) for row in issuer.store.issuances()):
             raise verdicts.foreign_store(issuer.name, issuer.store.describe(), anchors)
 
+    def is_revoked(self, spec: CertificateSpec, found: PairReport) -> bool:
+        """Whether the ledger has the present certificate as revoked."""
+        issuer, leaf = self.issuer_of(spec, found), found.leaf
+        known = (row.issuance.fingerprint for row in issuer.store.revocations(issuer.name))
+        return leaf is not None and fingerprint(leaf) in known
+
     def issuer_of(self, spec: CertificateSpec, found: PairReport) -> Issuer:
         """Who a pair says it is from, where that one may issue it; else who is asked first."""
         named = found.manifest.get("issuer")

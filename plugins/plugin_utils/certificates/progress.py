@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import Maintenance, Wait
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import ApplyOutcome, PairReport
@@ -36,6 +37,7 @@ class Settings:
     run: str = ""
     run_started: float = math.inf
     rekey: Rekey = Rekey()
+    maintenance: Maintenance = Maintenance()
     ignore_clocks: bool = False
     await_clocks: bool = False
 
@@ -67,6 +69,7 @@ class Progress:
     :param request_id: of the request that ``chain`` answers.
     :param private_key: PKCS#8 PEM in the clear, where it travels to the host; never part of a repr.
     :param deferred: why it is left for a later run, though it is due, while what is there goes on being used.
+    :param wait: it is left for a maintenance window, which is why it is deferred.
     :param unanswered: it is left for a later task of this run, which comes after the one that configures its server.
     """
 
@@ -84,6 +87,7 @@ class Progress:
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     deferred: str | None = None
+    wait: Wait | None = None
     unanswered: bool = False
 
     @property

@@ -82,6 +82,8 @@ class HostRun:
         self.see("never" if self.settings.check_mode else "auto")
         self.for_each(self.progress.values(), self.reach_verdict)
         due = [each for each in self.progress.values() if each.verdict.due]
+        self.for_each(due, self.wait_for_window)
+        due = [each for each in due if not each.wait]
         opinion = opinion_of({**self.clocks(), self.host: self.skew})
         self.clocks_undecided = bool(due) and self.settings.waits_for_clocks and opinion.in_doubt
         if self.clocks_undecided:
@@ -152,6 +154,14 @@ class HostRun:
             each.verdict = self.judge.verdict(each.spec, each.found, forced)
         if not forced:
             self.judge.refuse_another_store(each.spec, each.found, each.verdict)
+
+    def wait_for_window(self, each: Progress) -> None:
+        """Leave what can wait for the next maintenance window; what is revoked does not."""
+        leaf, since = each.found.leaf, each.verdict.due_since
+        wait = self.settings.maintenance.wait(self.now, since, leaf.not_valid_after_utc) if leaf and since else None
+        if wait and not self.judge.is_revoked(each.spec, each.found):
+            each.wait, each.deferred = wait, str(wait)
+            each.notes.append(f"is due, and {wait}")
 
     def request_keys(self, due: Sequence[Progress]) -> list[Progress]:
         """See to it that every due certificate has a key and a CSR, with one more look where the host made none."""

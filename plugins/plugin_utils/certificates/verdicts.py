@@ -38,7 +38,8 @@ def with_successor(
     notes = []
     if successor is not None and covers(names_of(successor), spec.names):
         detail = f"'{issuer}' has a newer one, valid until {iso(successor.not_valid_after_utc)}"
-        return replace(verdict, reasons=(*verdict.reasons, Reason("source_changed", detail)))
+        since = max(successor.not_valid_before_utc, leaf.not_valid_before_utc)
+        return replace(verdict, reasons=(*verdict.reasons, Reason("source_changed", detail, since)))
     if successor is not None:
         others = ", ".join(value for _kind, value in names_of(successor).sans()) or "none"
         notes.append(f"issuer '{issuer}' has a newer certificate, but for other names ({others})")

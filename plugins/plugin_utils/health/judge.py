@@ -88,7 +88,7 @@ def judge_leaf(entry: CertificateEntry, context: Context) -> None:
     elif begin > context.now:
         message = f"is not valid before {entry.facts['not_before']}"
         entry.found("not_yet_valid", message, "set the clocks right, or replace it")
-    elif context.expiring(begin, end):
+    elif context.expiring(begin, end) and not entry.look.get("deferred_until"):
         entry.found("expiring", f"expires on {entry.facts['not_after']}, in {span_text(left)}", renew)
     revocation = context.revoked.get(entry.fingerprint or "")
     if revocation:
@@ -185,6 +185,9 @@ def judge_schedule(entry: CertificateEntry, context: Context) -> None:
 
 def judge_due(entry: CertificateEntry) -> None:
     """What the next run settles, unless it was said already."""
+    if entry.look.get("deferred_until") and not entry.look.get("error"):
+        remedy = f"nothing needs to be done; to renew it now: fleet.tls.deploy -e tls_force={entry.name}"
+        entry.found("deferred", f"is due, and {entry.look.get('deferred')}", remedy)
     if entry.look.get("deferred") or entry.look.get("error"):
         return
     waiting = {

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import RotationError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of, parse_path, refuse_strangers
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened, text_or_none
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import Maintenance, Wait
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_found
@@ -21,7 +22,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation import proof as rotation_proof
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record, take, this_run
-from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import Rotation, begin, listing
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import DONE, Rotation, begin, listing
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 
@@ -43,6 +44,7 @@ class Flow:
     :param check: nothing is recorded and nothing made.
     :param hosts: all hosts of the inventory; :param certificates: the names of all certificates there. Who is named and is neither
         there nor in the store is a slip of the pen.
+    :param waits: the next stage is left for a maintenance window.
     """
 
     store: Store
@@ -54,7 +56,9 @@ class Flow:
     take_over: bool = False
     hosts: Collection[str] = ()
     certificates: Collection[str] = ()
+    maintenance: Maintenance = Maintenance()
     notes: list[str] = field(default_factory=list)
+    waits: Wait | None = None
 
     @property
     def record(self) -> Record:
@@ -65,6 +69,24 @@ class Flow:
     def moment(self) -> int:
         """Now, in seconds since the epoch."""
         return seconds(self.now)
+
+    def is_under_way(self, after: Rotation) -> bool:
+        """Whether a run that was killed has let the CA go on to this stage already, and only the record has not."""
+        if self.issuer is None:
+            return False
+        state = self.issuer.rollover().state()
+        return state.root == after.target if after.stage == "activate" else state.trusted == (after.target,)
+
+    def wait_for_window(self) -> Wait | None:
+        """Whether the next stage waits for a maintenance window: like a certificate, a CA is due when a third of its life is left."""
+        anchors = self.issuer.trust() if isinstance(self.issuer, Issuer) else ()
+        oldest = min(anchors, key=lambda each: each.not_valid_after_utc, default=None)
+        if oldest is None:
+            self.waits = self.maintenance.wait(self.now)
+        else:
+            end = oldest.not_valid_after_utc
+            self.waits = self.maintenance.wait(self.now, end - (end - oldest.not_valid_before_utc) / 3, end)
+        return self.waits
 
     def present(self) -> Rotation | None:
         """What is recorded."""
@@ -91,7 +113,8 @@ class Flow:
         refuse_strangers(names, certificates, "names: neither inventory nor store know a certificate")
 
     def begin(self, names: Iterable[str], leave_behind: Iterable[str]) -> Rotation | None:
-        """Begin, or go on with what a run before left. In check mode: what is recorded, None where nothing is under way.
+        """Begin, or go on with what a run before left. None: it waits for a maintenance window. In check mode: what is recorded,
+        None where nothing is under way.
 
         :raises RotationError: another run drives it.
         :raises SpecError: a name that nobody knows.
@@ -99,9 +122,10 @@ class Flow:
         leave_behind, names = list(leave_behind), list(names)
         self.refuse_strangers(leave_behind, names)
         me = this_run()
-        if self.check:
-            rotation = self.present()
-            return None if rotation is None or rotation.is_done else rotation
+        rotation = self.present()
+        idle = rotation is None or rotation.is_done
+        if (idle and self.wait_for_window()) or self.check:
+            return None if idle else rotation
 
         def work(present: Rotation | None) -> Rotation:
             if present is None or present.is_done:
@@ -130,6 +154,8 @@ class Flow:
             if rotation is None:
                 raise RotationError("no rotation is under way", remedy="begin one with state: begun")
             waiting = rotation.holding_back(self.inventory)
+            if not waiting and rotation.next_stage != DONE:
+                self.wait_for_window()
             if waiting and not rotation.is_done:
                 self.notes.append(f"'{rotation.next_stage}' is next, held back by {listing(waiting, why)}")
             return rotation
@@ -140,6 +166,9 @@ class Flow:
                 raise RotationError("no rotation is under way", remedy="begin one with state: begun")
             mine = take(present, me, self.moment).leaving(leave_behind)
             after = mine.advanced(self.inventory, self.moment, why)
+            if not after.is_done and not self.is_under_way(after) and self.wait_for_window():
+                self.notes.append(f"'{mine.stage}' is proven; '{after.stage}' {self.waits}")
+                return mine
             if self.issuer and after.stage == "activate":
                 self.issuer.rollover().activate()
             if self.issuer and after.stage == "retire":

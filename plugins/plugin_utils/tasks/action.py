@@ -45,6 +45,11 @@ ENDPOINTS_OPTION: dict[str, Any] = {
 }
 CLOCKS_OPTION: dict[str, Any] = {"ignore_clocks": {"type": "bool", "default": False}}
 AWAIT_CLOCKS_OPTION: dict[str, Any] = {**CLOCKS_OPTION, "await_clocks": {"type": "bool", "default": False}}
+# Raw: parse_maintenance() says what is wrong with them.
+MAINTENANCE_OPTIONS: dict[str, Any] = {
+    "windows": {"type": "raw", "default": []},
+    "freeze": {"type": "raw", "default": False},
+}
 PROVE_TIMEOUT_OPTION: dict[str, Any] = {"prove_timeout": {"type": "str", "default": "15s"}}
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import refuse_strangers
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import Maintenance
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import (
     BEGIN,
@@ -26,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord, parse_pool_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore, StoredRing
 
-REPLACE = "replace"
+REPLACE, WAIT = "replace", "wait"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class TicketRotation:
     check_mode: bool
     now: int
     replace_older_than: int | None = None
+    maintenance: Maintenance = Maintenance()
 
     def result(self, pools: Mapping[str, PoolObservation], *, diff: bool) -> dict[str, Any]:
         """The task's result; a pool that is held back is in it, and the others go on.
@@ -145,6 +148,9 @@ class TicketRotation:
         if self.replace:
             return self.replaced(rings, known, seen, leave)
         step = plan_step(record, seen.looks, leave, seen.lifetime, self.now)
+        wait = self.maintenance.wait(dt.datetime.fromtimestamp(self.now, dt.timezone.utc))
+        if step.kind == BEGIN and wait:
+            return entry(Step(WAIT, (f"the next step {wait}",)), before, before)
         if step.kind == BEGIN:
             record = record if self.check_mode else rings.rotate(known, leave, self.now)
             return entry(step, before, before + 1)

@@ -249,6 +249,16 @@ def test_a_step_on_all_hosts(settled: World) -> None:
     assert settled.rotation()["step"] == "refuse"
 
 
+def test_a_step_waits_for_a_maintenance_window_and_what_has_begun_does_not(settled: World) -> None:
+    frozen = "freeze: {until: '2100-01-01', reason: holidays}"
+    held = settled.rotation(extra=frozen)
+    assert (held["changed"], held["step"], held["generation"]) == (False, "wait", 1)
+    assert held["text"] == "the next step waits until 2100-01-01T00:00:00Z: a freeze (holidays)."
+    assert settled.rotation()["step"] == "begin"
+    assert settled.rotation(extra=frozen)["step"] == "resume"
+    assert settled.rotation(extra=f"{frozen}\n        replace: true")["step"] == "replace"
+
+
 def test_check_mode_begins_nothing(settled: World) -> None:
     step = settled.rotation(check=True)
     assert (step["changed"], step["step"], step["generation"]) == (True, "begin", 2)

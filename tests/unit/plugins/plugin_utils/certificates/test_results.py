@@ -39,7 +39,7 @@ def test_issued(issuers: Mapping[str, Issuer]) -> None:
         "reasons": [{"code": "missing", "detail": "no certificate on the host"}], "repairs": [], "issuer": "internal",
         "fallback_for": None, "failed_issuers": [], "pool": None,
         "generation": 1, "path": "/etc/fleet-tls/live/www", "installed": True, "settled": True, "rolled_back": False,
-        "served": [], "error": None, "deferred": None, "dns_names": ["www.example.com"], "ip_addresses": [], "uris": [],
+        "served": [], "error": None, "deferred": None, "deferred_until": None, "dns_names": ["www.example.com"], "ip_addresses": [], "uris": [],
         "email_addresses": [], "usages": ["server_auth"], "key_algorithm": "ecdsa-p256",
         "not_before": "2026-11-23T09:00:00Z", "not_after": "2027-02-21T10:00:00Z", "days_left": 90.0, "serial": "",
         "fingerprint_sha256": "", "signature_algorithm": "ecdsa-with-SHA256", "subject": "CN=www.example.com",

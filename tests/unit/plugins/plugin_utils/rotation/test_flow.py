@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, RotationError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import Freeze, Maintenance
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import (
     Flow,
@@ -17,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import (
     parse_proofs,
     trusted_files,
 )
-from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_issuer, make_store
+from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer, make_store
 
 
 def flow_of(path: Path, passphrase: str | None = None) -> Flow:
@@ -156,3 +159,53 @@ def test_a_slip_of_the_pen_is_found_before_anything_is_done(tmp_path: Path) -> N
     # Who has left the inventory since it began may be left behind.
     flow.inventory, flow.hosts = (), ()
     assert flow.advance(["web1"], {}).stage == "activate"
+
+
+def test_it_begins_and_goes_on_in_maintenance_windows_only(tmp_path: Path) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    frozen, free = Maintenance(freezes=(Freeze(),)), Maintenance()
+
+    def flow(maintenance: Maintenance, **options: Any) -> Flow:
+        return dataclasses.replace(flow_of(tmp_path), maintenance=maintenance, **options)
+
+    for check in (True, False):
+        held = flow(frozen, check=check)
+        assert held.begin((), ()) is None and held.waits and held.present() is None
+    assert flow(free).begin((), ()) is not None
+    # A stage that has begun is finished whenever that is.
+    assert flow(frozen).begin((), ()).stage == "prepare"  # type: ignore[union-attr]
+    flow(frozen).record_proof("web1", [])
+    for check in (True, False):
+        held = flow(frozen, check=check)
+        assert held.advance((), {}).stage == "prepare" and held.waits
+        assert make_issuer(tmp_path).rollover().state().root == "root-1"
+    # What was proven is still proven, and the next window takes it on.
+    assert flow(free).advance((), {}).stage == "activate"
+    flow(frozen).record_proof("web1", [])
+    assert flow(frozen).advance((), {}).stage == "activate"
+    assert flow(free).advance((), {}).stage == "retire"
+    flow(frozen).record_proof("web1", [])
+    assert flow(frozen).advance((), {}).is_done
+
+
+def test_a_ca_near_its_end_is_replaced_whatever_is_frozen(tmp_path: Path) -> None:
+    issuer = make_issuer(tmp_path)
+    issuer.prepare(NOW)
+    (root,) = issuer.trust()
+    sixth = (root.not_valid_after_utc - root.not_valid_before_utc) / 6
+    frozen = Maintenance(freezes=(Freeze(),))
+    for moment, begun in ((root.not_valid_after_utc - sixth - DAY, False), (root.not_valid_after_utc - sixth, True)):
+        flow = dataclasses.replace(flow_of(tmp_path), maintenance=frozen, now=moment)
+        assert (flow.begin((), ()) is not None) == begun
+
+
+def test_a_stage_that_the_ca_has_begun_is_recorded_though_all_is_frozen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_issuer(tmp_path).prepare(NOW)
+    flow = flow_of(tmp_path)
+    flow.begin((), ())
+    flow.record_proof("web1", [])
+    make_issuer(tmp_path).rollover().activate()
+    flow = dataclasses.replace(flow_of(tmp_path), maintenance=Maintenance(freezes=(Freeze(),)))
+    assert flow.advance((), {}).stage == "activate"
