@@ -148,7 +148,7 @@ def test_all_stages(site: Site) -> None:
     site.prove("web1", "web2")
     assert site.run("advanced") == {
         "changed": True, "stage": "activate", "next": "retire", "begun_at": site.run("shown")["begun_at"], "names": [],
-        "proven": [], "held_back_by": ["web1", "web2"], "left_behind": {},
+        "proven": [], "held_back_by": ["web1", "web2"], "left_behind": {}, "deferred": None,
     }  # fmt: skip
     site.reissue("web1", "web2")
     site.prove("web1", "web2")
@@ -234,7 +234,8 @@ def test_two_at_once(site: Site) -> None:
 
 def test_check_mode_tells_and_changes_nothing(site: Site) -> None:
     before = snapshot(site.store)
-    assert site.run("begun", check=True) == {"changed": False, "stage": "none", "next": "prepare", "held_back_by": []}
+    nothing = {"changed": False, "stage": "none", "next": "prepare", "held_back_by": [], "deferred": None}
+    assert site.run("begun", check=True) == nothing
     assert snapshot(site.store) == before
     site.run("begun")
     before = snapshot(site.store)
