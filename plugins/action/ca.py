@@ -13,13 +13,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import FEWEST, ClockOpinion, opinion_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
     AnswersChallenges,
     CanPrepare,
+    HasAccount,
     KeepsCrls,
     kept_up,
     waiting,
@@ -43,6 +44,7 @@ class ActionModule(TlsAction):
         "issuer": {"type": "str"},
         **AWAIT_CLOCKS_OPTION,
         "once": {"type": "bool", "default": False},
+        "account": {"type": "str", "choices": ["kept", "new_key", "new"], "default": "kept"},
     }
     _requires_connection = False
 
@@ -76,6 +78,7 @@ class ActionModule(TlsAction):
         if options.get("issuer"):
             name = one_of(options["issuer"], issuers, "issuer")
             issuers = {name: issuers[name]}
+        renewed = self.renewed_account(issuers, options["account"], options.get("issuer"))
         upkeeps = [Upkeep(issuer) for issuer in issuers.values()]
         for each in upkeeps:
             each.find(self.now())
@@ -84,7 +87,8 @@ class ActionModule(TlsAction):
         clocks = opinion_of({} if options["ignore_clocks"] else noted_clocks())
         for each in upkeeps if not clocks_wanted else ():
             self.upkeep(each, clocks)
-        prepared = {each.issuer.name: "; ".join(each.done) for each in upkeeps if each.done}
+        made = {each.issuer.name: "; ".join(each.done) for each in upkeeps if each.done}
+        prepared = {name: "; ".join(filter(None, (renewed.get(name), made.get(name)))) for name in {**renewed, **made}}
         errors = [error for each in upkeeps for error in each.errors]
         try:
             kept = kept_up(store, issuers.values(), check_mode=bool(self._task.check_mode))
@@ -113,6 +117,25 @@ class ActionModule(TlsAction):
             failure.result = result  # type: ignore[attr-defined]
             raise failure
         return result
+
+    def renewed_account(self, issuers: Mapping[str, Issuer], account: str, chosen: str | None) -> dict[str, str]:
+        """What was done about the chosen issuer's account (in check mode: would be), in words.
+
+        :param account: the option of that name.
+        :raises SpecError: no issuer is chosen, or it has no account; :raises TlsError: its CA or the store does not let it.
+        """
+        if account == "kept":
+            return {}
+        issuer = issuers[chosen] if chosen else None
+        if chosen is None or not isinstance(issuer, HasAccount):
+            able = ", ".join(name for name, each in issuers.items() if isinstance(each, HasAccount)) or "none"
+            raise SpecError(
+                f"account: {account} needs an issuer that has an account", remedy=f"name it in issuer: {able}"
+            )
+        if self._task.check_mode:
+            what = "gets a new key" if account == "new_key" else "gives way to another one, with another key"
+            return {chosen: f"the account of '{chosen}' {what}"}
+        return {chosen: issuer.renew_account_key() if account == "new_key" else issuer.renew_account()}
 
     def upkeep(self, each: Upkeep, clocks: ClockOpinion) -> None:
         """Make what an issuer lacks. One that cannot be prepared has its CRLs signed all the same: servers refuse clients without them."""

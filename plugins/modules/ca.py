@@ -27,6 +27,10 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+attributes:
+  idempotent:
+    support: partial
+    details: O(account=new_key) and O(account=new) make a new key at each run.
 options:
   issuer:
     description: Only this one of O(issuers). Without it, all of them.
@@ -43,6 +47,15 @@ options:
         of the same run, without this option, makes it. The roles of this collection do so.
     type: bool
     default: false
+  account:
+    description:
+      - What becomes of the account of O(issuer), one of type V(acme). V(kept) keeps it.
+      - V(new_key) lets a new key take it over (RFC 8555, 7.3.5). A change that a killed run has begun is finished.
+      - V(new) has another account made, with another key, and forgets the present one. It is the way out where the CA takes the account no
+        more, or its key is lost.
+    type: str
+    choices: [kept, new_key, new]
+    default: kept
 """
 
 EXAMPLES = r"""

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from acme_servers import acme2certifier, proxy
 from acme_servers.acme2certifier import Acme2certifier
 from acme_servers.pebble import Pebble
 from acme_servers.servers import Pair
 from acme_servers.world import Responder, World, now, obtained, refused
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account_key import thumbprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_window import ari_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 
@@ -90,3 +93,18 @@ def test_external_accounts(world: Other) -> None:
     with pytest.raises(Exception, match="the CA refuses"):
         world.issuer(external_account={"kid": "customer-1", "hmac_key": "d3Jvbmc"}).prepare(now())
     world.issuer().prepare(now())
+
+
+def test_an_account_is_taken_over_and_gets_another_key(world: Other) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    url = world.issuer("elsewhere").register(world.issuer("elsewhere").connect(key))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    issuer = world.issuer(account_key=pem)
+    issuer.prepare(now())
+    account = issuer.accounts.kept()
+    assert account is not None and (account.url, account.thumbprint) == (url, thumbprint(key))
+    obtained(world.issuer(account_key=pem), world.request())
+    issuer.renew_account_key()
+    after = world.issuer().accounts.kept()
+    assert after is not None and after.url == url and after.thumbprint != account.thumbprint
+    obtained(world.issuer(account_key=pem), world.request())

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.library import messages
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account_key import signing
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.library import jws, messages
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import AcmeError, Network
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
@@ -95,6 +96,42 @@ class AcmeClient:
             raise AcmeError("the CA's answer to newAccount names no account")
         self.use(str(url))
         return str(url)
+
+    def find(self) -> tuple[str, tuple[str, ...]] | None:
+        """The account that the CA has for the network's key (RFC 8555, 7.3.1): its URL and its mail addresses; None: it has none.
+
+        :raises AcmeError: the CA refuses.
+        """
+        self.network.account = None
+        try:
+            response = self.network.send(self.directory["newAccount"], Payload({"onlyReturnExisting": True}))
+        except AcmeError as error:
+            if error.problem == "accountDoesNotExist":
+                return None
+            raise
+        url = response.headers.get("Location")
+        if not url:
+            raise AcmeError("the CA's answer to newAccount names no account")
+        self.use(str(url))
+        contact = self.network.json_of(response, str(url)).get("contact")
+        known = contact if isinstance(contact, list) else []
+        return str(url), tuple(str(each).removeprefix("mailto:") for each in known)
+
+    def change_key(self, account: str, key: Any) -> None:
+        """Let another key take the account over (RFC 8555, 7.3.5).
+
+        :param key: the new private key.
+        :raises AcmeError: the CA refuses, or does not offer it.
+        """
+        address = self.directory.get("keyChange")
+        if not isinstance(address, str):
+            raise AcmeError("the CA offers no change of an account's key (keyChange)")
+        new, algorithm = signing(key)
+        old = self.network.key.public_key().to_partial_json()  # type: ignore[union-attr]
+        inner = json.dumps({"account": account, "oldKey": old}).encode()
+        proof = jws.JWS.sign(inner, key=new, alg=algorithm, nonce=None, url=address)
+        # An answer that is lost is no reason to ask again: the old key may sign nothing any more.
+        self.network.send(address, Payload(proof.to_partial_json()), repeat_lost=False)
 
     def use(self, account: str) -> None:
         """Sign for this account from now on."""

@@ -16,17 +16,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Depen
 try:
     import josepy as jose
     import requests
-    from acme import challenges, messages
+    from acme import challenges, jws, messages
     from acme import errors as acme_errors
     from acme.client import ClientNetwork
 except ImportError as error:
     LIBRARY_PROBLEM: str | None = str(error)
-    jose = requests = challenges = messages = acme_errors = None  # type: ignore[assignment]
+    jose = requests = challenges = jws = messages = acme_errors = None  # type: ignore[assignment]
     ClientNetwork: Any = object  # type: ignore[no-redef]
 else:
     LIBRARY_PROBLEM = None
 
-__all__ = ("ClientNetwork", "acme_errors", "challenges", "jose", "messages", "requests", "require_acme")
+__all__ = ("ClientNetwork", "acme_errors", "challenges", "jose", "jws", "messages", "requests", "require_acme")
 
 
 def require_acme() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account_key import signing
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.library import (
     ClientNetwork,
     acme_errors,
@@ -38,7 +39,7 @@ USER_AGENT = "fleet.tls (Ansible collection)"
 REMEDIES = {
     "rateLimited": "wait as the CA says; meanwhile what is installed goes on being served",
     "rejectedIdentifier": "this CA does not issue for that name",
-    "unauthorized": "see that the account may do this, and that the name's challenge is answered as this task expects",
+    "unauthorized": "see that the account may do this (one that was deactivated may nothing), and that the name's challenge is answered as this task expects",
     "externalAccountRequired": "set external_account to the kid and hmac_key that the CA gave you",
     "userActionRequired": "the CA wants something of a person: see the address in its answer",
     "caa": "allow this CA in the domain's CAA records",
@@ -84,9 +85,10 @@ class Network(ClientNetwork):
 
     def __init__(self, key: Any, *, verify: str | None, patience: float, timeout: float = 30.0) -> None:
         require_acme()
+        signer, algorithm = signing(key) if key is not None else (None, jose.ES256)
         super().__init__(
-            jose.JWKEC(key=key) if key is not None else None,
-            alg=jose.ES256,
+            signer,
+            alg=algorithm,
             verify_ssl=verify or True,  # type: ignore[arg-type]
             user_agent=USER_AGENT,
             timeout=timeout,  # type: ignore[arg-type]

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account_key import parse_account_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.rate_limits import Limit, parse_limits
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.name_servers import NameServer, parse_resolvers
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Solver, load_solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import parse_email_address
@@ -34,6 +37,7 @@ class AcmeOptions:
     :param anchors: PEM text, or the path of a PEM file on the controller; None: the controller's own trust store.
     :param ca_certificate: path of what the CA's own TLS is verified with; None: the usual CAs.
     :param timeout: seconds an order may take.
+    :param account_key: the private key of an account that there is already, as text, or the path of a file on the controller that has it.
     :param resolvers: whom to ask for CAA records; none: the controller's own resolver.
     """
 
@@ -44,6 +48,7 @@ class AcmeOptions:
     profile: str | None
     preferred_chain: str | None
     external_account: Mapping[str, str] | None
+    account_key: str | None = field(repr=False)
     anchors: str | None
     ca_certificate: str | None
     limits: tuple[Limit, ...]
@@ -55,7 +60,7 @@ class AcmeOptions:
         """The options' names."""
         return (
             "directory_url", "contact", "terms_agreed", "challenge", "profile", "preferred_chain", "external_account",
-            "anchors", "ca_certificate", "limits", "timeout", "resolvers",
+            "account_key", "anchors", "ca_certificate", "limits", "timeout", "resolvers",
         )  # fmt: skip
 
     @classmethod
@@ -81,6 +86,7 @@ class AcmeOptions:
             profile=fields.text("profile"),
             preferred_chain=fields.text("preferred_chain"),
             external_account=parse_external(fields.get("external_account"), f"{where}: external_account"),
+            account_key=parse_account_key_option(fields.get("account_key"), f"{where}: account_key"),
             anchors=fields.text("anchors"),
             ca_certificate=ca_certificate,
             limits=parse_limits(fields.get("limits"), parts.hostname, where),
@@ -92,6 +98,17 @@ class AcmeOptions:
     def own_anchors(self) -> bool:
         """Whether the CA's anchors are others than those that every system trusts."""
         return self.anchors is not None
+
+    def read_account_key(self) -> Any:
+        """The private key of ``account_key``; None: there is none.
+
+        :raises SpecError: it is no key of an account; :raises StoreError: the file cannot be read.
+        """
+        if self.account_key is None:
+            return None
+        is_path = self.account_key.startswith("/")
+        text = read_file(self.account_key, "account_key").decode(errors="replace") if is_path else self.account_key
+        return parse_account_key(text, "account_key")
 
     def read_anchors(self) -> tuple[x509.Certificate, ...]:
         """Which roots the CA's chains lead to.
@@ -108,6 +125,19 @@ class AcmeOptions:
         except (OSError, CertificateError) as error:
             problem = error.strerror if isinstance(error, OSError) else error.message
             raise SpecError(f"anchors: {problem}", remedy="give a PEM text, or the path of a PEM file") from None
+
+
+def parse_account_key_option(value: Any, where: str) -> str | None:
+    """PEM or JSON as it stands, or an absolute path. A JWK may have become a mapping on its way through a template.
+
+    :raises SpecError: none of these. Nothing of it is told.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value))
+    text = str(value).strip()
+    return text if text.startswith("{") else parse_path_or_pem(text, where)
 
 
 def parse_external(raw: Any, where: str) -> Mapping[str, str] | None:

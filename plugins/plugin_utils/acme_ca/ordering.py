@@ -23,6 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import (
     same_identifiers,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.refusals import explained
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.caa import Asking, check_caa
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
@@ -83,7 +84,7 @@ class OrderRound:
         except AcmeError as error:
             if error.problem == "rateLimited":
                 raise Deferred(error.message, remedy=error.remedy) from None
-            raise
+            raise explained(error, self.client, self.account, self.issuer.name) from None
 
     def obtain(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
         """The chain of the order that was begun for this request, or of a new one."""

@@ -147,6 +147,24 @@ class CanRollOver(ABC):
         """What replaces its CA."""
 
 
+class HasAccount(ABC):
+    """It has an account with its CA, with a key that can be replaced."""
+
+    @abstractmethod
+    def renew_account_key(self) -> str:
+        """Give the account a new key; what a killed run has begun is finished. What was done, in words.
+
+        :raises TlsError: the CA or the store does not let it.
+        """
+
+    @abstractmethod
+    def renew_account(self) -> str:
+        """Have another account with another key, and forget the present one. What was done, in words.
+
+        :raises TlsError: the CA or the store does not let it.
+        """
+
+
 class SealsKeys(ABC):
     """It keeps long-lived private keys in the store."""
 
@@ -159,7 +177,7 @@ class SealsKeys(ABC):
 
 
 ABILITIES: tuple[type, ...] = (
-    CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, CanRollOver, SealsKeys,
+    CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, CanRollOver, HasAccount, SealsKeys,
 )  # fmt: skip
 
 

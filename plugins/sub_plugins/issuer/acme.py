@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account import AccountKeeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.budget import Budget, wanted
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.key_change import NEXT
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.options import AcmeOptions
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.renewal_info import RenewalAdvice
@@ -25,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
     AnswersChallenges,
     CanPrepare,
     ForeseesDeferral,
+    HasAccount,
     SealsKeys,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.client import AcmeClient
 
 
-class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, SealsKeys):
+class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HasAccount, SealsKeys):
     """Options: see :class:`AcmeOptions`."""
 
     staples = True
@@ -52,7 +54,13 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
         self.records = Records(store, name)
         self.budget = Budget(self.records, self.options.limits)
         self.accounts = AccountKeeper(
-            store, name, self.options.directory_url, self.options.contact, self.connect, self.register
+            store,
+            name,
+            self.options.directory_url,
+            self.options.contact,
+            self.connect,
+            self.register,
+            self.options.read_account_key,
         )
         self.anchors_read: tuple[x509.Certificate, ...] | None = None
 
@@ -77,7 +85,7 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
         return (account.thumbprint,) if account else ()
 
     def sealed_keys(self) -> tuple[str, ...]:
-        return (self.accounts.entry("account.key"),)
+        return (self.accounts.entry("account.key"), self.accounts.entry(NEXT))
 
     def authorities(self) -> dict[str, x509.Certificate]:
         return super().authorities() if self.options.own_anchors else {}
@@ -87,6 +95,14 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
 
     def prepare(self, now: dt.datetime) -> None:
         self.accounts.client()
+
+    def renew_account_key(self) -> str:
+        account = self.accounts.rotate()
+        return f"the ACME account of '{self.name}' has a new key, of the thumbprint {account.thumbprint}"
+
+    def renew_account(self) -> str:
+        account = self.accounts.renew()
+        return f"'{self.name}' has another ACME account, {account.url}, of the thumbprint {account.thumbprint}"
 
     def advice(self, leaf: x509.Certificate, now: dt.datetime) -> dt.datetime | None:
         account = self.accounts.kept()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account import thumbprint
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account_key import thumbprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.library import require_acme
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.network import Network, problem_text, retry_after
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
