@@ -19,7 +19,7 @@ try:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    from cryptography.hazmat.primitives.serialization import pkcs12
+    from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
     from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 except ImportError as error:
     CRYPTOGRAPHY_PROBLEM: str | None = str(error)
@@ -30,7 +30,7 @@ except ImportError as error:
         def __getattr__(self, name: str) -> Any:
             return self
 
-    x509 = hashes = serialization = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
+    x509 = hashes = serialization = pkcs7 = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
     AESGCM = ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
     InvalidSignature = InvalidTag = UnsupportedAlgorithm = Exception  # type: ignore[assignment,misc]
 else:
@@ -50,6 +50,7 @@ __all__ = (
     "ed25519",
     "hashes",
     "pkcs12",
+    "pkcs7",
     "require_cryptography",
     "rsa",
     "serialization",

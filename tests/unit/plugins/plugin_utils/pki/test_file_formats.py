@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -43,6 +45,38 @@ def test_the_forms(pair: Given) -> None:
     comes_back(pair.pkcs12(SECRET), SECRET, pair=pair)
     comes_back(pair.pkcs12(None), pair=pair)
     comes_back(pair.pkcs12(SECRET, with_key=False), SECRET, pair=pair, key=False)
+
+
+def openssl(*arguments: str, content: str) -> bytes:
+    return subprocess.run(["openssl", *arguments], input=content.encode(), capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("form", ["PEM", "DER"])
+@pytest.mark.parametrize("order", [(0, 1), (2, 1, 0)])
+def test_pkcs7_of_openssl(form: str, order: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "chain.pem"
+    path.write_text(PAIR.pem(*order))
+    bundle = openssl("crl2pkcs7", "-nocrl", "-certfile", str(path), "-outform", form, content="")
+    comes_back(bundle, key=False)
+    if form == "PEM":
+        text = bundle.decode()
+        comes_back(PAIR.key_pem() + text)
+        for label in ("CMS", "PKCS #7 SIGNED DATA"):
+            comes_back(text.replace("PKCS7", label), key=False)
+        with pytest.raises(CertificateError, match="not a complete PEM"):
+            read_handed_over(bundle[:-40], None)
+        with pytest.raises(CertificateError, match="cannot be parsed"):
+            read_handed_over(text.replace("MII", "AAA", 1).encode(), None)
+
+
+def test_trusted_certificates_of_openssl() -> None:
+    trusted = [
+        openssl("x509", "-trustout", "-addtrust", "serverAuth", "-setalias", "mine", content=PAIR.pem(number)).decode()
+        for number in (0, 1)
+    ]
+    assert all("BEGIN TRUSTED CERTIFICATE" in each for each in trusted)
+    comes_back("".join(trusted), key=False)
+    comes_back(trusted[0] + PAIR.pem(1) + PAIR.key_pem())
 
 
 def test_der_is_a_certificate_alone() -> None:
