@@ -444,6 +444,9 @@ certificates:
     issuer_subject:
       description: The subject of the CA that signed it.
       type: str
+    client_auth_ends:
+      description: Whether it is for clients too, and its issuer, a public CA, issues no such certificate any more.
+      type: bool
     renew_after:
       description: When C(renew_before) makes it due, UTC. Its issuer may want that sooner or later.
       type: str

@@ -18,7 +18,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress im
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import ApplyOutcome
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, iso, issuer_text, seconds, to_der
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    describe,
+    iso,
+    issuer_text,
+    seconds,
+    to_der,
+    usages_of,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 
 LEAF_FIELDS = (
@@ -59,6 +66,7 @@ def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
     leaf = each.chain[0] if live_new else each.found.leaf
     issue_planned = each.verdict.due and not each.deferred
     planned = run.settings.check_mode and (issue_planned or bool(each.verdict.repairs)) and not each.error
+    issuer = each.issuer if live_new else each.found.manifest.get("issuer")
     served = each.applied.proof if each.applied else each.found.served
     settled = not each.applied.unproven if each.applied else bool(each.found.manifest.get("settled"))
     return {
@@ -70,7 +78,7 @@ def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
         "repairs": [reason.as_result() for reason in each.verdict.repairs],
         "deferred": each.deferred,
         "deferred_until": iso(each.wait.until) if each.wait and each.wait.until else None,
-        **issuer_result(each, each.issuer if live_new else each.found.manifest.get("issuer")),
+        **issuer_result(each, issuer),
         "pool": each.pool,
         "generation": each.applied.generation if each.applied else each.found.generation,
         "path": f"{run.settings.directory}/live/{each.spec.name}",
@@ -80,9 +88,18 @@ def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
         "served": [asdict(one) for one in served],
         "error": each.error.as_dict() if each.error else None,
         **leaf_result(leaf, run.now),
+        "client_auth_ends": leaf is not None
+        and "client_auth" in usages_of(leaf)
+        and gives_none_for_clients(run, issuer),
         "issuer_subject": issuer_text(leaf) if leaf else None,
         "renew_after": iso(renewal_of(each.spec, leaf)) if leaf else None,
     }
+
+
+def gives_none_for_clients(run: HostRun, issuer: Any) -> bool:
+    """Whether the issuer, where it is known, issues no certificates for clients any more."""
+    known = run.issuers.get(issuer)
+    return known is not None and not known.for_clients
 
 
 def is_live(each: Progress) -> bool:

@@ -45,6 +45,7 @@ def judge(entry: CertificateEntry, context: Context) -> None:
         judge_sight(entry, sight, context)
     if entry.origin == "managed":
         judge_schedule(entry, context)
+        judge_usages(entry)
         judge_due(entry)
     else:
         entry.found("unmanaged", "nobody manages this certificate", unmanaged_remedy(entry))
@@ -181,6 +182,18 @@ def judge_schedule(entry: CertificateEntry, context: Context) -> None:
     )
     remedy = "run fleet.tls.deploy that often and set tls_check_interval, or give it a longer renew_before or lifetime"
     entry.found("schedule_too_rare", message, remedy, kind="schedule")
+
+
+def judge_usages(entry: CertificateEntry) -> None:
+    """Whether its next renewal is no certificate for clients any more."""
+    if entry.look.get("client_auth_ends"):
+        message = (
+            f"is for clients too (client_auth), and '{entry.issuer}', a public CA, issues no such certificate any more"
+        )
+        remedy = (
+            "if the host shows it to servers as a client, give it a second certificate from an internal CA for that"
+        )
+        entry.found("client_auth_ends", message, remedy)
 
 
 def judge_due(entry: CertificateEntry) -> None:

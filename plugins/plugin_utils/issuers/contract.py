@@ -78,6 +78,8 @@ class Issuer(ABC):
 
     # Whether it issues what ``must_staple`` asks for.
     staples: ClassVar[bool] = False
+    # Whether it issues certificates for clients. Public CAs do so no more.
+    for_clients: bool = True
     # Whether its CA is in the store, so that a store without it is the wrong one.
     ca_in_store: ClassVar[bool] = False
 

@@ -49,6 +49,8 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
         if not CERTIFICATE_NAME.fullmatch(name):
             raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
         self.options = AcmeOptions.parse(self.fields, f"issuer '{name}'")
+        # A CA without anchors of its own is one that every system trusts.
+        self.for_clients = self.options.own_anchors
         self.solver = self.options.solver
         self.solver.keep_in(store, name)
         self.records = Records(store, name)
@@ -118,7 +120,7 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
             raise SpecError(
                 f"issuer '{self.name}': ACME knows DNS names and IP addresses only", remedy="leave the others out"
             )
-        if "client_auth" in wish.usages and not self.options.own_anchors:
+        if "client_auth" in wish.usages and not self.for_clients:
             raise SpecError(
                 f"issuer '{self.name}': public CAs issue no certificates for clients any more (client_auth)",
                 remedy="leave client_auth out of usages, and give the host a second certificate from an internal CA for that",

@@ -39,7 +39,8 @@ def test_issued(issuers: Mapping[str, Issuer]) -> None:
         "reasons": [{"code": "missing", "detail": "no certificate on the host"}], "repairs": [], "issuer": "internal",
         "fallback_for": None, "failed_issuers": [], "pool": None,
         "generation": 1, "path": "/etc/fleet-tls/live/www", "installed": True, "settled": True, "rolled_back": False,
-        "served": [], "error": None, "deferred": None, "deferred_until": None, "dns_names": ["www.example.com"], "ip_addresses": [], "uris": [],
+        "served": [], "error": None, "deferred": None, "deferred_until": None,
+        "client_auth_ends": False, "dns_names": ["www.example.com"], "ip_addresses": [], "uris": [],
         "email_addresses": [], "usages": ["server_auth"], "key_algorithm": "ecdsa-p256",
         "not_before": "2026-11-23T09:00:00Z", "not_after": "2027-02-21T10:00:00Z", "days_left": 90.0, "serial": "",
         "fingerprint_sha256": "", "signature_algorithm": "ecdsa-with-SHA256", "subject": "CN=www.example.com",
@@ -161,3 +162,15 @@ def test_several_failures_are_one_error_with_one_line(issuers: Mapping[str, Issu
     assert str(error) == "certificate 'www': no room. Make room; certificate 'api': in use"
     assert error is not None and error.code == "several"
     assert failure(run_task(HonestHost(), issuers, WWW)) is None
+
+
+@pytest.mark.parametrize("usages", [["server_auth"], ["server_auth", "client_auth"]])
+def test_what_public_cas_give_no_more_is_foretold(
+    issuers: Mapping[str, Issuer], usages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = HonestHost()
+    (issued,) = task_result(run_task(host, issuers, {**WWW, "usages": usages}), False)["certificates"]
+    assert issued["client_auth_ends"] is False
+    monkeypatch.setattr(issuers["internal"], "for_clients", False)
+    (seen,) = task_result(run_task(host, issuers, {**WWW, "usages": usages}, check_mode=True), False)["certificates"]
+    assert seen["client_auth_ends"] is ("client_auth" in usages)

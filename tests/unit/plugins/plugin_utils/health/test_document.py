@@ -153,6 +153,7 @@ FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "due": (web1(managed(leaf(left=20), action="issue", due=True, reasons=[{"code": "expiring", "detail": "a third is left"}])), [("due", "www")]),
     "repair": (web1(managed(action="repair", repairs=[{"code": "drift", "detail": "mode"}])), [("due", "www")]),
     "deferred": (web1(managed(deferred="no room", reasons=[{"code": "expiring", "detail": "x"}])), []),
+    "no client any more": (web1(managed(client_auth_ends=True)), [("client_auth_ends", "www")]),
     "waits for a window": (
         web1(managed(leaf(left=10), deferred="waits", deferred_until="2030-01-01T00:00:00Z", reasons=[{"code": "expiring", "detail": "x"}])),
         [("deferred", "www")],
