@@ -53,6 +53,7 @@ class ActionModule(TlsAction):
         "resumption": {"type": "bool", "default": False},
         "resume_at": {"type": "list", "elements": "raw", "default": []},
         "stapling": {"type": "bool", "default": False},
+        "key_types": {"type": "bool", "default": False},
         "minimum_version": {"type": "str", "choices": list(VERSIONS)},
         "maximum_version": {"type": "str", "choices": list(VERSIONS)},
         "trace": {"type": "bool", "default": False},

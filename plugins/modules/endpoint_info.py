@@ -95,6 +95,14 @@ options:
         O(timeout) again, and a process each; eight run at a time.
     type: bool
     default: false
+  key_types:
+    description:
+      - A server may have a second certificate with a key of the other kind, RSA beside ECDSA. Ask for it, see RV(endpoints[].other_chain), by
+        offering the signature algorithms of that kind only.
+      - That is another handshake by the program C(openssl) of the probing machine, in TLS 1.2 and 1.3. It takes O(timeout) again, and a process
+        each; eight run at a time. Where it fails, there is no second certificate. Not done with O(trace).
+    type: bool
+    default: false
   minimum_version:
     description: The lowest version of TLS to speak. Without it, as low as the OpenSSL of the probing machine can.
     type: str
@@ -314,6 +322,14 @@ endpoints:
       description: The certificates it sent, as PEM, in its order, 64 at most.
       type: list
       elements: str
+    other_chain:
+      description: With O(key_types), what it sends to clients that take only keys of the other kind, as PEM. Empty where there is nothing else.
+      type: list
+      elements: str
+    other_certificates:
+      description: The same certificates, read, like RV(endpoints[].certificates). What is wrong with them is in RV(endpoints[].problems), too.
+      type: list
+      elements: dict
     certificates:
       description: The same certificates, read. What cannot be read of one is null or empty, and C(error) says why.
       type: list

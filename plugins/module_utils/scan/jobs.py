@@ -20,6 +20,7 @@ class Job:
     :param resumption: try a second handshake with the session of the first.
     :param resume_at: and there too: other endpoints of the same name.
     :param stapling: ask for a stapled OCSP answer, in another handshake.
+    :param key_types: ask for the certificate with a key of the other kind, in another handshake.
     """
 
     endpoint: Endpoint
@@ -27,6 +28,7 @@ class Job:
     resumption: bool = False
     resume_at: tuple[Endpoint, ...] = ()
     stapling: bool = False
+    key_types: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class JobResult:
     """What an endpoint showed.
 
     :param attempts: how many handshakes it took.
+    :param other_chain: what clients are shown that take only keys of the other kind, PEM.
     :param resumed: of the endpoint itself first; empty where it was not tried, or there is no session.
     """
 
@@ -53,3 +56,4 @@ class JobResult:
     attempts: int = 1
     resumed: tuple[Resumed, ...] = ()
     staple: Staple | None = None
+    other_chain: tuple[str, ...] = ()

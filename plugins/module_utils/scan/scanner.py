@@ -23,6 +23,7 @@ from typing import Any, Callable
 from ansible_collections.fleet.tls.plugins.module_utils.scan.async_connection import Line
 from ansible_collections.fleet.tls.plugins.module_utils.scan.helper_process import Helper, start_helper
 from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult, Resumed
+from ansible_collections.fleet.tls.plugins.module_utils.scan.other_key import other_chain
 from ansible_collections.fleet.tls.plugins.module_utils.system.descriptors import many_descriptors
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError, resolve
@@ -202,7 +203,10 @@ class Scan:
         staple = None
         if job.stapling and result.chain:
             staple = await self._loop.run_in_executor(self._programs, staple_of, endpoint)
-        return JobResult(result, attempts, tuple(resumed), staple)
+        other: tuple[str, ...] = ()
+        if job.key_types and result.chain:
+            other = await self._loop.run_in_executor(self._programs, other_chain, endpoint, result.chain[0])
+        return JobResult(result, attempts, tuple(resumed), staple, other)
 
     async def _resume(self, line: Line, endpoint: Endpoint, session: ssl.SSLSession) -> Resumed:
         result, shaken = await self._shake(line, endpoint, session)

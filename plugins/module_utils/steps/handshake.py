@@ -39,6 +39,7 @@ def jobs_of(request: dict[str, Any]) -> list[Job]:
             resumption=bool(request.get("resumption")),
             resume_at=tuple(beside(endpoint, place) for place in places),
             stapling=bool(request.get("stapling")),
+            key_types=bool(request.get("key_types")),
         )
         for endpoint in map(endpoint_of, request.get("endpoints") or ())
     ]
@@ -84,6 +85,7 @@ def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
         "attempts": seen.attempts,
         "seconds": result.seconds,
         "resumption": resumption(seen) if job.resumption else None,
+        "other_chain": list(seen.other_chain[:LONGEST_CHAIN]),
         "staple": seen.staple.as_answer() if seen.staple else None,
     }
 

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import os.path
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.system.commands import environment, find_program
-from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
+from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError
+from ansible_collections.fleet.tls.plugins.module_utils.tls.openssl_client import ask
 
-# What is read of the program's words.
-MOST_CHARACTERS = 256 * 1024
 STATUS = re.compile(r"^\s*OCSP Response Status: (\w+)", re.MULTILINE)
 CERTIFICATE = re.compile(r"^\s*Cert Status: (good|revoked|unknown)", re.MULTILINE)
 THIS_UPDATE = re.compile(r"^\s*This Update: ([A-Za-z0-9: ]{10,40})$", re.MULTILINE)
@@ -44,40 +40,10 @@ class Staple:
 
 def staple_of(endpoint: Endpoint) -> Staple:
     """Ask an endpoint for a stapled answer, in a handshake of its own and within its time limit."""
-    program = find_program("openssl")
-    if program is None:
-        return Staple(None, error="there is no program openssl here")
     try:
-        ended = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, *arguments(endpoint)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-            timeout=endpoint.timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Staple(None, error=f"timed out after {endpoint.timeout:g} s")
-    except OSError as error:
-        return Staple(None, error=f"openssl cannot be run: {error.strerror}")
-    return read(ended.stdout[:MOST_CHARACTERS].decode(errors="replace"))
-
-
-def arguments(endpoint: Endpoint) -> list[str]:
-    """The command line less the program."""
-    said = ["s_client", "-status", "-connect", endpoint.address]
-    name = (endpoint.server_name or "").rstrip(".")
-    said += (
-        ["-servername", name] if name and not name.replace(".", "").isdigit() and ":" not in name else ["-noservername"]
-    )
-    if endpoint.starttls:
-        said += ["-starttls", endpoint.starttls]
-    if endpoint.client_certificate:
-        files = (endpoint.client_certificate, endpoint.client_key or endpoint.client_certificate)
-        # "~" is the probing machine's, and no shell expands it.
-        said += ["-cert", os.path.expanduser(files[0]), "-key", os.path.expanduser(files[1])]
-    return said
+        return read(ask(endpoint, ["-status"]))
+    except HandshakeError as error:
+        return Staple(None, error=str(error))
 
 
 def read(words: str) -> Staple:

@@ -92,7 +92,10 @@ class Judge:
         chain = result.get("chain") if isinstance(result, Mapping) else None
         if not isinstance(chain, list) or len(chain) > LONGEST_CHAIN or not all(isinstance(pem, str) for pem in chain):
             raise HostError(f"the host's answer for {endpoint.address} has no chain", code="bad_answer")
-        problems = self._problems(tuple(chain), endpoint.server_name or endpoint.host)
+        name = endpoint.server_name or endpoint.host
+        problems = self._problems(tuple(chain), name)
+        other = other_chain_of(result)
+        problems += [f"the second certificate: {each}" for each in self._problems(other, name)]
         count = result.get("chain_length")
         if isinstance(count, int) and count > len(chain):
             problems.append(f"it sent {count} certificates, of which the first {len(chain)} were looked at")
@@ -110,6 +113,8 @@ class Judge:
             "staple": read_staple(result.get("staple")),
             "chain": chain,
             "certificates": [self._read(pem)[0] for pem in chain],
+            "other_chain": list(other),
+            "other_certificates": [self._read(pem)[0] for pem in other],
             "problems": problems,
             "notices": self._notices(tuple(chain)),
             "trusted": None if self._anchors is None or not chain else not problems,
@@ -143,6 +148,12 @@ class Judge:
         """Of those that can be read, the leaf among them; whatever the name."""
         certificates = [certificate for _described, certificate in map(self._read, chain) if certificate is not None]
         return judge_chain(certificates, self._anchors or (), now=self._now)
+
+
+def other_chain_of(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an endpoint shows to clients that take only keys of the other kind; empty where that was not asked, or there is nothing."""
+    chain = result.get("other_chain")
+    return tuple(map(str, chain[:LONGEST_CHAIN])) if isinstance(chain, list) else ()
 
 
 def read_certificate(pem: str, now: dt.datetime) -> tuple[dict[str, Any], x509.Certificate | None]:

@@ -123,7 +123,7 @@ def parse_version(fields: Fields, field: str, default: str | None) -> str | None
 def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     """What is wanted of every endpoint besides a handshake, as the request has it.
 
-    :param options: ``retries``, ``resumption``, ``resume_at``, ``stapling``.
+    :param options: ``retries``, ``resumption``, ``resume_at``, ``stapling``, ``key_types``.
     :raises SpecError: retries that are none; places to resume at that are none, or nothing to resume.
     """
     retries, places = options["retries"], parse_endpoints(options["resume_at"], defaults)
@@ -136,6 +136,7 @@ def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, An
         "resumption": options["resumption"] or bool(places),
         "resume_at": [endpoint_request(place) for place in places],
         "stapling": options["stapling"],
+        "key_types": options["key_types"],
     }
 
 

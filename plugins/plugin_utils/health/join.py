@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
@@ -184,7 +185,24 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         entry = unmanaged_entry(seen.host, "wire", facts, context)
         entries.add(entry)
     entry.sights.append(sight)
+    add_second(seen.host, entries, sight, result, context)
     return []
+
+
+def add_second(
+    host: str, entries: HostEntries, first: Observation, result: Mapping[str, Any], context: Context
+) -> None:
+    """What the endpoint shows to clients of another kind, RSA beside ECDSA. Which one is to be there is not known, so only itself is judged."""
+    shown = next((each for each in mappings(result.get("other_certificates"))), {})
+    fingerprint = shown.get("fingerprint_sha256")
+    if fingerprint is None:
+        return
+    entry = entries.find("fingerprint", fingerprint)
+    if entry is None:
+        entry = unmanaged_entry(host, "wire", shown, context)
+        entries.add(entry)
+    chain = readable_chain(result.get("other_chain"))
+    entry.sights.append(replace(first, fingerprint=fingerprint, error=None, chain=chain))
 
 
 def readable_chain(raw: Any) -> tuple[x509.Certificate, ...]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
-from ansible_collections.fleet.tls.plugins.module_utils.tls.staple import Staple, arguments, read, staple_of
+from ansible_collections.fleet.tls.plugins.module_utils.tls.openssl_client import arguments
+from ansible_collections.fleet.tls.plugins.module_utils.tls.staple import Staple, read, staple_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
 
 GOOD = """
@@ -51,7 +52,7 @@ def test_words(words: str, expected: Staple) -> None:
     ],
 )
 def test_arguments(endpoint: Endpoint, expected: list[str]) -> None:
-    assert arguments(endpoint) == ["s_client", "-status", *expected]
+    assert arguments(endpoint, ["-status"]) == ["s_client", "-status", *expected]
 
 
 def test_a_real_server_without(pairs: list[Pair]) -> None:
@@ -62,5 +63,5 @@ def test_a_real_server_without(pairs: list[Pair]) -> None:
 
 def test_a_client_s_files_are_those_of_the_probing_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ops")
-    said = arguments(Endpoint("web", 443, client_certificate="~/client.pem"))
+    said = arguments(Endpoint("web", 443, client_certificate="~/client.pem"), ["-status"])
     assert said[-4:] == ["-cert", "/home/ops/client.pem", "-key", "/home/ops/client.pem"]

@@ -100,7 +100,11 @@ STRANGE = {
 
 def checked(pem: str) -> dict[str, Any]:
     """The health document of a host that serves it."""
-    seen = Judge(None, NOW).entry(Endpoint(NAME, 443, NAME), {"chain": [pem], "error": None})
+    return document_with(Judge(None, NOW).entry(Endpoint(NAME, 443, NAME), {"chain": [pem], "error": None}))
+
+
+def document_with(seen: dict[str, Any]) -> dict[str, Any]:
+    """The health document of a host with an endpoint that showed this."""
     looks, probes = {"web": {"changed": False, "certificates": []}}, [{"web": {"endpoints": [seen]}}]
     return document_of(looks, {}, probes, {}, {}, {}, threshold=None, interval="1d", ring_age="7d", now=NOW)
 
@@ -152,6 +156,16 @@ def checked_file(pem: str) -> dict[str, Any]:
     looks = {"web": {"changed": False, "certificates": []}}
     files = {"web": {"files": read_files(answer, NOW)}}
     return document_of(looks, files, [], {}, {}, {}, threshold=None, interval="1d", ring_age="7d", now=NOW)
+
+
+def test_a_second_certificate_is_judged_and_hides_nothing() -> None:
+    good, expired = changed(), changed(at_4=times("20200101000000Z", "20210101000000Z"))
+    answer = {"chain": [good], "other_chain": [expired], "error": None}
+    document = document_with(Judge(None, NOW).entry(Endpoint(NAME, 443, NAME), answer))
+    first, second = sorted(document["certificates"], key=lambda each: -each["days_left"])
+    assert (first["days_left"] > 0, second["state"], second["origin"]) == (True, "expired", "wire")
+    assert [one["endpoint"] for one in second["served"]] == [f"{NAME}:443"]
+    assert "not_served" not in {each["code"] for each in document["findings"]}
 
 
 def test_what_nobody_foresaw_costs_its_host_only(monkeypatch: pytest.MonkeyPatch) -> None:
