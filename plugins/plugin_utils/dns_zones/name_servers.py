@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.library import
 # Seconds for one answer, and for all that the resolver tries for one name.
 ANSWER_SECONDS = 5.0
 RESOLVER_SECONDS = 10.0
+TRIES, PAUSE = 3, 0.5
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,20 @@ def ask(lookup: Lookup, server: NameServer, message: Any, what: str, *, tcp: boo
         try:
             if tcp:
                 return dns.query.tcp(message, address, port=server.port, timeout=ANSWER_SECONDS)
-            answer, _tcp = dns.query.udp_with_fallback(message, address, port=server.port, timeout=ANSWER_SECONDS)
-            return answer
+            return patiently(message, address, server.port)
         except (dns.exception.DNSException, OSError, ValueError) as error:
             problem = f"{type(error).__name__} {shortened(error)[:200]}"
     raise failed(server, f"{what}: {problem}")
+
+
+def patiently(message: Any, address: str, port: int) -> Any:
+    """The answer to a question. SERVFAIL (RFC 1035, 4.1.1) is no answer: a server that is loading or busy says so for a moment."""
+    for attempt in range(TRIES):
+        answer, _tcp = dns.query.udp_with_fallback(message, address, port=port, timeout=ANSWER_SECONDS)
+        if answer.rcode() != dns.rcode.SERVFAIL:
+            break
+        time.sleep(PAUSE * (attempt + 1))
+    return answer
 
 
 def failed(server: NameServer, problem: str) -> IssuerError:
