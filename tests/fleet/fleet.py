@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -261,14 +262,17 @@ def keys() -> None:
     host = SSH_KEYS / "host"
     host.mkdir(parents=True, exist_ok=True)
     SSH_KEYS.chmod(0o700)
-    for path in (SSH_KEYS / "login_ed25519", host / "host_ed25519"):
-        if not path.exists():
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet-tls", "-f", str(path)],
-                check=True,
-                stdin=subprocess.DEVNULL,
-            )
-    shutil.copyfile(SSH_KEYS / "login_ed25519.pub", host / "authorized_keys")
+    # Suites, and the workers of one, come here at the same time.
+    with (SSH_KEYS / "lock").open("w", encoding="ascii") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for path in (SSH_KEYS / "login_ed25519", host / "host_ed25519"):
+            if not path.exists():
+                subprocess.run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet-tls", "-f", str(path)],
+                    check=True,
+                    stdin=subprocess.DEVNULL,
+                )
+        shutil.copyfile(SSH_KEYS / "login_ed25519.pub", host / "authorized_keys")
 
 
 def _public(name: str) -> str:

@@ -181,7 +181,8 @@ def test_the_action_ca_tells_the_thumbprints(tmp_path: Path) -> None:
 def test_public_roots_are_not_installed(tmp_path: Path) -> None:
     """Every system has them: with no other issuer there is nothing to do, and the host is not asked."""
     issuers = f"{{public: {{type: acme, directory_url: '{URL}', challenge: {{type: http-01}}}}}}"
-    result = run_action(TrustAction, options(tmp_path, issuers) + "\n    system: true")
+    looked = {"ansible_facts": {"fleet_tls_host": {"trusts_ours": False}}}
+    result = run_action(TrustAction, options(tmp_path, issuers) + "\n    system: true", looked)
     assert (result["changed"], result["anchors"]) == (False, [])
     with pytest.raises(Exception, match="there is no trust anchor to install"):
         run_action(TrustAction, options(tmp_path, issuers) + "\n    bundles: [{path: /etc/x.pem}]")

@@ -46,4 +46,9 @@ def test_a_recording_that_is_killed_anywhere_leaves_all_of_it_or_nothing(tmp_pat
     for number in range(15):
         assert killed_after(record, 0.002 + 0.004 * number)
         assert len(list(make_store(tmp_path / "store").issuances())) % 3 == 0
+    # A busy machine may have come to nothing in so little time.
+    for seconds in (1.0, 5.0, 20.0):
+        if list(make_store(tmp_path / "store").issuances()):
+            return
+        assert killed_after(record, seconds)
     assert list(make_store(tmp_path / "store").issuances())
