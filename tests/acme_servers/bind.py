@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,4 +124,18 @@ def running(
             (mine / "named.conf").write_text(text + elsewhere)
             command = [find("named") or "named", "-g", "-c", str(mine / "named.conf"), "-U", "1"]
             stack.enter_context(process(command, mine / "log", port))
+            await_zones(port, zones)
         yield bind
+
+
+def await_zones(port: int, zones: Sequence[str]) -> None:
+    """Until the server knows its zones: it listens before it has read them, or has them from the primary.
+
+    :raises AssertionError: it does not come to it in minutes.
+    """
+    end = time.monotonic() + 300
+    for zone in zones:
+        query = dns.message.make_query(zone, "SOA")
+        while not dns.query.tcp(query, "127.0.0.1", port=port, timeout=300).answer:
+            assert time.monotonic() < end, f"the server on port {port} has no zone {zone}"
+            time.sleep(0.05)

@@ -38,7 +38,7 @@ class Other(World):
             "ca_certificate": str(self.pebble.pair.root),
             "terms_agreed": True,
             "challenge": {"type": "http-01", "check": False},
-            "timeout": "60s",
+            "timeout": "5m",
             **own,
             **changes,
         }

@@ -155,15 +155,15 @@ def test_a_delegated_zone_is_not_written_above(world: ZonesWorld) -> None:
 
 
 def test_one_silent_server_costs_one_time_out(world: ZonesWorld) -> None:
-    """Not one a name."""
-    wanted = challenges(6, "silent.example.com")
+    """Not one a name, which would take a minute."""
+    wanted = challenges(12, "silent.example.com")
     with silent_server() as silent:
         solver = world.solver(authoritative=[f"127.0.0.1:{world.names.port}", silent], timeout="5s")
         began = time.monotonic()
         solver.present(wanted, None)
         took = time.monotonic() - began
     solver.cleanup(wanted, None)
-    assert 5 <= took + 1 and took < 15, took
+    assert 5 <= took + 1 and took < 45, took
     assert world.names.texts("_acme-challenge.n0.silent.example.com") == []
 
 
@@ -171,7 +171,7 @@ def test_a_hundred_names_need_few_connections(world: ZonesWorld, monkeypatch: py
     wanted, made = challenges(100, "many.example.com"), []
     real = dns.query.tcp
     monkeypatch.setattr(dns.query, "tcp", lambda *args, **kwargs: (made.append(1), real(*args, **kwargs))[1])
-    solver = world.solver(timeout="60s")
+    solver = world.solver(timeout="5m")
     solver.rehearse([each.domain for each in wanted], "")
     solver.present(wanted, None)
     assert world.names.texts("_acme-challenge.n99.many.example.com") == ["value-99"]

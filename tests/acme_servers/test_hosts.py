@@ -225,7 +225,7 @@ def hold(hosts: AcmeHosts, moment: str) -> tuple[threading.Event, threading.Even
     def wait(seen: Seen, real: Answer) -> Answer:
         if moment in seen.path and real.status < 400:
             reached.set()
-            go_on.wait(60)
+            go_on.wait(600)
         return real
 
     hosts.proxy.after.append(wait)

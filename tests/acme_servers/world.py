@@ -97,7 +97,7 @@ class World:
             "anchors": self.pebble.root(),
             "terms_agreed": True,
             "challenge": {"type": "http-01", "check_address": self.responder.address},
-            "timeout": "60s",
+            "timeout": "5m",
             **changes,
         }
 

@@ -38,7 +38,7 @@ OPTIONS = {
     "directory": "{{ tls_directory }}",
     "certificates": "{{ tls_certificates }}",
     # A rotation that is not served fails after this, so tests of failures wait as long.
-    "prove_timeout": "2s",
+    "prove_timeout": "10s",
 }
 
 

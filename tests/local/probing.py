@@ -16,18 +16,16 @@ LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.execut
 NOWHERE = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
 
 
-def play(
-    folder: Path, tasks: list[dict[str, Any]], host: dict[str, Any] | None = None, timeout: float = 120
-) -> PlaybookResult:
+def play(folder: Path, tasks: list[dict[str, Any]], host: dict[str, Any] | None = None) -> PlaybookResult:
     """Run tasks on one host, which cannot be reached unless ``host`` says how."""
     inventory = folder / "inventory.json"
     inventory.write_text(json.dumps({"all": {"hosts": {"web1": host or NOWHERE}}}))
     playbook = folder / "play.yml"
     playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    return run_playbook(playbook, inventory, timeout=timeout)
+    return run_playbook(playbook, inventory)
 
 
 def probe(folder: Path, host: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
     """What one task returns, which has to succeed."""
-    result = play(folder, [{"fleet.tls.endpoint_info": options}], host, timeout=300).check()
+    result = play(folder, [{"fleet.tls.endpoint_info": options}], host).check()
     return dict(result.results(action="fleet.tls.endpoint_info")[0])

@@ -37,14 +37,12 @@ ATTACKS = {
     "user": ("names", "otherName.1 = 1.3.6.1.4.1.311.20.2.3;UTF8:admin", "asks for other names than the inventory"),
 }
 OPENSSL = """#!/bin/sh
-# Without -subj the subject comes from the configuration.
-for each; do
-  case $each in */{host}/*/request.cnf)
-    sed -i '/keyUsage = critical/d' "$each"
-    sed -i 's/^\\[{section}\\]$/&\\n{line}/' "$each"
-    [ {section} = subject ] && exec {openssl} req -new -key "$4" -config "$each" ;;
-  esac
-done
+# The configuration comes by a descriptor, and its names say whose it is. Without -subj the subject comes from it.
+if [ "$1" = req ] && grep -q '{domain}' "$6"; then
+  sed -e '/keyUsage = critical/d' -e 's/^\\[{section}\\]$/&\\n{line}/' "$6" > {changed}
+  [ {section} = subject ] && exec {openssl} req -new -key "$4" -config {changed}
+  exec {openssl} req -new -key "$4" -config {changed} -subj /
+fi
 exec {next} "$@"
 """
 
@@ -70,7 +68,10 @@ def attackers(tmp_path: Path) -> Iterator[str]:
     for host, (section, line, _words) in ATTACKS.items():
         folder = tmp_path / f"bin-{host}"
         folder.mkdir()
-        text = OPENSSL.format(host=host, section=section, line=line, openssl=real, next=program)
+        changed = folder / "request.cnf"
+        text = OPENSSL.format(
+            domain=f"www.{host}.example.com", section=section, line=line, changed=changed, openssl=real, next=program
+        )
         program = str(folder / "openssl")
         Path(program).write_text(text)
         Path(program).chmod(0o755)

@@ -58,7 +58,7 @@ def runs(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     def issuers(mode: str) -> dict[str, object]:
         public = {"type": "command", "command": ca.command(mode), "anchors": str(ca.root), "timeout": "2s"}
         if mode != "sleeps":
-            public["timeout"] = "60s"
+            public["timeout"] = "10m"
         return {"public": public, **ISSUERS}
 
     def changes(well: bool = False, **wish: object) -> dict[str, dict[str, object]]:

@@ -216,12 +216,13 @@ class Rfc2136Solver(Solver):
         for start in range(len(labels)):
             candidate = ".".join(labels[start:])
             answer = ask(self.lookup, primary.server, question(candidate, "SOA"), f"query for {candidate}")
-            owners = {
-                text_of(rrset.name): rrset.rdtype
+            # Pairs: of a zone's own name, a server may tell SOA and NS together.
+            owners = [
+                (text_of(rrset.name), rrset.rdtype)
                 for rrset in (*answer.answer, *answer.authority)
                 if rrset.rdtype in (dns.rdatatype.SOA, dns.rdatatype.NS) and lies_in(candidate, text_of(rrset.name))
-            }
-            for owner, kind in owners.items():
+            ]
+            for owner, kind in owners:
                 if kind == dns.rdatatype.SOA and answer.flags & dns.flags.AA:
                     return owner
                 if kind == dns.rdatatype.NS and not answer.flags & dns.flags.AA and owner.count(".") > 0:
