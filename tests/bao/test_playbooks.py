@@ -47,7 +47,7 @@ def test_four_runs_at_once(fleet: Fleet) -> None:
         f"{fleet.store['path']}/entries/ca/internal", mount_point="secret"
     )
     keys = [name for name in entries["data"]["keys"] if name.endswith((".key", ".json", ".pem"))]
-    assert sorted(keys) == ["ca.json", "issuing-1.key", "issuing-1.pem", "root-1.key", "root-1.pem"]
+    assert sorted(keys) == ["ca.json", "issued.json", "issuing-1.key", "issuing-1.pem", "root-1.key", "root-1.pem"]
     assert len({row.chain.partition("-----END")[2] for row in rows if row.issuer == "internal"}) == 1
     assert len(fleet.mount.serials()) == 9
     live = {site.on_disk() for site in fleet.sites()}

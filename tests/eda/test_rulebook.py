@@ -68,9 +68,9 @@ def watch(tmp_path: Path) -> Watch:
 
 
 def inventory(hosts: Hosts, **changes: Any) -> Path:
-    """The inventory of the rulebook, in which web1's certificate is due."""
+    """The inventory of the rulebook, in which web1's certificate, which lives for 10 days and an hour, is due."""
     return hosts.inventory(
-        {"web1": {"tls_certificates": [hosts["web1"].certificate(renew_before="20d", **changes)]}, "web2": {}},
+        {"web1": {"tls_certificates": [hosts["web1"].certificate(renew_before="10d", **changes)]}, "web2": {}},
         # Relative to the inventory, as in the README; ansible-rulebook works with a copy of that.
         tls_store=hosts.store_options(path="{{ inventory_dir }}/store"),
         tls_issuers={"internal": {"type": "ca", "duration": "90d"}},
