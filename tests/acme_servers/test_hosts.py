@@ -111,7 +111,8 @@ def move_into_the_past(hosts: AcmeHosts, info: RenewalInfo) -> None:
     info.windows[path.rpartition("/")[2]] = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
     for kept in (hosts.store / "acme/public/renewals").iterdir():
         content = json.loads(kept.read_text())
-        kept.write_text(json.dumps({key: {**value, "next_request": 0} for key, value in content.items()}))
+        certificates = {key: {**value, "next_request": 0} for key, value in content.items() if key != "version"}
+        kept.write_text(json.dumps({"version": content["version"], **certificates}))
 
 
 @pytest.fixture

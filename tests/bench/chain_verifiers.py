@@ -31,71 +31,71 @@ GO_PROGRAM = r"""
 package main
 
 import (
-	"bufio"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
-	"fmt"
-	"os"
-	"time"
+    "bufio"
+    "crypto/x509"
+    "encoding/json"
+    "encoding/pem"
+    "fmt"
+    "os"
+    "time"
 )
 
 type request struct {
-	Leaf    string
-	Others  []string
-	Anchors []string
-	Moment  int64
-	Usage   string
-	Name    string
+    Leaf    string
+    Others  []string
+    Anchors []string
+    Moment  int64
+    Usage   string
+    Name    string
 }
 
 func load(text string) *x509.Certificate {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil
-	}
-	return certificate
+    block, _ := pem.Decode([]byte(text))
+    if block == nil {
+        return nil
+    }
+    certificate, err := x509.ParseCertificate(block.Bytes)
+    if err != nil {
+        return nil
+    }
+    return certificate
 }
 
 func pool(texts []string) *x509.CertPool {
-	found := x509.NewCertPool()
-	for _, text := range texts {
-		if certificate := load(text); certificate != nil {
-			found.AddCert(certificate)
-		}
-	}
-	return found
+    found := x509.NewCertPool()
+    for _, text := range texts {
+        if certificate := load(text); certificate != nil {
+            found.AddCert(certificate)
+        }
+    }
+    return found
 }
 
 func taken(asked request) bool {
-	leaf := load(asked.Leaf)
-	if leaf == nil {
-		return false
-	}
-	usages := map[string]x509.ExtKeyUsage{
-		"server_auth": x509.ExtKeyUsageServerAuth, "client_auth": x509.ExtKeyUsageClientAuth, "": x509.ExtKeyUsageAny,
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		DNSName: asked.Name, Roots: pool(asked.Anchors), Intermediates: pool(asked.Others),
-		CurrentTime: time.Unix(asked.Moment, 0), KeyUsages: []x509.ExtKeyUsage{usages[asked.Usage]},
-	})
-	return err == nil
+    leaf := load(asked.Leaf)
+    if leaf == nil {
+        return false
+    }
+    usages := map[string]x509.ExtKeyUsage{
+        "server_auth": x509.ExtKeyUsageServerAuth, "client_auth": x509.ExtKeyUsageClientAuth, "": x509.ExtKeyUsageAny,
+    }
+    _, err := leaf.Verify(x509.VerifyOptions{
+        DNSName: asked.Name, Roots: pool(asked.Anchors), Intermediates: pool(asked.Others),
+        CurrentTime: time.Unix(asked.Moment, 0), KeyUsages: []x509.ExtKeyUsage{usages[asked.Usage]},
+    })
+    return err == nil
 }
 
 func main() {
-	scanner := bufio.NewScanner(os.Stdin)
-	scanner.Buffer(nil, 64<<20)
-	for scanner.Scan() {
-		var asked request
-		if json.Unmarshal(scanner.Bytes(), &asked) != nil {
-			os.Exit(1)
-		}
-		fmt.Println(taken(asked))
-	}
+    scanner := bufio.NewScanner(os.Stdin)
+    scanner.Buffer(nil, 64<<20)
+    for scanner.Scan() {
+        var asked request
+        if json.Unmarshal(scanner.Bytes(), &asked) != nil {
+            os.Exit(1)
+        }
+        fmt.Println(taken(asked))
+    }
 }
 """
 

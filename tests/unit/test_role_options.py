@@ -52,7 +52,7 @@ def test_the_readme(role: Path) -> None:
     options, rows = options_of(role), rows_of(role)
     assert set(rows) <= set(options)
     text = "".join(
-        (role.parent / name / "README.md").read_text() for name in {role.name, SHARED.get(role.name, role.name)}
+        (role.parent / name / "README.md").read_text() for name in sorted({role.name, SHARED.get(role.name, role.name)})
     )
     users = {name for name in options if not name.startswith("fleet_tls_")}
     # `tls_session_ticket_owner`, `_group`

@@ -67,6 +67,15 @@ class AcmeDnsSolver(DnsApiSolver):
     def keep_in(self, store: Store, issuer: str) -> None:
         self.store, self.issuer = store, issuer
 
+    def kept_in(self) -> Store:
+        """The issuer's store.
+
+        :raises IssuerError: :meth:`keep_in` has not been called, which issuers do before anything else.
+        """
+        if self.store is None:
+            raise IssuerError(f"{self.where}: the issuer gives no store, which acme_dns keeps its registrations in")
+        return self.store
+
     def rehearse(self, domains: Sequence[str], thumbprint: str) -> None:
         require_acme()
         lacking = []
@@ -101,8 +110,7 @@ class AcmeDnsSolver(DnsApiSolver):
         """
         domain = domain.lower()
         if domain not in self.accounts:
-            assert self.store is not None
-            with self.store.lock(f"acme/{self.issuer}/acme-dns"):
+            with self.kept_in().lock(f"acme/{self.issuer}/acme-dns"):
                 kept = self.entry(domain)
                 found = kept.load()
                 self.accounts[domain] = found.value if found else self.register()
@@ -119,8 +127,7 @@ class AcmeDnsSolver(DnsApiSolver):
 
     def entry(self, domain: str) -> JsonEntry[Registration]:
         """Where a domain's registration is kept; which server's, too."""
-        assert self.store is not None
-        store = self.store
+        store = self.kept_in()
         digest = hashlib.sha256(f"{self.server}\0{domain}".encode()).hexdigest()[:32]
         key = f"acme/{self.issuer}/acme-dns/{digest}.json"
 
