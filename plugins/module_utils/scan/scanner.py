@@ -198,8 +198,8 @@ class Scan:
         session = shaken.session() if shaken is not None and job.resumption else None
         resumed = []
         if session is not None:
-            for other in (endpoint, *job.resume_at):
-                resumed.append(await self._resume(line, other, session))
+            for place in (endpoint, *job.resume_at):
+                resumed.append(await self._resume(line, place, session))
         staple = None
         if job.stapling and result.chain:
             staple = await self._loop.run_in_executor(self._programs, staple_of, endpoint)
