@@ -166,7 +166,9 @@ options:
           method:
             description:
               - V(link) makes the path a link into O(directory), so that it changes in the same instant as everything else.
-              - V(copy) is for services that cannot follow links.
+              - V(copy) is for services that cannot follow links out of a directory of their own. That is so where AppArmor or SELinux confines
+                them (Debian's C(named) reads C(/etc/bind) only, and denials are in the kernel's log), in a C(chroot), and where a directory
+                is mounted into a container.
             type: str
             choices: [link, copy]
             default: link
@@ -210,8 +212,8 @@ options:
         V(pop3://), V(ftp://), V(ldap://), V(postgres://), V(mysql://) or V(xmpp://) where TLS has to be asked for, or a mapping with
         C(host), C(port), C(starttls) and C(server_name) (SNI).
       - C(programs) are the names of its processes. A port of an endpoint that another process holds is refused before anything is changed.
-      - C(user) is who has to be able to read the private key. C(owner) (by default C(user)), C(group) and C(mode) are given to the key of
-        a certificate that names no owner or group.
+      - C(user) is who has to be able to read the private key, a name, or a number (of a container) that the host need not know. C(owner) (by
+        default C(user)), C(group) and C(mode) are given to the key of a certificate that names no owner or group.
     type: dict
     default: {}
   force:

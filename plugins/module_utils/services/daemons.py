@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS, Command, Preset
+from ansible_collections.fleet.tls.plugins.module_utils.services.unit_calls import ask_unit
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 
@@ -28,6 +29,7 @@ class Service:
     :param restart: brings it up again when it went down, with the state that it finds then.
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
     :param user: who has to be able to read the private key; None: root.
+    :param environment: what its unit gives its program, for its check.
     :param strict_key, eager, guard, control: as in :class:`presets.Preset`.
     """
 
@@ -39,6 +41,7 @@ class Service:
     restart: Command = None
     programs: tuple[str, ...] = ()
     user: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     strict_key: bool = False
     eager: bool = False
     guard: str | None = None
@@ -51,10 +54,18 @@ def resolve(raw: dict[str, Any]) -> Service:
     own = {each: tuple(raw[each]) for each in COMMANDS if raw.get(each)}
     known: dict[str, Command] = {each: getattr(preset, each) for each in COMMANDS}
     units = tuple(raw.get("units") or ())
+    variables: Mapping[str, str] = {}
     # A reload of the user's own means that systemd does not have this one, unless they say which unit it is: the preset's would be
     # another process.
     if systemd_runs() and (units or (preset.units and "reload" not in own)):
-        known.update(unit_commands(find_units(units or preset.units), preset if preset.units else Preset()))
+        found = find_units(units or preset.units)
+        known.update(unit_commands(found, preset if preset.units else Preset()))
+        if preset.validate and "validate" not in own:
+            calls = ask_unit(found[0])
+            variables = calls.environment
+            known["validate"] = (
+                calls.check(preset.validate, preset.check_word) if preset.check_word else preset.validate
+            )
     commands = {**known, **own}
     # What looks at the usual configuration is of no use for another.
     usual = "validate" not in own and "reload" not in own
@@ -64,6 +75,7 @@ def resolve(raw: dict[str, Any]) -> Service:
         restart=own.get("start") or known.get("restart") or known["start"],
         programs=tuple(raw.get("programs") or preset.programs),
         user=raw.get("user") or preset.user,
+        environment=variables,
         strict_key=preset.strict_key,
         eager=preset.eager,
         guard=preset.guard if usual else None,
@@ -129,12 +141,12 @@ def validate(service: Service) -> None:
     :raises StepError: validate_failed.
     """
     if service.validate:
-        run(service.validate, "validate")
+        run(service.validate, "validate", service.environment)
     if service.guard:
         # Late: most services have none.
         from ansible_collections.fleet.tls.plugins.module_utils.services.guards import GUARDS
 
-        GUARDS[service.guard]()
+        GUARDS[service.guard](service)
 
 
 def reload(service: Service) -> None:

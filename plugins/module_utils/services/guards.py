@@ -9,21 +9,21 @@ Each of :data:`GUARDS` raises StepError ``validate_failed`` or ``port_taken``, b
 from __future__ import annotations
 
 import contextlib
-import functools
+import glob
 import ipaddress
 import json
 import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
+from ansible_collections.fleet.tls.plugins.module_utils.services import listening
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
 from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import config_file
-from ansible_collections.fleet.tls.plugins.module_utils.services.trial import try_out
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program, output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Address, intruder, local_addresses
 
@@ -40,52 +40,33 @@ NGINX_LISTEN = re.compile(r"(?:^|[;{}\s])listen\s+(?:(\[[^\]]*\]|[^\s;:\[]+):)?(
 DOVECOT_LISTENER = re.compile(r"inet_listener[^{]*\{([^}]*)\}")
 
 
-@dataclass(frozen=True)
-class Trial:
-    """How a server is started on trial, see :func:`trial.try_out`; the first of ``programs`` that is there is used."""
-
-    programs: tuple[str, ...]
-    arguments: tuple[str, ...]
-    pid_file: str
-    directories: tuple[str, ...]
-
-
-TRIALS = {
-    # -t passes mismatched pairs, garbage and taken ports, and the graceful restart then ends the server. Debian's apache2ctl knows
-    # the variables that its configuration needs.
-    "apache": Trial(
-        programs=("apache2ctl", "httpd"),
-        arguments=("-D", "FOREGROUND", "-E", "/dev/stderr", "-c", "PidFile /run/fleet-tls/pid"),
-        pid_file="/run/fleet-tls/pid",
-        directories=("/run/apache2", "/run/httpd", "/run/lock/apache2"),
-    ),
-    # -c does not bind; a reload that then cannot makes the old process pause all of its listeners.
-    "haproxy": Trial(
-        programs=("haproxy",),
-        # "daemon" in its configuration would take it out of the foreground.
-        arguments=("-W", "-db", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/fleet-tls/pid"),
-        pid_file="/run/fleet-tls/pid",
-        directories=("/run/haproxy",),
-    ),
-    # -tt does not bind, and a reload that then cannot ends it.
-    "lighttpd": Trial(
-        programs=("lighttpd",),
-        arguments=("-D", "-f", "/etc/lighttpd/lighttpd.conf"),
-        pid_file="/run/lighttpd.pid",
-        directories=("/run/lighttpd",),
-    ),
-}
+def apache(service: Service) -> Iterable[Place]:
+    """A graceful restart that cannot bind ends the server, and ``-t`` does not try."""
+    shown = output_of((*(service.validate or ("apachectl", "-t")), "-D", "DUMP_INCLUDES", "-D", "DUMP_MODULES"))
+    modules = listening.apache_modules(shown)
+    for path in listening.apache_files(shown):
+        for host, port in listening.apache(read_whole(path), modules):
+            yield from places(host, port)
 
 
-def on_trial(name: str) -> Iterable[Place]:
-    """Start another one with the same configuration where it disturbs nobody, and see where it listens."""
-    trial = TRIALS[name]
-    program = next((each for each in trial.programs if find_program(each)), trial.programs[0])
-    listened = try_out((program, *trial.arguments), trial.pid_file, trial.directories)
-    return [(each.address, each.port) for each in listened or ()]
+def haproxy(service: Service) -> Iterable[Place]:
+    """``-c`` does not bind; a reload that then cannot makes the old process pause all of its listeners."""
+    command = service.validate or ()
+    for option, value in zip(command, command[1:]):
+        if option == "-f":
+            for path in sorted(glob.glob(os.path.join(value, "*.cfg"))) if os.path.isdir(value) else [value]:
+                for host, port in listening.haproxy(read_whole(path)):
+                    yield from places(host, port)
 
 
-def nginx() -> Iterable[Place]:
+def lighttpd(service: Service) -> Iterable[Place]:
+    """``-tt`` does not bind, and a reload that then cannot ends it."""
+    shown = output_of(["-p" if word == "-tt" else word for word in service.validate or ()] or ("lighttpd",))
+    for host, port in listening.lighttpd(shown):
+        yield from places(host, port)
+
+
+def nginx(_service: Service) -> Iterable[Place]:
     """A reload that cannot bind is given up by the master, which tells nobody but its log."""
     for host, port in NGINX_LISTEN.findall(strip_comments(output_of(("nginx", "-T", "-q")))):
         if not host and not port.isdecimal():
@@ -94,7 +75,7 @@ def nginx() -> Iterable[Place]:
             yield from places(host, int(port))
 
 
-def postfix() -> Iterable[Place]:
+def postfix(_service: Service) -> Iterable[Place]:
     """A reload that cannot bind, or cannot read master.cf, ends the master."""
     run(("postconf", "-M"), "validate")
     interfaces = output_of(("postconf", "-h", "inet_interfaces")).replace(",", " ").split()
@@ -108,7 +89,7 @@ def postfix() -> Iterable[Place]:
                     yield from places("127.0.0.1" if each == "loopback-only" else each, port)
 
 
-def dovecot() -> Iterable[Place]:
+def dovecot(_service: Service) -> Iterable[Place]:
     """A reload that cannot bind goes on without that listener; the next start fails."""
     # Without -n it shows the listeners of protocols that are switched off as well.
     shown = output_of(("doveconf", "-n"))
@@ -123,7 +104,7 @@ def dovecot() -> Iterable[Place]:
             yield from places(host, port)
 
 
-def caddy() -> Iterable[Place]:
+def caddy(_service: Service) -> Iterable[Place]:
     """A reload that cannot bind is refused, after it has taken the new certificate into use."""
     adapted = json.loads(
         output_of(("caddy", "adapt", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")) or "{}"
@@ -136,7 +117,7 @@ def caddy() -> Iterable[Place]:
                 yield from places(host, int(port))
 
 
-def postgresql() -> Iterable[Place]:
+def postgresql(_service: Service) -> Iterable[Place]:
     """A reload with a fault in the configuration is done by halves, in silence; the server's own program finds it. It has no command
     for that, but it reads all of it before it answers what one setting is. Ports change with a restart only."""
     for pid in processes_of(PRESETS["postgresql"].programs):
@@ -147,7 +128,7 @@ def postgresql() -> Iterable[Place]:
     return ()
 
 
-def redis() -> Iterable[Place]:
+def redis(_service: Service) -> Iterable[Place]:
     """There is no check of the configuration: it is given one with an unknown option at its end, of which alone it may complain. Ports
     change with a restart only."""
     program = next((name for name in PRESETS["redis"].programs if find_program(name)), None)
@@ -162,6 +143,14 @@ def redis() -> Iterable[Place]:
             error.message = error.message.replace("--{0} yes".format(UNKNOWN_OPTION), "...")
             raise
     return ()
+
+
+def read_whole(path: str) -> str:
+    """A file of a configuration; empty where it cannot be read."""
+    try:
+        return read_text(path, follow=True)
+    except OSError:
+        return ""
 
 
 def places(host: str, port: int) -> Iterator[Place]:
@@ -211,11 +200,11 @@ def command_line(pid: int) -> tuple[str, ...]:
         return ()
 
 
-def guarded(name: str, wanted: Callable[[], Iterable[Place]]) -> Callable[[], None]:
+def guarded(name: str, wanted: Callable[[Service], Iterable[Place]]) -> Callable[[Service], None]:
     """A guard: look at the configuration, and that nobody else has the ports it wants."""
 
-    def guard() -> None:
-        found = intruder(list(wanted()), PRESETS[name].programs)
+    def guard(service: Service) -> None:
+        found = intruder(list(wanted(service)), service.programs or PRESETS[name].programs)
         if found:
             port, pid, program = found
             raise StepError(
@@ -227,8 +216,8 @@ def guarded(name: str, wanted: Callable[[], Iterable[Place]]) -> Callable[[], No
     return guard
 
 
-LOOKS: dict[str, Callable[[], Iterable[Place]]] = {
-    "nginx": nginx, "postfix": postfix, "dovecot": dovecot, "caddy": caddy, "postgresql": postgresql, "redis": redis,
-    **{name: functools.partial(on_trial, name) for name in TRIALS},
+LOOKS: dict[str, Callable[[Service], Iterable[Place]]] = {
+    "nginx": nginx, "apache": apache, "haproxy": haproxy, "lighttpd": lighttpd, "postfix": postfix, "dovecot": dovecot,
+    "caddy": caddy, "postgresql": postgresql, "redis": redis,
 }  # fmt: skip
-GUARDS: dict[str, Callable[[], None]] = {name: guarded(name, look) for name, look in LOOKS.items()}
+GUARDS: dict[str, Callable[[Service], None]] = {name: guarded(name, look) for name, look in LOOKS.items()}

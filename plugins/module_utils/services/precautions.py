@@ -34,10 +34,7 @@ def check_readers(folder: str, entry: Mapping[str, Any], services: Iterable[Serv
     for service in services:
         if service.user is None or service.user == "root":
             continue
-        try:
-            account = pwd.getpwnam(service.user)
-        except KeyError:
-            raise unreadable(service, "there is no user '{0}' on the host".format(service.user)) from None
+        account = account_of(service)
         if os.geteuid() != 0 and account.pw_uid != os.geteuid():
             continue  # only root can try what another may
         accepted = [path for path in files if not service.strict_key or is_strict(path, account.pw_uid)]
@@ -50,6 +47,24 @@ def check_readers(folder: str, entry: Mapping[str, Any], services: Iterable[Serv
             raise unreadable(
                 service, "its user '{0}' cannot read the private key: {1}".format(service.user, described(files))
             )
+
+
+def account_of(service: Service) -> pwd.struct_passwd:
+    """A service's user; one who is a number needs no entry, as in containers.
+
+    :raises StepError: key_unreadable: there is none.
+    """
+    user = str(service.user)
+    try:
+        if not user.isdecimal():
+            return pwd.getpwnam(user)
+        number = int(user)
+        try:
+            return pwd.getpwuid(number)
+        except KeyError:
+            return pwd.struct_passwd((user, "x", number, number, "", "/", ""))
+    except (KeyError, OverflowError):
+        raise unreadable(service, "there is no user '{0}' on the host".format(user)) from None
 
 
 def unreadable(service: Service, why: str) -> StepError:

@@ -24,6 +24,8 @@ class Preset:
     :param units: its systemd unit, under the names that distributions give it; the first that is there and is more than a
         bracket around others (``Type=oneshot``) counts. A pattern stands for all its instances.
     :param validate: what finds fault with its configuration.
+    :param check_word: the argument that makes its program check its configuration and end; where its unit runs that program, the
+        unit's own arguments count for the check.
     :param reload, check, start: commands where systemd does not run; ``check`` exits 0 when it runs.
     :param through_unit: where systemd runs, reload it through its unit.
     :param endpoints: where it usually serves TLS, as people write endpoints.
@@ -39,6 +41,7 @@ class Preset:
 
     units: tuple[str, ...] = ()
     validate: Command = None
+    check_word: str | None = None
     reload: Command = None
     check: Command = None
     start: Command = None
@@ -69,6 +72,7 @@ PRESETS: dict[str, Preset] = {
     "nginx": Preset(
         units=("nginx",),
         validate=("nginx", "-t", "-q"),
+        check_word="-t",
         reload=("nginx", "-s", "reload"),
         check=("test", "-s", "/run/nginx.pid"),
         start=("nginx",),
@@ -90,7 +94,9 @@ PRESETS: dict[str, Preset] = {
     # Wants certificate, chain and key in one file: an output of format combined.
     "haproxy": Preset(
         units=("haproxy",),
-        validate=("haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"),
+        # Without -W a "program" section is an error.
+        validate=("haproxy", "-W", "-c", "-f", "/etc/haproxy/haproxy.cfg"),
+        check_word="-c",
         reload=signal_to("USR2", "/run/haproxy.pid"),
         check=process_of("/run/haproxy.pid"),
         start=("haproxy", "-W", "-D", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"),
@@ -146,6 +152,7 @@ PRESETS: dict[str, Preset] = {
     "lighttpd": Preset(
         units=("lighttpd",),
         validate=("lighttpd", "-tt", "-f", "/etc/lighttpd/lighttpd.conf"),
+        check_word="-tt",
         reload=signal_to("USR1", "/run/lighttpd.pid"),
         check=process_of("/run/lighttpd.pid"),
         start=("lighttpd", "-f", "/etc/lighttpd/lighttpd.conf"),

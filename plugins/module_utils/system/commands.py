@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 
@@ -65,9 +65,10 @@ def output_of(command: Sequence[str]) -> str:
     return shown if status == 0 else ""
 
 
-def run(command: Sequence[str], what: str) -> None:
+def run(command: Sequence[str], what: str, variables: Mapping[str, str] | None = None) -> None:
     """Run a command of a service, no shell, no input. Without AnsibleModule, so that it runs in a test as it is.
 
+    :param variables: for its environment; its language stays ours.
     :raises StepError: ``<what>_failed`` with the command's own last words.
     """
     program = find_program(command[0])
@@ -86,7 +87,7 @@ def run(command: Sequence[str], what: str) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment(),
+                env={**environment(), **(variables or {}), "LC_ALL": "C"},
                 timeout=COMMAND_SECONDS,
                 check=False,
             )

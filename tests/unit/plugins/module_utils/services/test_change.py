@@ -93,14 +93,17 @@ def test_a_proof_that_the_old_state_would_fail_as_well_is_no_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "note"),
+    ("code", "error", "note"),
     [
-        (refusal(message="no"), "it was failing already before this change"),
-        (refusal(message="other"), "with the old state: other"),
+        ("reload_failed", refusal(message="no"), "it was failing already before this change"),
+        ("reload_failed", refusal(message="other"), "with the old state: other"),
+        ("validate_failed", refusal("reload_failed", "other"), "with the old state: other"),
+        # HAProxy's words begin with its process id.
+        ("validate_failed", refusal("validate_failed", "[7] no"), "it was failing already before this change: [7] no"),
     ],
 )
-def test_what_fails_on_the_way_back_is_told(error: StepError, note: str) -> None:
-    outcome = carry_out(World(take=refusal(message="service 'a': no"), retake=error).change())
+def test_what_fails_on_the_way_back_is_told(code: str, error: StepError, note: str) -> None:
+    outcome = carry_out(World(take=refusal(code, "service 'a': no"), retake=error).change())
     assert outcome.error is not None and note in outcome.error.message
 
 

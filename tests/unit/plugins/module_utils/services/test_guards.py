@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.services import guards
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
 
 NGINX = """# configuration file /etc/nginx/nginx.conf:
@@ -66,7 +67,7 @@ def program(folder: Path, name: str, shown: str, script: str = "cat {0}") -> Non
 
 
 def places(name: str) -> set[tuple[str, int]]:
-    return {(str(address), port) for address, port in guards.LOOKS[name]()}
+    return {(str(address), port) for address, port in guards.LOOKS[name](Service(name))}
 
 
 def test_nginx(programs: Path) -> None:
@@ -105,9 +106,9 @@ def test_who_has_the_port_is_told(programs: Path) -> None:
         port = listener.getsockname()[1]
         program(programs, "nginx", f"server {{ listen 127.0.0.1:{port}; }}")
         with pytest.raises(StepError, match=f"wants port {port}, which is held by ") as caught:
-            guards.GUARDS["nginx"]()
+            guards.GUARDS["nginx"](Service("nginx"))
     assert caught.value.code == "port_taken" and f"(process {os.getpid()})" in caught.value.message
-    guards.GUARDS["nginx"]()
+    guards.GUARDS["nginx"](Service("nginx"))
 
 
 OURS, TYPO = f">>> '{guards.UNKNOWN_OPTION} yes'", ">>> 'maxmemori 1mb'"
@@ -133,10 +134,10 @@ def test_redis_may_complain_of_our_option_only(
     monkeypatch.setattr(guards, "config_file", lambda: "/etc/redis.conf")
     program(programs, "redis-server", said, "cat {0}; exit 1")
     if found is None:
-        guards.GUARDS["redis"]()
+        guards.GUARDS["redis"](Service("redis"))
         return
     with pytest.raises(StepError) as caught:
-        guards.GUARDS["redis"]()
+        guards.GUARDS["redis"](Service("redis"))
     assert caught.value.code == "validate_failed" and found in caught.value.message
 
 

@@ -114,6 +114,20 @@ def test_readers(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can try what another may")
+def test_a_reader_who_is_a_number(folder: Path) -> None:
+    """Known to the host or not, as in containers."""
+    for number in ("65534", "471147"):
+        found = why(folder, Service("a", user=number))
+        assert found == f"service 'a': its user '{number}' cannot read the private key: privkey.pem is root:root 0600"
+        (folder / "privkey.pem").chmod(0o644)
+        assert why(folder, Service("a", user=number)) is None
+        os.chown(folder / "privkey.pem", int(number), int(number))
+        (folder / "privkey.pem").chmod(0o600)
+        assert why(folder, Service("a", user=number)) is None
+        os.chown(folder / "privkey.pem", 0, 0)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can try what another may")
 def test_another_reader(folder: Path) -> None:
     key = folder / "privkey.pem"
     nobody = Service("a", user="nobody")
