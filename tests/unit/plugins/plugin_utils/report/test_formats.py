@@ -10,11 +10,13 @@ import json
 
 import jsonschema
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 from ansible_collections.fleet.tls.plugins.filter.report import FilterModule
+from ansible_collections.fleet.tls.plugins.modules import report
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import as_of, parse_document
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import FORMATS, as_before, render
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.html_page import certificates, headline
@@ -22,6 +24,19 @@ from ansible_collections.fleet.tls.tests.unit.support import health_documents as
 from tools import paths
 
 SCHEMA = json.loads((paths.ROOT / "docs" / "health.schema.json").read_text(encoding="utf-8"))
+
+
+def test_a_form_is_named_wherever_forms_are_chosen() -> None:
+    root = paths.ROOT
+    described = yaml.safe_load(report.DOCUMENTATION)["options"]["formats"]
+    text = yaml.safe_load((root / "plugins/filter/health_report.yml").read_text())["DOCUMENTATION"]["options"]["format"]
+    role = yaml.safe_load((root / "roles/report/meta/argument_specs.yml").read_text())["argument_specs"]["main"][
+        "options"
+    ]
+    for choices in (described["choices"], text["choices"], role["tls_report_formats"]["choices"]):
+        assert set(choices) == set(FORMATS)
+    table = (root / "docs/reports.md").read_text()
+    assert all(f"| `{name}` | `{form.file_name}` |" in table for name, form in FORMATS.items())
 
 
 @pytest.mark.parametrize("document", [given.sample(), given.many(20)], ids=["sample", "many"])
