@@ -24,6 +24,11 @@ class Authority:
     certificate: x509.Certificate
     private_key: Any
 
+    @property
+    def common_name(self) -> str:
+        """Its name, of which a common name is all."""
+        return str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
 
 def generate_key(algorithm: str) -> Any:
     """A private key; algorithms as in ``private_key.algorithm``."""
@@ -35,9 +40,14 @@ def generate_key(algorithm: str) -> Any:
     return ec.generate_private_key({"p256": ec.SECP256R1(), "p384": ec.SECP384R1()}[size])
 
 
-def make_root(common_name: str, algorithm: str, now: dt.datetime, lifetime: dt.timedelta) -> Authority:
-    """A self-signed root that may have one CA below it (RFC 5280, 4.2.1.9)."""
-    key = generate_key(algorithm)
+def make_root(
+    common_name: str, algorithm: str, now: dt.datetime, lifetime: dt.timedelta, *, key: Any = None
+) -> Authority:
+    """A self-signed root that may have one CA below it (RFC 5280, 4.2.1.9).
+
+    :param key: its private key; None: a new one.
+    """
+    key = key or generate_key(algorithm)
     subject = name_of(common_name)
     builder = authority_builder(subject, key.public_key(), subject, key.public_key(), path_length=1)
     builder = builder.not_valid_before(now - BACKDATE).not_valid_after(now + lifetime)

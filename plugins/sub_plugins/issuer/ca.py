@@ -141,7 +141,7 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         lifetime = dt.timedelta(seconds=self.duration)
         if self.issuing_serves(state, now, lifetime) or self.waits_for_root(state, now, lifetime):
             return None
-        return f"{self.issuing_end(state)}: the next one is made"
+        return f"{self.issuing_end(state, now)}: the next one is made"
 
     def waits_for(self, now: dt.datetime) -> str | None:
         state, lifetime = self.state(), dt.timedelta(seconds=self.duration)
@@ -150,13 +150,16 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         texts = [f"CA '{self.name}': {text}" for text in self.crl_keeper.waits_for(self.in_use(now), now)]
         if not self.issuing_serves(state, now, lifetime) and self.waits_for_root(state, now, lifetime):
             remedy = f"put the key of {state.root} into the store, so that the next one can be made"
-            texts.insert(0, f"{self.issuing_end(state)}: {remedy}")
+            texts.insert(0, f"{self.issuing_end(state, now)}: {remedy}")
         return "; ".join(texts) or None
 
-    def issuing_end(self, state: CaState) -> str:
-        """When the issuing CA ends, in words."""
-        end = iso(self.certificate(state.issuing).not_valid_after_utc)
-        return f"the issuing CA of '{self.name}' expires on {end}"
+    def issuing_end(self, state: CaState, now: dt.datetime) -> str:
+        """Between when and when the issuing CA cannot be used, in words."""
+        issuing = self.certificate(state.issuing)
+        if issuing.not_valid_before_utc > now:
+            begin = iso(issuing.not_valid_before_utc)
+            return f"the issuing CA of '{self.name}' is from the future: it counts from {begin} on only"
+        return f"the issuing CA of '{self.name}' expires on {iso(issuing.not_valid_after_utc)}"
 
     def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
         return tuple(self.in_use(now).values())
@@ -291,6 +294,7 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
                 return self.create(now)
             if self.issuing_serves(state, now, leaf_lifetime):
                 return state
+            self.date_root(state, now)
             return self.renew_issuing(state, now, leaf_lifetime)
 
     def issuing_serves(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
@@ -298,8 +302,10 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         issuing = self.certificate(state.issuing)
         end = issuing.not_valid_after_utc
         reserve = (end - issuing.not_valid_before_utc) / 3
-        root_end = self.certificate(state.root).not_valid_after_utc
-        return now + leaf_lifetime <= end and (now + reserve <= end or end == root_end)
+        root = self.certificate(state.root)
+        # A controller whose clock was ahead made what nobody takes before that day.
+        begin = max(issuing.not_valid_before_utc, root.not_valid_before_utc)
+        return begin <= now and now + leaf_lifetime <= end and (now + reserve <= end or end == root.not_valid_after_utc)
 
     def create(self, now: dt.datetime) -> CaState:
         """A new root and its first issuing CA; ``ca.json`` last: without it the rest does not count."""
@@ -339,9 +345,18 @@ class CaIssuer(CaFiles, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         self.keep_state(renewed)
         return renewed
 
+    def date_root(self, state: CaState, now: dt.datetime) -> None:
+        """A root from the future gets the date of today: the same name and key, so that all below it stays what it is."""
+        if self.certificate(state.root).not_valid_before_utc <= now:
+            return
+        root = self.authority(state.root)
+        lifetime = dt.timedelta(seconds=self.root_duration)
+        self.keep(state.root, make_root(root.common_name, self.key_algorithm, now, lifetime, key=root.private_key))
+
     def waits_for_root(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
         """A root key kept elsewhere is good practice: the present issuing CA goes on while it covers a leaf."""
-        covers = now + leaf_lifetime <= self.certificate(state.issuing).not_valid_after_utc
+        issuing = self.certificate(state.issuing)
+        covers = issuing.not_valid_before_utc <= now and now + leaf_lifetime <= issuing.not_valid_after_utc
         return covers and self.store.get(self.entry(f"{state.root}.key")) is None
 
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None:

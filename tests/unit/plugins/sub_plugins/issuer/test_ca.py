@@ -243,6 +243,27 @@ def test_the_issuing_ca_is_replaced_in_time_under_the_same_root(tmp_path: Path) 
     check_chain(early.chain, [root], at)
 
 
+def test_a_ca_from_the_future_is_dated_anew(tmp_path: Path) -> None:
+    """A controller that was five days ahead made it; today the same keys of the root count, under the same name."""
+    ahead = make_issuer(tmp_path)
+    request = make_request()
+    issue(ahead, request, now=NOW + 5 * DAY)
+    (early,) = ahead.trust()
+    issuer = make_issuer(tmp_path)
+    assert "is from the future: it counts from" in str(issuer.unprepared(NOW))
+    (issued,) = issue(issuer, request)
+    (root,) = issuer.trust()
+    assert (root.subject, key_id(root.public_key())) == (early.subject, key_id(early.public_key()))
+    check_chain(issued.chain, [root], NOW)
+    assert not issued.reused
+    # The list of the CA before, which is below the root still, is as early as that.
+    assert all(crl.last_update_utc <= NOW for crl in issuer.crls(NOW))
+    assert issuer.unprepared(NOW) is None and issuer.crls_due(NOW) is None
+    before = snapshot(tmp_path)
+    issuer.prepare(NOW)
+    assert snapshot(tmp_path) == before
+
+
 def test_a_root_key_kept_elsewhere(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path)
     issuer.prepare(NOW)
