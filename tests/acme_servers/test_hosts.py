@@ -205,7 +205,8 @@ def test_over_budget(hosts: AcmeHosts) -> None:
         (left,) = [each for each in found if each["action"] == "none"]
         assert left["due"] and not left["changed"] and left["error"] is None
         assert "3 certificates of one registered domain in 7d (example.com)" in left["deferred"]
-        warnings = [text for each in done.results() for text in each.get("warnings", ())]
+        # Of the others, what Pebble's five years are to browsers is no affair of the budget.
+        warnings = [text for each in done.results() for text in each.get("warnings", ()) if "valid for" not in text]
         assert len(warnings) == 1 and "there is room again in" in warnings[0] and f"'{left['name']}'" in warnings[0]
         planned = hosts.run("--check", "--diff", hosts=hosts.wishes(services=[]), issuer=limited, force=True).check()
         assert [entry(planned, name)["action"] for name in ("web1", "web2")] == ["none", "none"]
