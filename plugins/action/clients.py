@@ -23,9 +23,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
+    PRESETS_OPTION,
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
@@ -42,6 +44,7 @@ class ActionModule(TlsAction):
     STEPS = ("client",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
+        **PRESETS_OPTION,
         **PROVE_TIMEOUT_OPTION,
         "store": {"type": "dict"},
         "issuers": {"type": "dict", "default": {}},
@@ -55,7 +58,7 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         known = None if options.get("certificates") is None else certificate_usages(options["certificates"])
-        clients = parse_clients(options["clients"], known)
+        clients = parse_clients(options["clients"], known, parse_presets(options["service_presets"]))
         issuers = load_issuers(options["issuers"], load_store(options.get("store"))) if options["issuers"] else {}
         directory = parse_directory(options["directory"], "directory")
         chosen = {client.name: self.trusted(client, issuers) for client in clients}

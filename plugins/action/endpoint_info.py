@@ -43,6 +43,7 @@ class ActionModule(TlsAction):
         "timeout": {"type": "str", "default": "5s"},
         "server_name": {"type": "str"},
         "starttls": {"type": "str", "choices": list(PROTOCOLS)},
+        "proxy_protocol": {"type": "raw", "default": False},
         # Not "path": that would expand "~" here, and the file may be on the host.
         "client_certificate": {"type": "str"},
         "client_key": {"type": "str"},

@@ -17,11 +17,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ProofEndpoint, parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
+    ProofEndpoint,
+    parse_bare_services,
+    parse_presets,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     CLOCKS_OPTION,
     DIRECTORY_OPTION,
+    PRESETS_OPTION,
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
@@ -38,6 +43,7 @@ class ActionModule(TlsAction):
     STEPS = ("configure",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
+        **PRESETS_OPTION,
         **PROVE_TIMEOUT_OPTION,
         **CLOCKS_OPTION,
         "files": {
@@ -89,7 +95,7 @@ class ActionModule(TlsAction):
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        (service,) = parse_bare_services([options["service"]])
+        (service,) = parse_bare_services([options["service"]], parse_presets(options["service_presets"]))
         endpoints = tuple(ProofEndpoint(**each, explicit=True) for each in options["endpoints"])
         if options["client_trust"]:
             # Where a host says so of itself only, its own look has told it.

@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration, parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     DIRECTORY_OPTION,
+    PRESETS_OPTION,
     PROVE_TIMEOUT_OPTION,
     STORE_OPTIONS,
     TlsAction,
@@ -32,6 +34,7 @@ class ActionModule(TlsAction):
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         "store": STORE_OPTIONS["store"],
         **DIRECTORY_OPTION,
+        **PRESETS_OPTION,
         **PROVE_TIMEOUT_OPTION,
         "pool": {"type": "str", "required": True},
         "servers": {"type": "list", "elements": "raw", "required": True},
@@ -43,7 +46,10 @@ class ActionModule(TlsAction):
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        pool, servers = parse_pool_name(options["pool"]), parse_servers(options["servers"])
+        pool, servers = (
+            parse_pool_name(options["pool"]),
+            parse_servers(options["servers"], parse_presets(options["service_presets"])),
+        )
         settings = TicketSettings(
             directory=parse_directory(options["directory"], "directory"),
             memory=options["location"] == "memory",

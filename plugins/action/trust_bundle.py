@@ -18,9 +18,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import (
     trusted_by,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_bare_services, parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRECTORY_OPTION, TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRECTORY_OPTION, PRESETS_OPTION, TlsAction
 
 
 class ActionModule(TlsAction):
@@ -29,6 +29,7 @@ class ActionModule(TlsAction):
     STEPS = ("trust",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         **DIRECTORY_OPTION,
+        **PRESETS_OPTION,
         "store": {"type": "dict"},
         "issuers": {"type": "dict", "default": {}},
         "from_issuers": {"type": "list", "elements": "str"},
@@ -55,7 +56,7 @@ class ActionModule(TlsAction):
         sources = trusted_by(issuers, names, options["anchors"], "from_issuers")
         chosen = select(sources, self.now())
         bundles = [parse_bundle(each) for each in options["bundles"]]
-        services = parse_bare_services(options["services"])
+        services = parse_bare_services(options["services"], parse_presets(options["service_presets"]))
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
         result.update(changed_paths=[], services={})
         absent = [] if self._task.check_mode else absent_texts(issuers, sources, self.now())

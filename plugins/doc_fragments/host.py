@@ -17,6 +17,14 @@ options:
     default: /etc/fleet-tls
 """
 
+    PRESETS = r"""
+options:
+  service_presets:
+    description: Presets of your own, and changes of the built-in ones, for every service that is named here. As for M(fleet.tls.certificates).
+    type: dict
+    default: {}
+"""
+
     # The description is the module's own: it says what has to be seen in that time.
     PROVEN = r"""
 options:

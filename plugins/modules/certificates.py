@@ -193,11 +193,11 @@ options:
             default: false
       services:
         description:
-          - Who uses it. A name of a preset (V(nginx), V(apache), V(haproxy), V(postgresql), V(redis), V(postfix), V(dovecot),
-            V(lighttpd), V(caddy), or one of O(service_presets)), or a mapping with C(name) and any field of O(service_presets). What is
-            left out comes from the preset of that name.
-          - The endpoints that you name have to serve the certificate. Those of a preset (V(127.0.0.1:443) for nginx) count once they
-            served it.
+          - Who uses it. A name of a preset (V(nginx), V(postgresql), V(mariadb) and others, all of them in C(docs/services.md) of the
+            collection, or one of O(service_presets)), or a mapping with C(name) and any field of O(service_presets). What is left out comes
+            from the preset of that name.
+          - The endpoints that you name, here or in O(service_presets), have to serve the certificate. Those of a built-in preset
+            (V(127.0.0.1:443) for nginx) count once they served it.
           - V(haproxy) reads certificate, chain and key from one file, so give it one of C(outputs) with C(format=combined).
         type: list
         elements: raw
@@ -206,11 +206,15 @@ options:
     description:
       - Presets of your own, and changes of the built-in ones. Each key is a name for C(services), each value a mapping.
       - C(unit) is the systemd unit, or a list of names it may have. Without C(reload) it is reloaded, asked and started through it.
+      - C(reload=restart) restarts that unit instead, and is needed where the unit has no reload. C(reload=none) is for programs that reread their
+        files by themselves. A service that can be reloaded neither by systemd nor by a command is refused before anything is changed.
       - C(validate), C(reload), C(check) and C(start) are commands, as lists of words. C(check) ends with 0 when the service runs. Our own
         look at the configuration of a built-in preset is left out where C(validate) or C(reload) is yours.
       - C(endpoints) is where it serves, seen from the host. Each is V(host:port), V([IPv6]:port), either after V(smtp://), V(imap://),
-        V(pop3://), V(ftp://), V(ldap://), V(postgres://), V(mysql://) or V(xmpp://) where TLS has to be asked for, or a mapping with
-        C(host), C(port), C(starttls) and C(server_name) (SNI).
+        V(pop3://), V(ftp://), V(ldap://), V(postgres://), V(mysql://), V(xmpp://) or V(nats://) where TLS has to be asked for, or a
+        mapping with C(host), C(port), C(starttls), C(proxy_protocol) and C(server_name) (SNI).
+      - C(proxy_protocol) is for an endpoint that takes connections from proxies only. V(true) or V(v1) sends version 1 of the PROXY protocol,
+        V(v2) version 2.
       - C(programs) are the names of its processes. A port of an endpoint that another process holds is refused before anything is changed.
       - C(user) is who has to be able to read the private key, a name, or a number (of a container) that the host need not know. C(owner) (by
         default C(user)), C(group) and C(mode) are given to the key of a certificate that names no owner or group.
@@ -404,7 +408,7 @@ certificates:
       description: Whether the pair before was put back.
       type: bool
     served:
-      description: What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint) and C(error).
+      description: What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint), C(error) and C(service).
       type: list
       elements: dict
     error:

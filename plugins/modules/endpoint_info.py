@@ -31,7 +31,7 @@ options:
   endpoints:
     description:
       - Where to shake hands, each as V(host:port), V([IPv6]:port) or a mapping of C(host) and C(port), and where they differ from the
-        options of the same names also C(server_name), C(timeout), C(starttls), C(alpn), C(client_certificate),
+        options of the same names also C(server_name), C(timeout), C(starttls), C(proxy_protocol), C(alpn), C(client_certificate),
         C(client_key), C(minimum_version) and C(maximum_version).
       - Where TLS has to be asked for, V(smtp://host:port), or another protocol of O(starttls), does the same as C(starttls).
     type: list
@@ -59,7 +59,13 @@ options:
       - The protocol in which the endpoints speak in clear until TLS is asked for. Without it, TLS begins at once.
       - An empty text in an endpoint's C(starttls) says so for that one.
     type: str
-    choices: [smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp]
+    choices: [smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp, nats]
+  proxy_protocol:
+    description:
+      - Whether the endpoints take connections from proxies only and expect the PROXY protocol before anything else. V(true) or V(v1) sends
+        version 1, V(v2) version 2. We name ourselves as the client.
+    type: raw
+    default: false
   client_certificate:
     description: Path, on the probing machine, of a PEM file with a client certificate and its chain, for endpoints that ask for one.
     type: str

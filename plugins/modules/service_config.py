@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.host
+  - fleet.tls.host.presets
   - fleet.tls.host.proven
 options:
   files:

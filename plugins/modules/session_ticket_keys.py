@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes.changes
   - fleet.tls.store.only_store
   - fleet.tls.host
+  - fleet.tls.host.presets
   - fleet.tls.host.proven
 options:
   pool:

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes.changes
   - fleet.tls.store
   - fleet.tls.host
+  - fleet.tls.host.presets
 options:
   store:
     required: false

@@ -29,6 +29,7 @@ class ProofTarget(NamedTuple):
     :param before: the fingerprint it presented before anything was changed, None: none.
     :param starttls: the protocol in which TLS has to be asked for first, None: it begins at once.
     :param service: whose endpoint it is.
+    :param proxy_protocol: the version of the PROXY protocol that it expects before anything else, 0: none.
     """
 
     host: str
@@ -41,6 +42,7 @@ class ProofTarget(NamedTuple):
     before: str | None = None
     starttls: str | None = None
     service: str = ""
+    proxy_protocol: int = 0
 
     @property
     def address(self) -> str:
@@ -49,7 +51,7 @@ class ProofTarget(NamedTuple):
 
 
 class EndpointReport(NamedTuple):
-    """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell."""
+    """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell; ``service``: whose it is."""
 
     endpoint: str
     server_name: str | None
@@ -58,6 +60,7 @@ class EndpointReport(NamedTuple):
     error: str | None
     explicit: bool
     ours: str | None = None
+    service: str = ""
 
     def as_answer(self) -> dict[str, Any]:
         """JSON-ready, see docs/host-protocol.md."""
@@ -117,7 +120,11 @@ def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:
     end = time.monotonic() + timeout
     leaf, problem = None, None
     try:
-        leaf = None if target.starttls else glance(target.host, target.port, target.server_name, timeout)
+        leaf = (
+            None
+            if target.starttls or target.proxy_protocol
+            else glance(target.host, target.port, target.server_name, timeout)
+        )
     except socket.timeout as error:
         problem = str(error)
     if leaf is None and problem is None:
@@ -125,7 +132,14 @@ def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:
     fingerprint = hashlib.sha256(leaf).hexdigest() if leaf else None
     ours = "live" if fingerprint == target.expected else None
     return EndpointReport(
-        target.address, target.server_name, target.certificate, fingerprint, problem, target.explicit, ours
+        target.address,
+        target.server_name,
+        target.certificate,
+        fingerprint,
+        problem,
+        target.explicit,
+        ours,
+        target.service,
     )
 
 
@@ -134,7 +148,7 @@ def look_closer(target: ProofTarget, timeout: float) -> tuple[bytes | None, str 
     from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeError, served_leaf
 
     try:
-        return served_leaf(target.host, target.port, target.server_name, timeout, target.starttls), None
+        return served_leaf(*target[:3], timeout, target.starttls, target.proxy_protocol), None
     except HandshakeError as error:
         return None, str(error)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import Flow, Read
+from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import Flow, FromSocket, Read
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError, connect_problem
 from ansible_collections.fleet.tls.plugins.module_utils.tls.tcp import remaining
 
@@ -74,7 +74,8 @@ class Line:
                     if isinstance(wish, Read):
                         got = await self._receive(sock, wish.most, min(deadline, wish.until))
                     else:
-                        await self._send(sock, wish, deadline)
+                        data = wish.make(sock) if isinstance(wish, FromSocket) else wish
+                        await self._send(sock, data, deadline)
                 except OSError as error:
                     wish = flow.throw(error)
                 else:

@@ -237,7 +237,9 @@ class Scan:
 
         :raises HandshakeError: as ``context_for``.
         """
-        key = replace(endpoint, host="", port=0, server_name=None, timeout=0, ticket=False, starttls=None)
+        key = replace(
+            endpoint, host="", port=0, server_name=None, timeout=0, ticket=False, starttls=None, proxy_protocol=0
+        )
         if key not in self._contexts:
             try:
                 self._contexts[key] = context_for(endpoint)

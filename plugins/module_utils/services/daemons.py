@@ -13,13 +13,17 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
-from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS, Command, Preset
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import Command, Preset, read_preset
 from ansible_collections.fleet.tls.plugins.module_utils.services.unit_calls import ask_unit
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 
+RESTART = 'systemctl reset-failed "$@"; exec systemctl restart "$@"'
 COMMANDS = ("validate", "reload", "check", "start")
-UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+# The last one has those that systemd makes of scripts in /etc/init.d.
+UNIT_DIRECTORIES = (
+    "/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Service:
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
     :param user: who has to be able to read the private key; None: root.
     :param environment: what its unit gives its program, for its check.
-    :param strict_key, eager, guard, control: as in :class:`presets.Preset`.
+    :param unreloadable: why nobody can let it take anything, for people; empty: somebody can, or nobody has to.
+    :param strict_key, eager, guard, control, config_files: as in :class:`presets.Preset`.
     """
 
     name: str
@@ -46,11 +51,13 @@ class Service:
     eager: bool = False
     guard: str | None = None
     control: str | None = None
+    config_files: tuple[str, ...] = ()
+    unreloadable: str = ""
 
 
 def resolve(raw: dict[str, Any]) -> Service:
     """A service of a request for this host: what the user did not say comes from the preset."""
-    preset = PRESETS.get(raw.get("preset") or "") or Preset()
+    preset = read_preset(raw.get("preset"))
     own = {each: tuple(raw[each]) for each in COMMANDS if raw.get(each)}
     known: dict[str, Command] = {each: getattr(preset, each) for each in COMMANDS}
     units = tuple(raw.get("units") or ())
@@ -67,6 +74,10 @@ def resolve(raw: dict[str, Any]) -> Service:
                 calls.check(preset.validate, preset.check_word) if preset.check_word else preset.validate
             )
     commands = {**known, **own}
+    instead = raw.get("reload_by") or (preset.reload_by if "reload" not in own else None)
+    if instead:
+        commands["reload"] = known.get("restart") if instead == "restart" else None
+    control = preset.control if "reload" not in own and not instead else None
     # What looks at the usual configuration is of no use for another.
     usual = "validate" not in own and "reload" not in own
     return Service(
@@ -79,7 +90,9 @@ def resolve(raw: dict[str, Any]) -> Service:
         strict_key=preset.strict_key,
         eager=preset.eager,
         guard=preset.guard if usual else None,
-        control=preset.control if "reload" not in own else None,
+        control=control,
+        config_files=preset.config_files,
+        unreloadable="" if instead == "none" or control else why_unreloadable(commands["reload"]),
     )
 
 
@@ -89,11 +102,26 @@ def unit_commands(units: Sequence[str], preset: Preset) -> dict[str, Command]:
         "check": ("systemctl", "is-active", "--quiet", *units),
         "start": ("systemctl", "enable", "--now", *units),
         # One that went down several times within seconds would not be started again without the first command.
-        "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", *units),
+        "restart": ("sh", "-c", RESTART, "sh", *units),
     }
-    if preset.through_unit:
+    if preset.signal:
+        commands["reload"] = ("systemctl", "kill", "--signal=" + preset.signal, *units)
+    elif preset.through_unit:
         commands["reload"] = ("systemctl", "reload", *units)
     return commands
+
+
+def why_unreloadable(reload: Command) -> str:
+    """Why a service cannot be let take what was changed, for people; empty: it can."""
+    if reload is None:
+        return "nobody says how it is reloaded, and systemd, which could, does not run this host"
+    if reload[:2] == ("systemctl", "reload"):
+        for unit in reload[2:]:
+            # One that is not there yet may be installed by a later task.
+            shown = output_of(("systemctl", "show", "--property=LoadState,CanReload", unit)).split()
+            if "LoadState=loaded" in shown and "CanReload=no" in shown:
+                return "its unit '{0}' has no reload (ExecReload)".format(unit)
+    return ""
 
 
 def find_units(candidates: Sequence[str]) -> tuple[str, ...]:
@@ -159,7 +187,7 @@ def reload(service: Service) -> None:
     elif service.control == "redis":
         from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import reload_pair
 
-        reload_pair()
+        reload_pair(service.config_files)
 
 
 def bring_back(service: Service) -> None:

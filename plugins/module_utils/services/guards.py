@@ -22,7 +22,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.services import listening
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
-from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
 from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import config_file
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program, output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Address, intruder, local_addresses
@@ -117,10 +116,10 @@ def caddy(_service: Service) -> Iterable[Place]:
                 yield from places(host, int(port))
 
 
-def postgresql(_service: Service) -> Iterable[Place]:
+def postgresql(service: Service) -> Iterable[Place]:
     """A reload with a fault in the configuration is done by halves, in silence; the server's own program finds it. It has no command
     for that, but it reads all of it before it answers what one setting is. Ports change with a restart only."""
-    for pid in processes_of(PRESETS["postgresql"].programs):
+    for pid in processes_of(service.programs):
         words = command_line(pid)
         # Only the server itself was started by its path; its children have titles.
         if len(words) > 1 and os.path.isabs(words[0]):
@@ -128,11 +127,11 @@ def postgresql(_service: Service) -> Iterable[Place]:
     return ()
 
 
-def redis(_service: Service) -> Iterable[Place]:
+def redis(service: Service) -> Iterable[Place]:
     """There is no check of the configuration: it is given one with an unknown option at its end, of which alone it may complain. Ports
     change with a restart only."""
-    program = next((name for name in PRESETS["redis"].programs if find_program(name)), None)
-    path = config_file()
+    program = next((name for name in service.programs if find_program(name)), None)
+    path = config_file(service.config_files)
     if program is None or path is None:
         return ()
     try:
@@ -200,11 +199,11 @@ def command_line(pid: int) -> tuple[str, ...]:
         return ()
 
 
-def guarded(name: str, wanted: Callable[[Service], Iterable[Place]]) -> Callable[[Service], None]:
+def guarded(wanted: Callable[[Service], Iterable[Place]]) -> Callable[[Service], None]:
     """A guard: look at the configuration, and that nobody else has the ports it wants."""
 
     def guard(service: Service) -> None:
-        found = intruder(list(wanted(service)), service.programs or PRESETS[name].programs)
+        found = intruder(list(wanted(service)), service.programs)
         if found:
             port, pid, program = found
             raise StepError(
@@ -220,4 +219,4 @@ LOOKS: dict[str, Callable[[Service], Iterable[Place]]] = {
     "nginx": nginx, "apache": apache, "haproxy": haproxy, "lighttpd": lighttpd, "postfix": postfix, "dovecot": dovecot,
     "caddy": caddy, "postgresql": postgresql, "redis": redis,
 }  # fmt: skip
-GUARDS: dict[str, Callable[[Service], None]] = {name: guarded(name, look) for name, look in LOOKS.items()}
+GUARDS: dict[str, Callable[[Service], None]] = {name: guarded(look) for name, look in LOOKS.items()}

@@ -141,6 +141,21 @@ def described(files: Iterable[str]) -> str:
     return ", ".join(said)
 
 
+def refuse_unreloadable(services: Iterable[Service]) -> None:
+    """A service that nobody can let take what is about to change.
+
+    :raises StepError: cannot_reload.
+    """
+    for service in services:
+        if service.unreloadable:
+            raise StepError(
+                "cannot_reload",
+                "service '{0}': {1}".format(service.name, service.unreloadable),
+                "write reload as a command, reload: restart where a restart will do, or reload: none where it rereads its files by"
+                " itself; nothing was changed",
+            )
+
+
 def refuse_taken_ports(service: Service, targets: Iterable[ProofTarget]) -> None:
     """A port where the service has to serve, and where somebody else does: it would not get it, and may end over that.
 

@@ -11,14 +11,13 @@ import os
 import shlex
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import load_pair
 
-CONFIG_FILES = ("/etc/redis/redis.conf", "/etc/redis.conf", "/etc/valkey/valkey.conf")
 SECONDS = 10.0
 MOST_BYTES = 1024 * 1024
 DEEPEST_INCLUDE = 10
@@ -33,12 +32,13 @@ class RedisError(Exception):
     """The server said no; the text is its own."""
 
 
-def reload_pair() -> None:
+def reload_pair(config_files: Sequence[str]) -> None:
     """Have the running server read its certificate and key again.
 
+    :param config_files: where its configuration may be.
     :raises StepError: reload_failed; the server goes on with what it had.
     """
-    path = config_file()
+    path = config_file(config_files)
     settings: Settings = {}
     if path:
         read_settings(path, settings)
@@ -72,9 +72,9 @@ def pair_value(client: RedisConnection, name: str) -> str:
     return str(reply[1]) if isinstance(reply, list) and len(reply) > 1 else ""
 
 
-def config_file() -> str | None:
-    """The server's configuration, where distributions put it."""
-    return next((path for path in CONFIG_FILES if os.path.exists(path)), None)
+def config_file(config_files: Sequence[str]) -> str | None:
+    """The server's configuration: the first of the files that is there."""
+    return next((path for path in config_files if os.path.exists(path)), None)
 
 
 def read_settings(path: str, settings: Settings, depth: int = 0) -> None:

@@ -63,7 +63,8 @@ def settle(
             # First, because one whose reload failed has to be reloaded on the way back as well.
             reloaded.append(service)
             attempt(result, service, daemons.reload)
-            result.states[service.name]["state"] = "reloaded"
+            if service.reload or service.control:
+                result.states[service.name]["state"] = "reloaded"
 
     def retake(problem: StepError) -> list[str]:
         return [note for service in running for note in bring_back(service, problem, reloaded=service in reloaded)]

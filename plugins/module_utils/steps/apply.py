@@ -20,7 +20,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import so
 from ansible_collections.fleet.tls.plugins.module_utils.pair.staging import Staged, stage
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, resolve
-from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import check_readers, refuse_taken_ports
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import (
+    check_readers,
+    refuse_taken_ports,
+    refuse_unreloadable,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.services.settle import Settled, settle, validate_early
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import older, targets_of
 
@@ -38,6 +42,8 @@ class Group:
 
 def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
     """The step; ``changed`` tells whether any certificate's files or services were touched with lasting effect."""
+    if request.get("check"):
+        return False, {"certificates": foretold(request), "services": {}}
     outcomes: dict[str, dict[str, Any]] = {}
     states: dict[str, dict[str, Any]] = {}
     with host_lock(request["directory"]):
@@ -64,6 +70,20 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
     return changed, {"certificates": outcomes, "services": states}
 
 
+def foretold(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """In check mode: what would be refused before anything is touched, as far as that hangs on the services alone."""
+    services = {service["name"]: resolve(service) for service in request["services"]}
+    outcomes = {}
+    for entry in request["certificates"]:
+        refusal = None
+        try:
+            refuse_unreloadable(services[name] for name in entry["services"])
+        except StepError as error:
+            refusal = error
+        outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=refusal)
+    return outcomes
+
+
 def outcome(generation: int | None, **known: Any) -> dict[str, Any]:
     """One certificate's answer."""
     error = known.pop("error", None)
@@ -84,10 +104,12 @@ def give_up_request(layout: Layout, entry: dict[str, Any], error: StepError) -> 
 def checked(each: Staged, services: dict[str, Service]) -> Staged:
     """The same, when those who are to read its key can.
 
-    :raises StepError: key_unreadable; what was staged is gone then.
+    :raises StepError: key_unreadable, cannot_reload; what was staged is gone then.
     """
     try:
-        check_readers(each.folder, each.entry, [services[name] for name in each.entry["services"]])
+        wanted = [services[name] for name in each.entry["services"]]
+        refuse_unreloadable(wanted)
+        check_readers(each.folder, each.entry, wanted)
     except BaseException:
         each.discard()
         raise

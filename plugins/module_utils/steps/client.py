@@ -24,6 +24,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.proof.client import Proo
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, no_notes
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_unreloadable
 
 ACCEPTED_AGAIN, NOT_ACCEPTED_AGAIN = (
     "with that it is accepted",
@@ -90,8 +91,12 @@ class ClientRun:
         return bool(self.changes) or not self.record.covers(self.state)
 
     def foresee(self) -> dict[str, Any]:
-        """Check mode: what would change; where nothing would, the proof, which changes nothing."""
+        """Check mode: what would change; where nothing would, the proof, which changes nothing.
+
+        :raises StepError: cannot_reload.
+        """
         if self.due or self.number is None:
+            refuse_unreloadable(self.services)
             return answer(changed=True, **self.changed_files())
         proof = prove(self.endpoints, self.layout.generation(self.number), self.bundle, self.timeout)
         return answer(refused(proof), proof)
@@ -99,7 +104,7 @@ class ClientRun:
     def converge(self) -> dict[str, Any]:
         """Install the bundle, prove, let the services take it; or back to what was accepted before.
 
-        :raises StepError: no_certificate, or the bundle cannot be written; nothing was changed then.
+        :raises StepError: no_certificate, cannot_reload, or the bundle cannot be written; nothing was changed then.
         """
         if self.number is None or self.manifest is None:
             raise StepError(
@@ -108,6 +113,8 @@ class ClientRun:
                 "run fleet.tls.certificates first, and see why it could not be issued",
             )
         due, files = self.due, self.changed_files()
+        if due:
+            refuse_unreloadable(self.services)
         self.transaction = swap(self.changes)
         proof: list[Proof] = []
 

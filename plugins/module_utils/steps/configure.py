@@ -30,7 +30,10 @@ from ansible_collections.fleet.tls.plugins.module_utils.proof.served import Endp
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.features import refuse_missing_features
-from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_taken_ports
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import (
+    refuse_taken_ports,
+    refuse_unreloadable,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
@@ -93,6 +96,8 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     running = bool(targets and found.proven) or is_running(service)
     if not found.changes and found.taken and found.proven and (running or not request["started"]):
         return answer(found.changes, served=found.served, validated=service.validate is not None)
+    if running:
+        refuse_unreloadable([service])
     if check:
         return answer(found.changes, changed=True, served=found.served)
     if request["started"] and not running and service.start is None:
@@ -216,7 +221,7 @@ def change(service: Service, found: PresentState, *, running: bool, started: boo
     else:
         stopped = replace(service, check=None, reload=None, control=None)
         outcome = services.settle([stopped], [], timeout, rollback)
-        rename_state(outcome, service, "reloaded", "not_running")
+        rename_state(outcome, service, "unchanged", "not_running")
     if not outcome.rolled_back:
         transaction.commit()
     if outcome.error:

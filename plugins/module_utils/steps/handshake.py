@@ -57,6 +57,7 @@ def endpoint_of(wanted: dict[str, Any]) -> Endpoint:
         client_key=client.get("key"),
         alpn=tuple(wanted.get("alpn") or ()),
         starttls=wanted.get("starttls"),
+        proxy_protocol=wanted.get("proxy_protocol") or 0,
         minimum_version=wanted.get("minimum_version"),
         maximum_version=wanted.get("maximum_version"),
     )
@@ -64,7 +65,14 @@ def endpoint_of(wanted: dict[str, Any]) -> Endpoint:
 
 def beside(endpoint: Endpoint, place: Endpoint) -> Endpoint:
     """The same endpoint at another place: a session is of one name, and of one client."""
-    return replace(endpoint, host=place.host, port=place.port, timeout=place.timeout, starttls=place.starttls)
+    return replace(
+        endpoint,
+        host=place.host,
+        port=place.port,
+        timeout=place.timeout,
+        starttls=place.starttls,
+        proxy_protocol=place.proxy_protocol,
+    )
 
 
 def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:

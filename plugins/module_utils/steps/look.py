@@ -97,6 +97,7 @@ def targets_of(services: Iterable[dict[str, Any]], names: Iterable[str]) -> list
             explicit=each["explicit"],
             starttls=each.get("starttls"),
             service=service["name"],
+            proxy_protocol=each.get("proxy_protocol") or 0,
         )
         for service in services
         for each in service["endpoints"]

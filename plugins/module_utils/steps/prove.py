@@ -56,7 +56,12 @@ def endpoints_of(request: dict[str, Any]) -> dict[Endpoint, bool]:
     found: dict[Endpoint, bool] = {}
     for target in targets_of(request["look"]["services"], names):
         endpoint = Endpoint(
-            target.host, target.port, target.server_name, timeout=request["timeout"], starttls=target.starttls
+            target.host,
+            target.port,
+            target.server_name,
+            timeout=request["timeout"],
+            starttls=target.starttls,
+            proxy_protocol=target.proxy_protocol,
         )
         found[endpoint] = target.explicit or found.get(endpoint, False)
     for each in request["endpoints"]:

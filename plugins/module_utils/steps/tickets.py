@@ -103,6 +103,7 @@ def parse_server(raw: dict[str, Any]) -> TicketServer:
             server_name=each.get("server_name"),
             timeout=LOOK_SECONDS,
             starttls=each.get("starttls"),
+            proxy_protocol=each.get("proxy_protocol") or 0,
             ticket=True,
         )
         for each in raw["service"]["endpoints"]

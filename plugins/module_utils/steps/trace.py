@@ -154,6 +154,8 @@ def _ending(shaking: Handshake) -> str:
     problem, tls = shaking.problem, shaking.tls
     if problem is None:
         return "complete"
+    if tls is None and shaking.endpoint.proxy_protocol and isinstance(problem, OSError):
+        return "broken"
     if tls is None:
         return "starttls" if shaking.endpoint.starttls else "server_name"
     if isinstance(problem, HandshakeError):

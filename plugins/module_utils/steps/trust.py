@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.taken import Taken
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import resolve
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_unreloadable
 from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores import (
     STORES,
     TrustStore,
@@ -32,7 +33,7 @@ SYSTEM_RECORD = "system-trust-store"
 def trust_step(request: dict[str, Any], stores: Sequence[TrustStore] = STORES) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: no_anchors, no_trust_store, trust_update_failed, not_trusted, not_permitted, disk_full, unknown_user, io.
+    :raises StepError: no_anchors, no_trust_store, cannot_reload, trust_update_failed, not_trusted, not_permitted, disk_full, unknown_user, io.
         What had been changed by then is undone.
     """
     if request["bundles"] and not request["anchors"]:
@@ -55,6 +56,8 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
     # Both are looked at before either is changed: what cannot be read fails the step while all is as it was.
     system = system_trust(request, stores)
     bundles = Bundles(request, "".join("{0[comment]}\n{0[pem]}".format(anchor) for anchor in anchors))
+    if bundles.due:
+        refuse_unreloadable(bundles.services)
     for part in (system, bundles):
         if part is not None and part.due:
             changed = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Generator
-from typing import Any, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from ansible_collections.fleet.tls.plugins.module_utils.tls.tcp import remaining
 
@@ -24,9 +24,15 @@ class Read(NamedTuple):
     until: float = math.inf
 
 
+class FromSocket(NamedTuple):
+    """Bytes to be sent that depend on the connection: its addresses, say."""
+
+    make: Callable[[socket.socket], bytes]
+
+
 # What a conversation yields: bytes that are all to be sent, or a Read; it is answered with what was read (nothing, for bytes). Errors of
 # the connection (OSError; socket.timeout: the time is up) are thrown into it.
-Flow = Generator[Union[bytes, Read], bytes, Any]
+Flow = Generator[Union[bytes, FromSocket, Read], bytes, Any]
 
 
 def drive(flow: Flow, sock: socket.socket, deadline: float) -> Any:
@@ -45,7 +51,7 @@ def drive(flow: Flow, sock: socket.socket, deadline: float) -> Any:
                     got = sock.recv(wish.most)
                 else:
                     sock.settimeout(remaining(deadline))
-                    sock.sendall(wish)
+                    sock.sendall(wish.make(sock) if isinstance(wish, FromSocket) else wish)
             except OSError as error:
                 wish = flow.throw(error)
             else:

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import Flow
+from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import Flow, FromSocket
 from ansible_collections.fleet.tls.plugins.module_utils.tls.tcp import CONNECT_TIMEOUT, connected
 
 DEFAULT_TIMEOUT = 5.0
@@ -33,6 +33,7 @@ class Endpoint:
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
     :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
+    :param proxy_protocol: the version of the PROXY protocol that the endpoint expects before anything else, 1 or 2; 0: none.
     :param minimum_version: the lowest version of TLS to speak, ``TLSv1.2`` or ``TLSv1.3``; None: as low as the local OpenSSL can.
     :param maximum_version: the highest, in the same words.
     """
@@ -48,6 +49,7 @@ class Endpoint:
     verify: bool = False
     trust: str | None = None
     starttls: str | None = None
+    proxy_protocol: int = 0
     minimum_version: str | None = None
     maximum_version: str | None = None
 
@@ -89,13 +91,17 @@ def connect_problem(error: OSError, endpoint: Endpoint) -> str:
 
 
 def ask_for_tls(endpoint: Endpoint) -> Flow:
-    """Speak the endpoint's protocol until TLS may begin; nothing, where TLS begins at once.
+    """Speak the endpoint's protocols until TLS may begin; nothing, where TLS begins at once.
 
     :raises HandshakeError: the server would not, or the time is up.
     """
+    # Late: most endpoints begin with TLS.
+    if endpoint.proxy_protocol:
+        from ansible_collections.fleet.tls.plugins.module_utils.tls.proxy_protocol import header
+
+        yield FromSocket(lambda sock: header(endpoint.proxy_protocol, sock))
     if not endpoint.starttls:
         return
-    # Late: most endpoints begin with TLS.
     from ansible_collections.fleet.tls.plugins.module_utils.tls.starttls import PROTOCOLS, StartTlsError
 
     talk = PROTOCOLS.get(endpoint.starttls)

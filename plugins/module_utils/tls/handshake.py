@@ -60,16 +60,27 @@ class HandshakeResult:
     group: str | None = None
 
 
-def served_leaf(host: str, port: int, server_name: str | None, timeout: float, starttls: str | None = None) -> bytes:
+def served_leaf(
+    host: str, port: int, server_name: str | None, timeout: float, starttls: str | None = None, proxy_protocol: int = 0
+) -> bytes:
     """The certificate (DER) that an endpoint serves.
 
     A server that completes its half and then refuses us for want of a client certificate has served its leaf.
 
     :param timeout: seconds, for everything together.
-    :param starttls: as in :class:`Endpoint`.
+    :param starttls, proxy_protocol: as in :class:`Endpoint`.
     :raises HandshakeError: there was no handshake.
     """
-    result = handshake(Endpoint(host=host, port=port, server_name=server_name, timeout=timeout, starttls=starttls))
+    result = handshake(
+        Endpoint(
+            host=host,
+            port=port,
+            server_name=server_name,
+            timeout=timeout,
+            starttls=starttls,
+            proxy_protocol=proxy_protocol,
+        )
+    )
     if result.error is not None and not (result.chain and result.client_certificate == "refused"):
         raise HandshakeError(result.error)
     if not result.chain:

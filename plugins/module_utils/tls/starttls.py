@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Callable
 
@@ -201,6 +202,21 @@ def xmpp(name: str) -> Flow:
         raise refused(answer.decode(errors="replace"))
 
 
+def nats(_name: str) -> Flow:
+    """NATS documentation, "Client protocol", "INFO": the server says what it is, and from then on expects TLS."""
+    greeting = yield from next_line()
+    word, _space, said = greeting.partition(" ")
+    try:
+        known = json.loads(said) if word == "INFO" else None
+    except ValueError:
+        known = None
+    if not isinstance(known, dict):
+        raise StartTlsError(f"the server speaks another protocol: '{printable(greeting.encode())}'")
+    if not known.get("tls_required") and not known.get("tls_available"):
+        raise StartTlsError("the server does not offer TLS")
+
+
 PROTOCOLS: dict[str, Callable[[str], Flow]] = {
     "smtp": smtp, "imap": imap, "pop3": pop3, "ftp": ftp, "ldap": ldap, "postgres": postgres, "mysql": mysql, "xmpp": xmpp,
+    "nats": nats,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
@@ -17,25 +17,49 @@ HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[
 REMEDY = (
     "write example.com:443, 192.0.2.1:443, [2001:db8::1]:443, or smtp://example.com:25 where TLS has to be asked for"
 )
-PLACE_FIELDS = ("host", "port", "starttls")
+PLACE_FIELDS = ("host", "port", "starttls", "proxy_protocol")
+PROXY_PROTOCOLS = {"true": 1, "yes": 1, "false": 0, "no": 0, "1": 1, "2": 2, "v1": 1, "v2": 2}
 
 
-def parse_place(raw: Any, known: tuple[str, ...], what: str = "endpoints") -> tuple[Fields, str, int, str | None]:
+class Place(NamedTuple):
+    """Where TLS is served.
+
+    :param fields: of the mapping it was written as; none where there was no mapping.
+    :param starttls: the protocol in which TLS has to be asked for, None: it begins at once.
+    :param proxy_protocol: the version of the PROXY protocol that comes before everything else, 0: none.
+    """
+
+    fields: Fields
+    host: str
+    port: int
+    starttls: str | None = None
+    proxy_protocol: int = 0
+
+
+def parse_place(raw: Any, known: tuple[str, ...], what: str = "endpoints") -> Place:
     """Where TLS is served: ``host:port``, ``[IPv6]:port``, either after ``smtp://`` or another protocol that begins in clear, or a
-    mapping with ``host``, ``port`` and ``starttls``.
+    mapping with ``host``, ``port``, ``starttls`` and ``proxy_protocol``.
 
     :param known: what a mapping may have besides.
-    :returns: the mapping's fields (none where there is no mapping), host, port, and the protocol of STARTTLS.
     :raises SpecError: no host, no port, an unknown protocol.
     """
     if isinstance(raw, str):
         protocol, separator, rest = raw.strip().partition("://")
         starttls = protocol if separator and protocol in protocols() else None
         host, port = split_address(rest if starttls else raw, what)
-        return Fields({}, known, what), host, port, starttls
+        return Place(Fields({}, known, what), host, port, starttls)
     fields = Fields(raw, (*PLACE_FIELDS, *known), what)
     host, port = parse_host_name(fields.get("host", ""), what), parse_port(fields.get("port", ""), what)
-    return fields, host, port, parse_starttls(fields.get("starttls"), what)
+    starttls = parse_starttls(fields.get("starttls"), what)
+    return Place(fields, host, port, starttls, parse_proxy_protocol(fields.get("proxy_protocol"), what))
+
+
+def parse_proxy_protocol(value: Any, what: str = "endpoints") -> int:
+    """The version of the PROXY protocol: ``true`` is the first, which every server with the protocol knows; 0: none.
+
+    :raises SpecError: neither a truth nor a version.
+    """
+    return PROXY_PROTOCOLS[one_of(str(value).lower(), PROXY_PROTOCOLS, f"{what}: proxy_protocol")] if value else 0
 
 
 def parse_starttls(value: Any, what: str = "endpoints") -> str | None:

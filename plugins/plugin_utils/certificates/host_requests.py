@@ -79,6 +79,13 @@ def apply_request(
     }
 
 
+def check_request(specs: Sequence[CertificateSpec], host: HostSpec, settings: Settings) -> dict[str, Any]:
+    """Step ``apply`` in check mode: would the host refuse these before anything is touched?"""
+    entries = [wish(spec) for spec in specs]
+    services = service_requests(host.services, entries)
+    return {"check": True, "directory": settings.directory, "services": services, "certificates": entries}
+
+
 def install_entry(
     spec: CertificateSpec,
     chain: Sequence[x509.Certificate],

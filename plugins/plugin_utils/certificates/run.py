@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsEr
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import verdicts
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import (
     apply_request,
+    check_request,
     install_entry,
     look_request,
     repair_entry,
@@ -94,7 +95,8 @@ class HostRun:
             due = self.for_each(due, lambda each: opinion.refuse())
             due = self.for_each(due, lambda each: verdicts.refuse_clock(self.skew))
         if self.settings.check_mode:
-            self.asking().foresee([each for each in due if not each.pool])
+            self.foretell(due)
+            self.asking().foresee([each for each in due if not each.pool and not each.error])
             return self
         if due:
             self.issue(self.request_keys(due))
@@ -210,6 +212,17 @@ class HostRun:
     def store_of(self, spec: CertificateSpec) -> Store:
         """The store, which all issuers share."""
         return self.issuers[spec.issuers[0]].store
+
+    def foretell(self, due: Sequence[Progress]) -> None:
+        """Ask the host, which changes nothing, whether it would refuse any of them for its services' sake."""
+        specs = [each.spec for each in due if each.spec.services]
+        if not specs:
+            return
+        outcomes = self.apply(check_request(specs, self.spec, self.settings), {}).get("certificates")
+        for each in due:
+            entry = outcomes.get(each.spec.name) if isinstance(outcomes, Mapping) else None
+            if isinstance(entry, Mapping) and entry.get("error"):
+                each.error = host_error(entry["error"], each.spec.name)
 
     def hand_over(self) -> None:
         """Install what was issued and put right what has drifted, in one round trip; none where there is neither."""

@@ -11,7 +11,11 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Endpoint
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_place, parse_starttls
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import (
+    parse_place,
+    parse_proxy_protocol,
+    parse_starttls,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
@@ -60,6 +64,7 @@ class Defaults:
     client_certificate: str | None = None
     client_key: str | None = None
     starttls: str | None = None
+    proxy_protocol: Any = False
     alpn: Sequence[str] = ()
     minimum_version: str | None = None
     maximum_version: str | None = None
@@ -78,9 +83,11 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
 
     :raises SpecError: unknown fields; no host or port; a timeout that is none; a key without its certificate.
     """
-    fields, host, port, starttls = parse_place(raw, ENDPOINT_FIELDS)
+    fields, host, port, starttls, proxy_protocol = parse_place(raw, ENDPOINT_FIELDS)
     if "starttls" not in fields.raw:
         starttls = starttls or parse_starttls(defaults.starttls)
+    if "proxy_protocol" not in fields.raw:
+        proxy_protocol = parse_proxy_protocol(defaults.proxy_protocol)
     server_name = fields.text("server_name")
     if server_name is None:
         server_name = defaults.server_name
@@ -105,6 +112,7 @@ def parse_endpoint(raw: Any, defaults: Defaults) -> Endpoint:
         client_certificate=certificate or None,
         client_key=key or None,
         starttls=starttls,
+        proxy_protocol=proxy_protocol,
         alpn=parse_alpn(fields.get("alpn", defaults.alpn)),
         minimum_version=lowest,
         maximum_version=highest,
@@ -185,6 +193,7 @@ def endpoint_request(endpoint: Endpoint) -> dict[str, Any]:
         "client": client,
         "alpn": list(endpoint.alpn),
         "starttls": endpoint.starttls,
+        "proxy_protocol": endpoint.proxy_protocol,
         "minimum_version": endpoint.minimum_version,
         "maximum_version": endpoint.maximum_version,
     }

@@ -59,6 +59,7 @@ CODES = {
     "ring_old": Code(WARNING, "The session ticket keys are old"),
     "schedule_too_rare": Code(WARNING, "Runs are too far apart for the certificate's lifetime"),
     "chain_order": Code(NOTICE, "The certificates of a chain are not in order"),
+    "unproven": Code(NOTICE, "No endpoint was ever seen to serve the certificate"),
     "client_auth_ends": Code(NOTICE, "The next renewal is no certificate for clients any more"),
     "deferred": Code(NOTICE, "The renewal waits for a maintenance window"),
     "due": Code(NOTICE, "The next run settles it"),

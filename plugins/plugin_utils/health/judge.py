@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.join import DAMAGE
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
@@ -46,6 +47,7 @@ def judge(entry: CertificateEntry, context: Context) -> None:
     if entry.origin == "managed":
         judge_schedule(entry, context)
         judge_usages(entry)
+        judge_unproven(entry)
         judge_due(entry)
     else:
         entry.found("unmanaged", "nobody manages this certificate", unmanaged_remedy(entry))
@@ -194,6 +196,20 @@ def judge_usages(entry: CertificateEntry) -> None:
             "if the host shows it to servers as a client, give it a second certificate from an internal CA for that"
         )
         entry.found("client_auth_ends", message, remedy)
+
+
+def judge_unproven(entry: CertificateEntry) -> None:
+    """Whether a service is there whose renewals nothing proves: it was never seen to serve the certificate where its preset looks."""
+    services: dict[str, list[Mapping[str, Any]]] = {}
+    for one in mappings(entry.look.get("served")):
+        services.setdefault(str(one.get("service") or ""), []).append(one)
+    for service, ones in services.items():
+        if entry.has("missing", "damaged") or any(one.get("explicit") or one.get("ours") for one in ones):
+            continue
+        places = ", ".join(str(one.get("endpoint")) for one in ones)
+        message = f"service '{service}' was never seen to serve it at {places}: no renewal is proven there"
+        remedy = f"say where it serves it, with the endpoints of the service '{service}'"
+        entry.found("unproven", message, remedy, endpoint=str(ones[0].get("endpoint")))
 
 
 def judge_due(entry: CertificateEntry) -> None:

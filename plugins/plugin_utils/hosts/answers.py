@@ -52,6 +52,7 @@ class EndpointReport:
     error: str | None
     explicit: bool
     ours: str | None
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ def parse_served(raw: Any) -> tuple[EndpointReport, ...]:
             error=text_or_none(each.get("error")),
             explicit=bool(each.get("explicit")),
             ours=text_or_none(each.get("ours")),
+            service=shortened(each.get("service", "")),
         )
         for each in raw or ()
     )

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS, Preset
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import RELOADS, Preset
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_place
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of, parse_mode
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec import presets as built_in
 
 PRESET_FIELDS = (
     "unit", "validate", "reload", "check", "start", "endpoints", "programs", "user", "owner", "group", "mode",
@@ -33,6 +34,7 @@ class ProofEndpoint:
     :param server_name: SNI, None: none is sent.
     :param explicit: the user named it, so the certificate has to be served there; else it came with a preset.
     :param starttls: the protocol in which TLS has to be asked for first, None: it begins at once.
+    :param proxy_protocol: the version of the PROXY protocol that it expects before anything else, 0: none.
     """
 
     host: str
@@ -41,6 +43,7 @@ class ProofEndpoint:
     certificate: str
     explicit: bool
     starttls: str | None = None
+    proxy_protocol: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class ServiceSpec:
     """How a service is checked, reloaded and proven; commands are argument lists, None or empty: as the preset has it.
 
     :param units: its systemd unit, under the names it may have.
+    :param reload_by: ``restart``: its unit is restarted instead; ``none``: it notices by itself; None: ``reload``, or its unit's.
     :param programs: names of the processes that may hold its ports.
     :param user: who has to be able to read the private key.
     :param access: whom the key belongs to where its certificate does not say.
@@ -69,6 +73,7 @@ class ServiceSpec:
     reload: tuple[str, ...] | None = None
     check: tuple[str, ...] | None = None
     start: tuple[str, ...] | None = None
+    reload_by: str | None = None
     programs: tuple[str, ...] = ()
     user: str | None = None
     access: Access = Access()
@@ -78,7 +83,7 @@ class ServiceSpec:
         """The form the host gets."""
         request = dataclasses.asdict(self)
         del request["access"]
-        return request
+        return {**request, "preset": built_in.as_request(self.preset)}
 
 
 def parse_presets(raw: Any) -> dict[str, Mapping[str, Any]]:
@@ -108,33 +113,50 @@ def parse_service(
     """
     own = Fields({"name": raw} if isinstance(raw, str) else raw, ("name", *PRESET_FIELDS), "services")
     name = str(own.get("name", ""))
-    known = (*PRESETS, *(each for each in presets if each not in PRESETS))
+    ours = built_in.preset_names()
+    known = (*ours, *(each for each in presets if each not in ours))
     if not name:
         raise SpecError(
             "services: a service needs a name", remedy=f"write one of {', '.join(known)}, or a name of yours"
         )
     fields = Fields({**presets.get(name, {}), **own.raw}, ("name", *PRESET_FIELDS), "services")
-    if name not in PRESETS and not {"reload", "unit"} & set(fields.raw):
-        one_of(name, known if name not in presets else PRESETS, "services")
-    preset = PRESETS.get(name) or Preset()
-    explicit = "endpoints" in own.raw
+    if name not in ours and not {"reload", "unit"} & set(fields.raw):
+        one_of(name, known if name not in presets else ours, "services")
+    preset = built_in.find_preset(name) or Preset()
+    # What a user wrote is meant, be it in a preset of theirs.
+    explicit = "endpoints" in fields.raw
     endpoints = fields.items("endpoints") if "endpoints" in fields.raw else list(preset.endpoints)
+    instead = parse_reload_by(fields, preset)
     user = fields.text("user")
     owner = fields.text("owner") or user or preset.owner or preset.user
     mode = preset.mode if fields.get("mode") is None else parse_mode(fields.get("mode"), secret=True)
     return ServiceSpec(
         name=name,
-        preset=name if name in PRESETS else None,
+        preset=name if name in ours else None,
         units=parse_units(fields),
         validate=parse_command(fields, "validate"),
-        reload=parse_command(fields, "reload"),
+        reload=None if instead else parse_command(fields, "reload"),
         check=parse_command(fields, "check"),
         start=parse_command(fields, "start"),
+        reload_by=instead,
         programs=tuple(fields.strings("programs")),
         user=user,
         access=Access(None if owner == "root" else owner, fields.text("group") or preset.group, mode),
         endpoints=tuple(parse_endpoint(entry, certificate, names, explicit) for entry in endpoints),
     )
+
+
+def parse_reload_by(fields: Fields, preset: Preset) -> str | None:
+    """``reload: restart`` and ``reload: none``.
+
+    :raises SpecError: nobody knows which unit to restart.
+    """
+    value = fields.get("reload")
+    if value not in RELOADS:
+        return None
+    if value == "restart" and not preset.units and not fields.strings("unit"):
+        raise SpecError("services: reload: restart needs a unit", remedy="write unit: gateway, or reload as a command")
+    return str(value)
 
 
 def parse_units(fields: Fields) -> tuple[str, ...]:
@@ -204,9 +226,11 @@ def parse_endpoint(raw: Any, certificate: str, names: Names, explicit: bool) -> 
 
     :raises SpecError: no host, or no port between 1 and 65535, an unknown protocol.
     """
-    fields, host, port, starttls = parse_place(raw, ("server_name",))
-    server_name = fields.text("server_name") or default_server_name(names)
-    return ProofEndpoint(host, port, server_name, certificate, explicit, starttls)
+    place = parse_place(raw, ("server_name",))
+    server_name = place.fields.text("server_name") or default_server_name(names)
+    return ProofEndpoint(
+        place.host, place.port, server_name, certificate, explicit, place.starttls, place.proxy_protocol
+    )
 
 
 def default_server_name(names: Names) -> str | None:

@@ -27,6 +27,8 @@ STORE_OPTIONS: dict[str, Any] = {
     "issuers": {"type": "dict", "required": True},
 }
 # No "path": that type would expand ~ and variables here, and this path is the host's.
+# A user's own presets, wherever a service can be named.
+PRESETS_OPTION: dict[str, Any] = {"service_presets": {"type": "dict", "default": {}}}
 DIRECTORY_OPTION: dict[str, Any] = {"directory": {"type": "str", "default": "/etc/fleet-tls"}}
 # Servers that verify their clients, besides those of the certificates' services.
 ENDPOINTS_OPTION: dict[str, Any] = {

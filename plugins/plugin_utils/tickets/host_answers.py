@@ -16,7 +16,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN, shortened, text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ServiceSpec, parse_endpoint, parse_service
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
+    NO_PRESETS,
+    ServiceSpec,
+    parse_endpoint,
+    parse_service,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.next_step import HostLook
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import RingRecord
 
@@ -95,25 +100,27 @@ def as_pairs(record: RingRecord) -> list[list[str]]:
     return [[key.name, key.digest] for key in record.keys]
 
 
-def parse_servers(raw: Sequence[Any]) -> tuple[TicketServer, ...]:
+def parse_servers(
+    raw: Sequence[Any], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
+) -> tuple[TicketServer, ...]:
     """``servers``: ``nginx``, ``haproxy``, or a mapping with ``server`` and what is not as usual.
 
     :raises SpecError: Apache; another server; an unknown field; none at all; no endpoint, where nothing could be proven.
     """
-    servers = tuple(parse_server(each) for each in raw)
+    servers = tuple(parse_server(each, presets) for each in raw)
     if not servers:
         raise SpecError("servers is empty", remedy=f"name at least one of {', '.join(KINDS)}")
     refuse_twice((server.kind for server in servers), "servers: two entries are for")
     return servers
 
 
-def parse_server(raw: Any) -> TicketServer:
+def parse_server(raw: Any, presets: Mapping[str, Mapping[str, Any]]) -> TicketServer:
     """One of ``servers``."""
     fields = Fields({"server": raw} if isinstance(raw, str) else raw, SERVER_FIELDS, "servers")
     if str(fields.get("server")) in ("apache", "apache2", "httpd"):
         raise SpecError(f"servers: {APACHE}", remedy=APACHE_REMEDY)
     kind = one_of(fields.get("server", ""), KINDS, "servers")
-    service = parse_service(fields.get("service", kind), "", Names())
+    service = parse_service(fields.get("service", kind), "", Names(), presets)
     if "endpoints" in fields.raw:
         named = tuple(parse_endpoint(each, "", Names(), True) for each in fields.items("endpoints"))
         service = dataclasses.replace(service, endpoints=named)

@@ -16,7 +16,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_mode, parse_path, suggestion
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ServiceSpec, parse_bare_services
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
+    NO_PRESETS,
+    ServiceSpec,
+    parse_bare_services,
+)
 
 CLIENT_FIELDS = ("name", "certificate", "bundle", "endpoints", "services")
 BUNDLE_FIELDS = ("path", "issuers", "anchors", "owner", "group", "mode")
@@ -77,22 +81,29 @@ class ClientSpec:
         }
 
 
-def parse_clients(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> tuple[ClientSpec, ...]:
+def parse_clients(
+    raw: Any,
+    certificates: Mapping[str, Iterable[str]] | None,
+    presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS,
+) -> tuple[ClientSpec, ...]:
     """``tls_clients`` of one host.
 
     :param certificates: names and usages of the host's certificates; None: they are not known here.
+    :param presets: the user's own, for their services.
     :raises SpecError: unknown fields; a certificate that the host does not have, or that is none for clients; two clients of one name, or
         with one bundle; endpoints that are none.
     """
     if not isinstance(raw, (list, tuple)):
         raise SpecError("clients has to be a list", remedy="write clients: [{certificate: app, endpoints: [...]}]")
-    clients = tuple(parse_client(entry, certificates) for entry in raw)
+    clients = tuple(parse_client(entry, certificates, presets) for entry in raw)
     refuse_twice((client.name for client in clients), "two clients have the name")
     refuse_twice((client.bundle.path for client in clients if client.bundle), "two clients have a bundle at")
     return clients
 
 
-def parse_client(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> ClientSpec:
+def parse_client(
+    raw: Any, certificates: Mapping[str, Iterable[str]] | None, presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
+) -> ClientSpec:
     """One of them; errors as :func:`parse_clients`, naming the client."""
     fields = Fields(raw, CLIENT_FIELDS, "clients")
     certificate = str(fields.get("certificate", ""))
@@ -111,7 +122,7 @@ def parse_client(raw: Any, certificates: Mapping[str, Iterable[str]] | None) -> 
             certificate=certificate,
             bundle=None if fields.get("bundle") is None else parse_bundle(fields.get("bundle")),
             endpoints=tuple(parse_endpoint(entry) for entry in fields.items("endpoints")),
-            services=parse_bare_services(fields.items("services")),
+            services=parse_bare_services(fields.items("services"), presets),
         )
     except SpecError as error:
         raise SpecError(f"client '{name}': {error.message}", remedy=error.remedy) from error

@@ -50,7 +50,8 @@ class Live:
 
 @dataclass
 class HonestHost:
-    """``answers`` changes an answer before it is sent: (step, answer) → answer, for hosts that are not honest."""
+    """``unwilling`` has the errors by which it would refuse certificates in check mode. ``answers`` changes an answer before it is sent:
+    (step, answer) → answer, for hosts that are not honest."""
 
     clock: float = NOW.timestamp()
     live: dict[str, Live] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class HonestHost:
     drift: dict[str, list[str]] = field(default_factory=dict)
     served: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refuses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unwilling: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: Callable[[str, dict[str, Any]], Any] = lambda _step, answer: answer
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
@@ -76,6 +78,9 @@ class HonestHost:
     def apply(self, request: Mapping[str, Any], secrets: Mapping[str, str]) -> Any:
         """Step apply."""
         asked = self._asked("apply", request)
+        if asked.get("check"):
+            outcomes = {entry["name"]: {"error": self.unwilling.get(entry["name"])} for entry in asked["certificates"]}
+            return self._answered("apply", {"certificates": outcomes, "services": {}})
         self.secrets.update(secrets)
         outcomes = {entry["name"]: self._applied(entry, secrets, asked["now"]) for entry in asked["certificates"]}
         services = {service["name"]: {"state": "reloaded", "error": None} for service in asked["services"]}

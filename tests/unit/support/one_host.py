@@ -21,7 +21,7 @@ from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authori
 DAY = 86400
 DIGEST = "d" * 64
 NO_COMMANDS: dict[str, Any] = {
-    "preset": None, "units": [], "validate": None, "reload": None, "check": None, "start": None, "programs": [], "user": None,
+    "preset": None, "units": [], "validate": None, "reload": ["true"], "check": None, "start": None, "programs": [], "user": None,
 }  # fmt: skip
 
 

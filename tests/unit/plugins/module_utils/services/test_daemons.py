@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import as_request
 from ansible_collections.fleet.tls.tests.unit.support.one_host import service
 
 SYSTEMD = {
@@ -33,30 +34,61 @@ PLAIN = {
     "programs": ("nginx",),
     "guard": "nginx",
 }
+
+
+def bare(name: str) -> dict[str, Any]:
+    """A service of which the user says nothing."""
+    return {**service(name), "reload": None}
+
+
+NOBODY = "nobody says how it is reloaded, and systemd, which could, does not run this host"
 NONE = dict.fromkeys(("validate", "reload", "check", "start"))
+UNIT = {
+    "check": ("systemctl", "is-active", "--quiet", "a"),
+    "start": ("systemctl", "enable", "--now", "a"),
+    "restart": ("sh", "-c", daemons.RESTART, "sh", "a"),
+}
 
 
 @pytest.mark.parametrize(
     ("systemd", "raw", "resolved"),
     [
-        (True, {"preset": "nginx"}, SYSTEMD),
-        (False, {"preset": "nginx"}, PLAIN),
+        (True, {"preset": as_request("nginx")}, SYSTEMD),
+        (False, {"preset": as_request("nginx")}, PLAIN),
         # Our own look at the usual configuration goes with the usual commands.
-        (True, {"preset": "nginx", "validate": ["mine", "-t"]}, {**SYSTEMD, "validate": ("mine", "-t"), "guard": None}),
-        # A reload of the user's own: systemd's unit would be another process.
-        (True, {"preset": "nginx", "reload": ["mine"]}, {**PLAIN, "reload": ("mine",), "guard": None}),
         (
             True,
-            {"preset": "nginx", "reload": ["mine"], "check": ["c"]},
+            {"preset": as_request("nginx"), "validate": ["mine", "-t"]},
+            {**SYSTEMD, "validate": ("mine", "-t"), "guard": None},
+        ),
+        # A reload of the user's own: systemd's unit would be another process.
+        (True, {"preset": as_request("nginx"), "reload": ["mine"]}, {**PLAIN, "reload": ("mine",), "guard": None}),
+        (
+            True,
+            {"preset": as_request("nginx"), "reload": ["mine"], "check": ["c"]},
             {**PLAIN, "reload": ("mine",), "check": ("c",), "guard": None},
         ),
-        (True, {}, NONE),
+        (True, {"preset": as_request("nginx"), "reload_by": "restart"}, {**SYSTEMD, "reload": SYSTEMD["restart"]}),
+        (True, {"preset": as_request("nginx"), "reload_by": "none"}, {**SYSTEMD, "reload": None}),
+        (True, {"reload_by": "none"}, NONE),
+        (True, {"preset": {"units": ["a"], "reload_by": "restart"}}, {**UNIT, "reload": UNIT["restart"]}),
+        (True, {"preset": {"units": ["a"], "reload_by": "restart"}, "reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
+        (True, {"preset": {"units": ["a"], "reload_by": "none"}}, {**UNIT, "reload": None}),
+        (
+            True,
+            {"preset": {"units": ["a"], "signal": "USR2"}},
+            {**UNIT, "reload": ("systemctl", "kill", "--signal=USR2", "a")},
+        ),
+        (False, {"preset": {"units": ["a"], "signal": "USR2"}}, {**NONE, "unreloadable": NOBODY}),
+        (False, {"units": ["a"], "reload_by": "restart"}, {**NONE, "unreloadable": NOBODY}),
+        (False, {"units": ["a"]}, {**NONE, "unreloadable": NOBODY}),
+        (True, {}, {**NONE, "unreloadable": NOBODY}),
         (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
     ],
 )
 def test_resolve(monkeypatch: pytest.MonkeyPatch, systemd: bool, raw: Any, resolved: Any) -> None:
     monkeypatch.setattr(daemons, "systemd_runs", lambda: systemd)
-    assert daemons.resolve({**service("web"), **raw}) == Service("web", **resolved)
+    assert daemons.resolve({**bare("web"), **raw}) == Service("web", **resolved)
 
 
 def test_systemd_runs() -> None:
@@ -115,19 +147,41 @@ def test_units(
         ({"units": ["gateway"]}, ("systemctl", "reload", "gateway"), ("systemctl", "is-active", "--quiet", "gateway")),
         # The user's own reload, and what systemd knows of the rest.
         ({"units": ["gateway"], "reload": ["mine"]}, ("mine",), ("systemctl", "is-active", "--quiet", "gateway")),
-        ({"preset": "caddy"}, ("caddy", "reload"), ("systemctl", "is-active", "--quiet", "caddy")),
+        ({"preset": as_request("caddy")}, ("caddy", "reload"), ("systemctl", "is-active", "--quiet", "caddy")),
     ],
 )
 def test_units_of_ones_own(monkeypatch: pytest.MonkeyPatch, raw: Any, reload: Any, check: Any) -> None:
     monkeypatch.setattr(daemons, "systemd_runs", lambda: True)
-    found = daemons.resolve({**service("gateway"), **raw})
+    found = daemons.resolve({**bare("gateway"), **raw})
     assert found.reload is not None and found.reload[: len(reload)] == reload and found.check == check
+
+
+@pytest.mark.parametrize(
+    ("shown", "unreloadable"),
+    [
+        ("LoadState=loaded\nCanReload=no", True),
+        ("LoadState=loaded\nCanReload=yes", False),
+        # A later task may install it.
+        ("LoadState=not-found\nCanReload=no", False),
+    ],
+)
+def test_a_unit_without_a_reload(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shown: str, unreloadable: bool
+) -> None:
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho '{shown}'\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(daemons, "systemd_runs", lambda: True)
+    raw = {**bare("gateway"), "units": ["gateway"]}
+    assert ("has no reload" in daemons.resolve(raw).unreloadable) is unreloadable
+    for other in ({"reload": ["mine"]}, {"reload_by": "restart"}, {"reload_by": "none"}):
+        assert not daemons.resolve({**raw, **other}).unreloadable
 
 
 def test_redis_is_reloaded_by_what_it_understands_unless_told_otherwise() -> None:
     assert (
-        daemons.resolve({**service("redis"), "preset": "redis"}).control,
-        daemons.resolve(service("redis")).control,
+        daemons.resolve({**bare("redis"), "preset": as_request("redis")}).control,
+        daemons.resolve(bare("redis")).control,
     ) == ("redis", None)
-    own = daemons.resolve({**service("redis"), "preset": "redis", "reload": ["mine"], "user": "app"})
+    own = daemons.resolve({**bare("redis"), "preset": as_request("redis"), "reload": ["mine"], "user": "app"})
     assert (own.control, own.reload, own.user, own.guard) == (None, ("mine",), "app", None)

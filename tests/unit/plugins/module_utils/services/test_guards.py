@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.services import guards
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
-from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import find_preset, preset_names
 
 NGINX = """# configuration file /etc/nginx/nginx.conf:
 http { # listen 1;
@@ -131,15 +131,17 @@ OURS, TYPO = f">>> '{guards.UNKNOWN_OPTION} yes'", ">>> 'maxmemori 1mb'"
 def test_redis_may_complain_of_our_option_only(
     programs: Path, monkeypatch: pytest.MonkeyPatch, said: str, found: str | None
 ) -> None:
-    monkeypatch.setattr(guards, "config_file", lambda: "/etc/redis.conf")
+    monkeypatch.setattr(guards, "config_file", lambda files: "/etc/redis.conf")
+    redis = Service("redis", programs=("redis-server",))
     program(programs, "redis-server", said, "cat {0}; exit 1")
     if found is None:
-        guards.GUARDS["redis"](Service("redis"))
+        guards.GUARDS["redis"](redis)
         return
     with pytest.raises(StepError) as caught:
-        guards.GUARDS["redis"](Service("redis"))
+        guards.GUARDS["redis"](redis)
     assert caught.value.code == "validate_failed" and found in caught.value.message
 
 
 def test_every_preset_s_guard_is_there() -> None:
-    assert {preset.guard for preset in PRESETS.values()} == set(guards.GUARDS)
+    presets = [find_preset(name) for name in preset_names()]
+    assert {each.guard for each in presets if each and each.guard} == set(guards.GUARDS)

@@ -27,6 +27,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.precautions imp
     check_readers,
     key_files,
     refuse_taken_ports,
+    refuse_unreloadable,
 )
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 
@@ -125,6 +126,13 @@ def test_a_reader_who_is_a_number(folder: Path) -> None:
         (folder / "privkey.pem").chmod(0o600)
         assert why(folder, Service("a", user=number)) is None
         os.chown(folder / "privkey.pem", 0, 0)
+
+
+def test_a_service_that_nobody_can_reload() -> None:
+    refuse_unreloadable([Service("a")])
+    with pytest.raises(StepError, match="service 'b': because") as caught:
+        refuse_unreloadable([Service("a"), Service("b", unreloadable="because")])
+    assert caught.value.code == "cannot_reload"
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can try what another may")

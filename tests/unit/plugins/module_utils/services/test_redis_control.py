@@ -60,22 +60,20 @@ class Redis:
 
 
 @contextmanager
-def configured(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, answer: Callable[[socket.socket], None], lines: str = ""
-) -> Iterator[None]:
+def configured(folder: Path, answer: Callable[[socket.socket], None], lines: str = "") -> Iterator[tuple[str, str]]:
+    """A server and the files in which its configuration may be, of which the second is there."""
     with serving(answer) as address:
         path = folder / "redis.conf"
         path.write_text(f"bind -::1 127.0.0.1\nport {address.port}\n{lines}")
         # One that is bound to an address that is not there is asked at the next.
         path.write_text(path.read_text().replace("-::1 ", ""))
-        monkeypatch.setattr(redis_control, "CONFIG_FILES", (str(folder / "absent.conf"), str(path)))
-        yield
+        yield str(folder / "absent.conf"), str(path)
 
 
-def test_it_is_told_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_is_told_what_it_has(tmp_path: Path) -> None:
     redis = Redis()
-    with configured(monkeypatch, tmp_path, redis.answer):
-        reload_pair()
+    with configured(tmp_path, redis.answer) as files:
+        reload_pair(files)
     assert redis.told[-1] == [
         "CONFIG",
         "SET",
@@ -86,18 +84,18 @@ def test_it_is_told_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ]
 
 
-def test_an_old_one_is_told_one_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_old_one_is_told_one_at_a_time(tmp_path: Path) -> None:
     redis = Redis(arrays=False)
-    with configured(monkeypatch, tmp_path, redis.answer):
-        reload_pair()
+    with configured(tmp_path, redis.answer) as files:
+        reload_pair(files)
     assert redis.told[-1] == ["CONFIG", "SET", "tls-cert-file", FILES["tls-cert-file"]]
 
 
-def test_a_password_in_an_included_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_password_in_an_included_file(tmp_path: Path) -> None:
     (tmp_path / "secret.conf").write_text('requirepass "a \\"b"\n')
     redis = Redis(password='a "b')
-    with configured(monkeypatch, tmp_path, redis.answer, f"include {tmp_path}/sec*.conf\n"):
-        reload_pair()
+    with configured(tmp_path, redis.answer, f"include {tmp_path}/sec*.conf\n") as files:
+        reload_pair(files)
     assert redis.told[0][0] == "AUTH"
 
 
@@ -112,9 +110,9 @@ def test_a_password_in_an_included_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (Redis(files={}), "it has no tls-cert-file"),
     ],
 )
-def test_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis: Redis, words: str) -> None:
-    with configured(monkeypatch, tmp_path, redis.answer), pytest.raises(StepError) as caught:
-        reload_pair()
+def test_refused(tmp_path: Path, redis: Redis, words: str) -> None:
+    with configured(tmp_path, redis.answer) as files, pytest.raises(StepError) as caught:
+        reload_pair(files)
     assert caught.value.code == "reload_failed" and words in caught.value.message and caught.value.remedy
 
 
@@ -130,11 +128,9 @@ def endless(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("answer", [noise, endless, lambda connection: None])
-def test_somebody_else(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: Callable[[socket.socket], None]
-) -> None:
-    with configured(monkeypatch, tmp_path, answer), pytest.raises(StepError, match="CONFIG SET"):
-        reload_pair()
+def test_somebody_else(tmp_path: Path, answer: Callable[[socket.socket], None]) -> None:
+    with configured(tmp_path, answer) as files, pytest.raises(StepError, match="CONFIG SET"):
+        reload_pair(files)
 
 
 def test_settings(tmp_path: Path) -> None:

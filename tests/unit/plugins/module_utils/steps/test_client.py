@@ -321,13 +321,23 @@ def test_one_client_s_trouble_costs_no_other(
             "bundle": {**file, "path": f"{host.out}/o", "owner": "nobody-x"},
             **common,
         },
+        {
+            "name": "mute",
+            "certificate": "www",
+            "bundle": {**file, "path": f"{host.out}/m"},
+            **common,
+            "services": [{"name": "mute"}],
+        },
         {"name": "good", "certificate": "www", "bundle": {**file, "path": f"{host.out}/good"}, **common},
     ]
-    request = {"directory": str(host.tls), "now": 0, "prove_timeout": 1, "check": False, "clients": clients}
+    request = {"directory": str(host.tls), "now": 0, "prove_timeout": 1, "check": True, "clients": clients}
+    assert client_step(request)[1]["clients"]["mute"]["error"]["code"] == "cannot_reload"
+    request["check"] = False
     _changed, answer = client_step(request)
     errors = {name: (each["error"] or {}).get("code") for name, each in answer["clients"].items()}
-    assert errors == {"lost": "no_certificate", "blocked": "io", "owner": "unknown_user", "good": None}
-    assert (host.out / "good").exists() and not (host.out / "o").exists()
+    refused = {"lost": "no_certificate", "blocked": "io", "owner": "unknown_user", "mute": "cannot_reload"}
+    assert errors == {**refused, "good": None}
+    assert (host.out / "good").exists() and not (host.out / "o").exists() and not (host.out / "m").exists()
 
 
 def test_a_damaged_pair_is_told(

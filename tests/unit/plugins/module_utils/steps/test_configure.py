@@ -248,6 +248,15 @@ def test_a_service_that_cannot_be_started_is_refused_before_anything_is_written(
     assert not world.site.exists()
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_service_that_nobody_can_reload_is_refused_before_anything_is_written(running: World, check: bool) -> None:
+    service = {**running.nginx.described(), "preset": None, "reload": None, "endpoints": []}
+    before = running.site.read_text()
+    with pytest.raises(StepError, match="nobody says how it is reloaded") as caught:
+        running.run(running.server(running.other), services=[service], check=check)
+    assert caught.value.code == "cannot_reload" and running.site.read_text() == before
+
+
 def test_several_files_are_one_batch(running: World) -> None:
     snippet, link = running.nginx.folder / "snippets" / "tls.conf", running.nginx.folder / "link"
     server = running.server(extra=f"include {snippet};")

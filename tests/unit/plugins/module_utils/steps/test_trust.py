@@ -212,6 +212,14 @@ def test_services_are_reloaded_when_a_bundle_changed_and_only_then(world: World)
     assert run(0)[0] is True and reloads.read_text() == "reloaded\n" * 2
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_service_that_nobody_can_reload_is_refused_before_anything_is_written(world: World, check: bool) -> None:
+    bundle = {"path": str(world.root / "b.pem"), "owner": None, "group": None, "mode": "0644"}
+    with pytest.raises(StepError, match="nobody says how it is reloaded") as caught:
+        world.run(0, bundles=[bundle], services=[{**service(world.root), "reload": None}], check=check)
+    assert caught.value.code == "cannot_reload" and not (world.root / "b.pem").exists()
+
+
 def test_a_service_that_refuses_gets_its_old_bundle_back(world: World) -> None:
     path = world.root / "b.pem"
     bundle = {"path": str(path), "owner": None, "group": None, "mode": "0644"}

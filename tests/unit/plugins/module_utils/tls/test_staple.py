@@ -42,17 +42,17 @@ def test_words(words: str, expected: Staple) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
-        (Endpoint("a", 443, "a.example.com."), ["-connect", "a:443", "-servername", "a.example.com"]),
-        (Endpoint("::1", 443), ["-connect", "[::1]:443", "-noservername"]),
-        (Endpoint("a", 443, "192.0.2.1"), ["-connect", "a:443", "-noservername"]),
+        (Endpoint("a", 443, "a.example.com."), ["-servername", "a.example.com"]),
+        (Endpoint("::1", 443), ["-noservername"]),
+        (Endpoint("a", 443, "192.0.2.1"), ["-noservername"]),
         (
-            Endpoint("a", 25, None, starttls="smtp", client_certificate="/c", client_key="/k"),
-            ["-connect", "a:25", "-noservername", "-starttls", "smtp", "-cert", "/c", "-key", "/k"],
+            Endpoint("a", 25, None, client_certificate="/c", client_key="/k"),
+            ["-noservername", "-cert", "/c", "-key", "/k"],
         ),
     ],
 )
 def test_arguments(endpoint: Endpoint, expected: list[str]) -> None:
-    assert arguments(endpoint, ["-status"]) == ["s_client", "-status", *expected]
+    assert arguments(endpoint) == expected
 
 
 def test_a_real_server_without(pairs: list[Pair]) -> None:
@@ -63,5 +63,5 @@ def test_a_real_server_without(pairs: list[Pair]) -> None:
 
 def test_a_client_s_files_are_those_of_the_probing_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ops")
-    said = arguments(Endpoint("web", 443, client_certificate="~/client.pem"), ["-status"])
+    said = arguments(Endpoint("web", 443, client_certificate="~/client.pem"))
     assert said[-4:] == ["-cert", "/home/ops/client.pem", "-key", "/home/ops/client.pem"]

@@ -44,6 +44,7 @@ WILLING: dict[str, Script] = {
         (b" to='www.example.com' version='1.0'>",), XMPP_STREAM + XMPP_FEATURES,
         (b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",), b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
     ],
+    "nats": [b'INFO {"server_id":"A","tls_required":true} \r\n'],
 }  # fmt: skip
 
 
@@ -133,6 +134,9 @@ def test_a_willing_server(www: Pair, protocol: str) -> None:
         ("mysql", [b"\x04\0\0\0\x09abc"], "another protocol"),
         ("xmpp", [(b">",), XMPP_STREAM + b"<stream:features></stream:features>"], "xmpp: the server does not offer STARTTLS"),
         ("xmpp", [*WILLING["xmpp"][:3], b"<failure/>"], "it said '<failure/>'"),
+        ("nats", [b'INFO {"server_id":"A"} \r\n'], "nats: the server does not offer TLS"),
+        ("nats", [b"220 hi\r\n"], "another protocol: '220 hi'"),
+        ("nats", [b"INFO []\r\n"], "another protocol: 'INFO []'"),
     ],
 )  # fmt: skip
 def test_an_unwilling_server(protocol: str, script: Script, words: str) -> None:

@@ -124,11 +124,29 @@ def test_check_mode_tells_what_would_be_done(
         )
 
 
+def test_check_mode_tells_what_the_host_would_refuse(issuers: Mapping[str, Issuer]) -> None:
+    host = HonestHost()
+    run_task(host, issuers, WWW)
+    host.unwilling["www"] = {"code": "cannot_reload", "message": "service 'gate': no", "remedy": "reload: restart"}
+    served = {**WWW, "services": [{"name": "gate", "unit": "gate"}]}
+    checked = run_task(host, issuers, served, check_mode=True, force=True)
+    (entry,) = task_result(checked, True)["certificates"]
+    assert (entry["error"]["code"], entry["changed"]) == ("cannot_reload", False)
+    assert host.calls[-1][1]["services"][0]["units"] == ["gate"]
+
+
 def test_rolled_back(issuers: Mapping[str, Issuer]) -> None:
     host = HonestHost()
     run_task(host, issuers, WWW)
     error = {"code": "reload_failed", "message": "nginx: [emerg] no", "remedy": "see its log"}
-    served = {"endpoint": "127.0.0.1:443", "server_name": "x", "fingerprint": "ab", "explicit": True, "ours": "live"}
+    served = {
+        "endpoint": "127.0.0.1:443",
+        "server_name": "x",
+        "fingerprint": "ab",
+        "explicit": True,
+        "ours": "live",
+        "service": "nginx",
+    }
     host.refuses["www"] = {"error": error, "rolled_back": True, "generation": 1, "proof": [served]}
     run = run_task(host, issuers, WWW, force=True)
     (entry,) = task_result(run, True)["certificates"]

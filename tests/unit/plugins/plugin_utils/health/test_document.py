@@ -154,6 +154,21 @@ FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "repair": (web1(managed(action="repair", repairs=[{"code": "drift", "detail": "mode"}])), [("due", "www")]),
     "deferred": (web1(managed(deferred="no room", reasons=[{"code": "expiring", "detail": "x"}])), []),
     "no client any more": (web1(managed(client_auth_ends=True)), [("client_auth_ends", "www")]),
+    "served elsewhere than its preset looks": (
+        web1(managed(served=[shown(None, explicit=False, service="nginx", error="refused"), shown(OTHER, explicit=False, service="nginx")])),
+        [("unproven", "www")],
+    ),
+    "served at one of its preset's places": (
+        web1(
+            managed(
+                served=[
+                    shown(None, explicit=False, service="dovecot", error="refused"),
+                    shown(now_fp(), explicit=False, service="dovecot", ours="live"),
+                ]
+            )
+        ),
+        [],
+    ),
     "waits for a window": (
         web1(managed(leaf(left=10), deferred="waits", deferred_until="2030-01-01T00:00:00Z", reasons=[{"code": "expiring", "detail": "x"}])),
         [("deferred", "www")],
@@ -175,7 +190,7 @@ FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
         web1(managed(), probes=[probe(leaf("default", by="stranger"))], wanted={("web1:443", "www.example.com"): "www"}),
         [("not_served", "www")],
     ),
-    "a preset's endpoint of somebody else": (web1(managed(served=[shown(OTHER, explicit=False)])), []),
+    "a preset's endpoint of somebody else": (web1(managed(served=[shown(OTHER, explicit=False)])), [("unproven", "www")]),
     "endpoint down": (web1(managed(), probes=[probe(error="refused")]), [("endpoint_down", "www")]),
     "endpoint of nobody down": (web1(managed(), probes=[probe(name=None, error="refused")]), [("endpoint_down", "web1:443")]),
     "untrusted on disk": (web1(managed(reasons=[{"code": "chain_untrusted", "detail": "x"}])), [("untrusted", "www")]),

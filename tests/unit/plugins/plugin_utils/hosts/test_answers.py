@@ -31,7 +31,7 @@ LEAF = make_leaf(generate_key("ecdsa-p256").public_key(), Names(("a.example",)),
 PEM = to_pem(LEAF) + to_pem(ROOT.certificate)
 HUGE = "x" * 3_000_000
 SERVED = {
-    "endpoint": "127.0.0.1:443", "server_name": None, "fingerprint": "ab", "error": None, "explicit": True, "ours": "live"
+    "endpoint": "127.0.0.1:443", "server_name": None, "fingerprint": "ab", "error": None, "explicit": True, "ours": "live", "service": "nginx"
 }  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_everything_there() -> None:
         problems=(PairProblem("key_mismatch", "replaced"),),
         drift=("mode",),
         pending=Pending("0123-abcd", "CSR"),
-        served=(EndpointReport("127.0.0.1:443", None, "ab", None, True, "live"),),
+        served=(EndpointReport("127.0.0.1:443", None, "ab", None, True, "live", "nginx"),),
     )
     assert found.leaf == LEAF
 

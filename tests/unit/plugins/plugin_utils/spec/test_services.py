@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.module_utils.services.presets import PRESETS
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import read_preset
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import find_preset, preset_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     Access,
     ProofEndpoint,
@@ -48,6 +50,26 @@ def test_a_service_of_ones_own() -> None:
         ProofEndpoint("db", 5432, "db.example.com", "www", explicit=True),
     )
     assert service.as_request()["endpoints"][1]["host"] == "::1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reload", "reload_by"),
+    [
+        ({"unit": "a"}, None, None),
+        ({"unit": "a", "reload": "restart"}, None, "restart"),
+        ({"reload": "none"}, None, "none"),
+        ({"unit": "a", "reload": ["restart"]}, ("restart",), None),
+    ],
+)
+def test_what_a_reload_may_be_instead_of_a_command(fields: Any, reload: Any, reload_by: Any) -> None:
+    service = parse_service({"name": "a", **fields}, "www", NAMES)
+    assert (service.reload, service.reload_by) == (reload, reload_by)
+    assert parse_service({"name": "nginx", "reload": "restart"}, "www", NAMES).reload_by == "restart"
+
+
+def test_a_restart_needs_a_unit() -> None:
+    with pytest.raises(SpecError, match="reload: restart needs a unit"):
+        parse_service({"name": "a", "reload": "restart"}, "www", NAMES)
 
 
 def test_a_preset_whose_endpoints_are_the_users() -> None:
@@ -133,11 +155,14 @@ def test_endpoints_that_begin_in_clear() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", preset_names())
 def test_every_preset_of_ours_can_be_used_as_it_is(name: str) -> None:
-    service = parse_service(name, "www", NAMES)
+    service, preset = parse_service(name, "www", NAMES), find_preset(name)
     assert service.preset == name and service.endpoints and not any(each.explicit for each in service.endpoints)
-    assert service.access.owner == PRESETS[name].user
+    assert preset is not None and preset.units and preset.programs
+    assert service.access.owner == preset.user
+    # What the host is sent tells it all that the preset says, and there is nothing else of it.
+    assert read_preset(json.loads(json.dumps(service.as_request()))["preset"]) == preset
 
 
 def test_presets_of_ones_own() -> None:
@@ -154,7 +179,7 @@ def test_presets_of_ones_own() -> None:
     gateway = parse_service("gateway", "www", NAMES, presets)
     assert gateway == ServiceSpec(
         name="gateway", units=("gateway",), validate=("gateway", "-t"), user="gw", access=Access("gw"),
-        endpoints=(ProofEndpoint("127.0.0.1", 1143, "www.example.com", "www", explicit=False, starttls="imap"),),
+        endpoints=(ProofEndpoint("127.0.0.1", 1143, "www.example.com", "www", explicit=True, starttls="imap"),),
     )  # fmt: skip
     # What a certificate says comes before it.
     more = parse_service({"name": "gateway", "user": "other", "endpoints": ["[::1]:1"]}, "www", NAMES, presets)
@@ -163,7 +188,7 @@ def test_presets_of_ones_own() -> None:
     nginx = parse_service("nginx", "www", NAMES, presets)
     assert (nginx.preset, nginx.units) == ("nginx", ("nginx-edge", "nginx")) and not nginx.endpoints[0].explicit
     assert set(gateway.as_request()) == {
-        "name", "preset", "units", "validate", "reload", "check", "start", "programs", "user", "endpoints",
+        "name", "preset", "units", "validate", "reload", "check", "start", "reload_by", "programs", "user", "endpoints",
     }  # fmt: skip
 
 
