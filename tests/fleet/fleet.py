@@ -43,11 +43,15 @@ PID_FILE = paths.ROOT / "tests/fleet/nginx-pid-file.conf"
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the fleet; ``ops`` is the ordinary user, who becomes root with sudo."""
+    """A host of the fleet; ``ops`` is the ordinary user, who becomes root with sudo.
+
+    :param servers: packages in place of those that all hosts of its release have; without an image of them there is no host.
+    """
 
     name: str
     release: str
     user: str = "root"
+    servers: tuple[str, ...] = ()
 
 
 DEFAULT = (
@@ -72,10 +76,9 @@ class FleetError(Exception):
 class Fleet:
     """Hosts under one name. Names on the machine carry a hash of the checkout's path, so that two checkouts never meet."""
 
-    def __init__(self, name: str = "default", hosts: Sequence[Host] = DEFAULT, packages: Sequence[str] = ()) -> None:
+    def __init__(self, name: str = "default", hosts: Sequence[Host] = DEFAULT) -> None:
         self.name = name
         self.hosts = tuple(hosts)
-        self.packages = tuple(packages)  # on top of those every host has
         self.addresses: dict[str, str] = {}
         self.folder = paths.DEV / "fleet" / name
         self.inventory = self.folder / "inventory.yml"
@@ -98,20 +101,13 @@ class Fleet:
         if reason:
             raise FleetError(reason)
         self.down()
-        built, left_out = images.ensure_all({host.release for host in self.hosts}, self.packages)
-        if left_out and not built:
-            built = images.ensure_all(images.RELEASES, self.packages)[0]
-        if not built:
-            raise FleetError("; ".join(left_out.values()))
-        for reason in left_out.values():
-            print("fleet: {0}; its hosts have another release".format(reason), file=sys.stderr)
-        self.hosts = tuple(replace(host, release=images.instead(host.release, built)) for host in self.hosts)
+        images_of = self._images()
         try:
             keys()
             await_room(len(self.hosts))
             podman("network", "create", "--disable-dns", self.prefix)
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
-                list(pool.map(lambda host: self._start(host, built[host.release]), self.hosts))
+                list(pool.map(lambda host: self._start(host, images_of[host.name]), self.hosts))
             self._find_addresses()
             self.folder.mkdir(parents=True, exist_ok=True)
             known = "".join("{0} {1}".format(address, _public("host_ed25519")) for address in self.addresses.values())
@@ -123,6 +119,24 @@ class Fleet:
             self.down()
             raise
         return self
+
+    def _images(self) -> dict[str, str]:
+        """The image of each host; those of a release without one have another release from here on."""
+        usual = {host.release for host in self.hosts if not host.servers}
+        built, left_out = images.ensure_all(usual)
+        if left_out and not built:
+            built = images.ensure_all(images.RELEASES)[0]
+        if usual and not built:
+            raise FleetError("; ".join(left_out.values()))
+        for reason in left_out.values():
+            print("fleet: {0}; its hosts have another release".format(reason), file=sys.stderr)
+        self.hosts = tuple(
+            host if host.servers else replace(host, release=images.instead(host.release, built)) for host in self.hosts
+        )
+        return {
+            host.name: images.ensure(host.release, host.servers) if host.servers else built[host.release]
+            for host in self.hosts
+        }
 
     def down(self) -> None:
         """Remove this fleet's containers, network and folder, and nothing else; nothing to remove is fine."""

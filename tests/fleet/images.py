@@ -91,39 +91,48 @@ class ImageError(Exception):
     """The image of a release could not be built; the text names the release and the last words of the build."""
 
 
-def tag(release: str, extra: Sequence[str] = ()) -> str:
+# Of an image with servers of its own: nothing that they brought begins with the host.
+NOTHING_ENABLED = (
+    'find "$1"/etc/systemd/system -path "*.wants/*" ! -name "ssh*" ! -name "remote-fs*" ! -name "dbus*" -delete',
+    # Written while the packages were set up, where nobody resolves names.
+    'rm -rf "$1"/var/lib/rabbitmq/mnesia',
+)
+
+
+def tag(release: str, servers: Sequence[str] = ()) -> str:
     """The image's name; it changes with the recipe, so an image made by an older recipe is never taken."""
-    packages = [*INCLUDE, *SERVERS[release], *extra]
     preferences = [PREFERENCES[release]] if release in PREFERENCES else []
-    recipe = json.dumps([packages, FILES, CUSTOMIZE, *preferences, release], sort_keys=True)
+    recipe = json.dumps(
+        [_packages(release, servers), FILES, _customize(servers), *preferences, release], sort_keys=True
+    )
     return "{0}/{1}:{2}".format(REPOSITORY, release, hashlib.sha256(recipe.encode()).hexdigest()[:12])
 
 
-def ensure(release: str, extra: Sequence[str] = ()) -> str:
+def ensure(release: str, servers: Sequence[str] = ()) -> str:
     """The tag of a release's image, built first where it is not there yet.
 
-    :param extra: packages that only some user of the fleet needs on its hosts; they make an image of their own.
+    :param servers: packages in place of :data:`SERVERS`; they make an image of their own.
     """
     if release not in RELEASES:
         raise ImageError("unknown release {0}; known: {1}".format(release, ", ".join(RELEASES)))
     if release in os.environ.get(LEFT_OUT, "").split(","):
         raise ImageError("no image of {0}: left out of this run".format(release))
-    name = tag(release, extra)
+    name = tag(release, servers)
     if not _exists(name):
         with _lock(release):
             if not _exists(name):
                 print("building {0}".format(name), file=sys.stderr, flush=True)
-                _build(release, name, extra)
-                _remove_stale(_variant(release, extra), name)
+                _build(release, name, servers)
+                _remove_stale(_variant(release, servers), name)
     return name
 
 
-def ensure_all(releases: Iterable[str], extra: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+def ensure_all(releases: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """release -> tag for those that can be had, and release -> why not for the others."""
     built: dict[str, str] = {}
     left_out: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for release, future in {each: pool.submit(ensure, each, extra) for each in sorted(set(releases))}.items():
+        for release, future in {each: pool.submit(ensure, each) for each in sorted(set(releases))}.items():
             try:
                 built[release] = future.result()
             except (ImageError, PodmanError) as error:
@@ -141,15 +150,23 @@ def _exists(name: str) -> bool:
     return bool(podman("images", "--quiet", "--filter", "reference=" + name).strip())
 
 
-def _variant(release: str, extra: Sequence[str]) -> str:
+def _variant(release: str, servers: Sequence[str]) -> str:
     """The label that images of one purpose share."""
-    return "+".join([release, *extra])
+    return "+".join([release, *servers])
 
 
-def _build(release: str, name: str, extra: Sequence[str]) -> None:
+def _packages(release: str, servers: Sequence[str]) -> list[str]:
+    return [*INCLUDE, *(servers or SERVERS[release])]
+
+
+def _customize(servers: Sequence[str]) -> list[str]:
+    return [*CUSTOMIZE, *(NOTHING_ENABLED if servers else ())]
+
+
+def _build(release: str, name: str, servers: Sequence[str]) -> None:
     # /var/tmp: an archive is 250 MB, and /tmp may be memory.
     with tempfile.TemporaryDirectory(prefix="fleet-tls-image-", dir="/var/tmp") as folder:
-        hooks = ["--customize-hook=" + line for line in CUSTOMIZE]
+        hooks = ["--customize-hook=" + line for line in _customize(servers)]
         if release in PREFERENCES:
             write = """printf '{0}' > "$1"/etc/apt/preferences.d/fleet""".format(PREFERENCES[release])
             hooks.append('--essential-hook=mkdir -p "$1"/etc/apt/preferences.d && ' + write)
@@ -159,7 +176,7 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
             hooks.insert(0, '--customize-hook=mkdir -p "$1{0}"'.format(Path(path).parent))
             hooks.insert(1, "--customize-hook=upload {0} {1}".format(source, path))
         archive = Path(folder) / "image.tar"
-        packages = ",".join([*INCLUDE, *SERVERS[release], *extra])
+        packages = ",".join(_packages(release, servers))
         command = ["mmdebstrap", "--variant=minbase", "--include=" + packages, *hooks, release, str(archive)]
         last = ""
         for sources in _sources(release):
@@ -170,7 +187,7 @@ def _build(release: str, name: str, extra: Sequence[str]) -> None:
         else:
             words = [line for line in last.splitlines() if line.startswith(("E:", "W:", "Err:"))] or last.splitlines()
             raise ImageError("no image of {0}: {1}".format(release, " ".join(words[-4:])))
-        label = "LABEL {0}={1}".format(LABEL, _variant(release, extra))
+        label = "LABEL {0}={1}".format(LABEL, _variant(release, servers))
         podman("import", "--quiet", "--change", label, str(archive), name)
 
 

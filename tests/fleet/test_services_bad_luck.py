@@ -9,33 +9,22 @@ Each kind of it meets all services of both hosts in one run, while a client from
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import apply_request, install_entry
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 from fleet import servers
+from fleet.broken_controller import Damage, mismatched, see_refused, wanted_install
 from fleet.ninefold import Ninefold, Watch
 from fleet.servers import SERVERS
-from tools.playbook import PlaybookResult, run_playbook
+from tools.playbook import PlaybookResult
 
 HOSTS = ("nine12", "nine13")
 SQUATTER = f"import socket, time; s = socket.create_server(('', {servers.TAKEN_PORT})); time.sleep(3600)"
-STEP = [
-    {
-        "hosts": "all", "gather_facts": False,
-        "tasks": [{"name": "Step", "fleet.tls.host_apply": {"step": "apply", "request": "{{ request }}", "secrets": "{{ keys }}"}}],
-    }
-]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -147,10 +136,6 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("stranger"))
 
 
-def mismatched(chain: list[str], _authority: Authority) -> list[str]:
-    return chain
-
-
 def wrong_order(chain: list[str], _authority: Authority) -> list[str]:
     return chain[::-1]
 
@@ -179,32 +164,12 @@ def foreign(chain: list[str], authority: Authority) -> list[str]:
     ],
 )
 def test_a_host_refuses_by_itself(
-    nine: Ninefold, stranger: Authority, tmp_path: Path, damage: Callable[..., list[str]], code: str
+    nine: Ninefold, stranger: Authority, tmp_path: Path, damage: Damage, code: str
 ) -> None:
     """The real step on the real host, with what a broken controller or issuer would send."""
-    spec = parse_host([server.wanted() for server in SERVERS], {"internal": 30 * 86400})
-    now = dt.datetime.now(dt.timezone.utc)
-    entries, keys = [], {}
-    for one in spec.certificates:
-        pair = stranger.issue(f"{damage.__name__}-{one.name}", f"DNS:{one.name}.test")
-        chain = [pair.pem, stranger.issuing.pem]
-        entry = install_entry(one, parse_pem_chain("".join(chain)), "internal", "0" * 32)
-        entries.append({**entry, "chain": damage(chain, stranger)})
-        keys[one.name] = (stranger.root.key if damage is mismatched else pair.key).read_text()
-    request = apply_request(entries, spec, Settings(prove_timeout=20), now)
-    play, inventory = tmp_path / "play.yml", tmp_path / "inventory.json"
-    play.write_text(json.dumps(STEP))
-    inventory.write_text(
-        json.dumps({"all": {"hosts": nine.fleet.host_vars(), "vars": {"request": request, "keys": keys}}})
-    )
+    variables = wanted_install([server.wanted() for server in SERVERS], stranger, damage)
     with watching(nine):
-        result = run_playbook(play, inventory).check()
-    for host in HOSTS:
-        (found,) = result.results(host=host, action="fleet.tls.host_apply")
-        assert not found["changed"] and found["answer"]["services"] == {}
-        for name, outcome in found["answer"]["certificates"].items():
-            assert outcome["error"]["code"] == code, (host, name, outcome)
-            assert not outcome["installed"] and not outcome["changed"]
+        see_refused(tmp_path, {host: {**known, **variables} for host, known in nine.fleet.host_vars().items()}, code)
     assert nine.run().check().changed == 0
 
 

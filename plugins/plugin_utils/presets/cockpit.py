@@ -1,0 +1,15 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cockpit copies its pair from /etc/cockpit/ws-certs.d when it starts; its socket starts it again."""
+
+from __future__ import annotations
+
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import Preset
+
+PRESET = Preset(
+    units=("cockpit",),
+    reload_by="restart",
+    endpoints=("127.0.0.1:9090",),
+    programs=("cockpit-tls", "systemd"),
+)

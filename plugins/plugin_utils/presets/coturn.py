@@ -1,0 +1,16 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""coturn."""
+
+from __future__ import annotations
+
+from ansible_collections.fleet.tls.plugins.module_utils.services.presets import Preset
+
+PRESET = Preset(
+    units=("coturn",),
+    signal="USR2",
+    endpoints=("127.0.0.1:5349",),
+    programs=("turnserver",),
+    user="turnserver",
+)
