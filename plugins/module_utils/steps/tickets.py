@@ -28,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.haproxy_socket import SocketProblem, set_keys
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_unreloadable
 from ansible_collections.fleet.tls.plugins.module_utils.services.ticket_boot import BootUnit
 from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
@@ -79,7 +80,7 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
     """The step; see docs/host-protocol.md. Without keys it only looks.
 
     :param given: ``{"prev", "cur", "next"}``, each a key in base64; empty: look.
-    :raises StepError: older_ring, other_ring, no_systemd, validate_failed, reload_failed, not_proven, disk_full, not_permitted,
+    :raises StepError: older_ring, other_ring, cannot_reload, no_systemd, validate_failed, reload_failed, not_proven, disk_full, not_permitted,
         unknown_user, busy, io. Servers have the keys then that they had before.
     """
     place = TicketPlace(
@@ -91,6 +92,7 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
     keys = tuple(decode(given[part]) for part in ("prev", "cur", "next"))
     with host_lock(request["directory"]):
         refuse_backwards(place, request)
+        refuse_unreloadable(each.service for each in servers if not each.socket)
         return install(place, servers, request, keys)
 
 

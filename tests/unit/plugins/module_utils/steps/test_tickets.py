@@ -117,6 +117,14 @@ def world(tmp_path: Path, pairs: list[Pair]) -> Iterator[World]:
         yield World(tmp_path, nginx, pairs[0], free_port())
 
 
+def test_a_server_that_nobody_can_reload_is_refused_before_anything_is_written(world: World) -> None:
+    request = world.request(7, None)["servers"]
+    request[0]["service"]["reload"] = None
+    with pytest.raises(StepError, match="nobody says how it is reloaded") as caught:
+        world.install(7, new_ring(), servers=request, defer_proof=True)
+    assert caught.value.code == "cannot_reload" and not os.path.lexists(world.link)
+
+
 @pytest.fixture
 def running(world: World) -> World:
     """Generation 7 is there, and nginx uses it."""
