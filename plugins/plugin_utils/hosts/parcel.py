@@ -28,8 +28,10 @@ PROGRAM = "; ".join(
 )
 # The two forms in which the code for hosts imports its own, at the top of a file or late; a test compares this with what Python finds.
 IMPORT = re.compile(
-    r"^ *from ansible_collections\.fleet\.tls\.plugins\.module_utils(?:\.([\w.]+))? import (.*)$", re.MULTILINE
+    r"^ *from ansible_collections\.fleet\.tls\.plugins\.module_utils(?:\.([\w.]+))? import (\([^)]*\)|.*)$",
+    re.MULTILINE,
 )
+COMMENT = re.compile("#.*")
 
 
 class Parcel(NamedTuple):
@@ -112,7 +114,8 @@ def imported_by(text: str) -> list[str]:
     for module, objects in IMPORT.findall(text):
         if PLUGINS.joinpath("module_utils", *module.split(".")).is_dir():
             prefix = f"{module}." if module else ""
-            names += [prefix + part.split()[0] for part in objects.partition("#")[0].split(",")]
+            listed = COMMENT.sub("", objects).strip("()").split(",")
+            names += [prefix + part.split()[0] for part in listed if part.strip()]
         else:
             names.append(module)
     return names
