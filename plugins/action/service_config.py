@@ -80,6 +80,8 @@ class ActionModule(TlsAction):
         "service": {"type": "raw", "required": True},
         "started": {"type": "bool", "default": False},
         "missing": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+        # As the filter site_claims makes them.
+        "claims": {"type": "raw"},
         "requires": {"type": "list", "elements": "str", "choices": list(FEATURES), "default": []},
         "endpoints": {
             "type": "list",
@@ -106,6 +108,7 @@ class ActionModule(TlsAction):
             "started": options["started"],
             "missing": options["missing"],
             "requires": options["requires"],
+            "claims": options["claims"] or None,
             "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
             "check": bool(self._task.check_mode),
         }

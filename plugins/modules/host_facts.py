@@ -65,6 +65,9 @@ ansible_facts:
         trusts_ours:
           description: Whether the system's trust store has an anchor that this collection put there.
           type: bool
+        nginx_sites:
+          description: Whether nginx there reads C(sites-enabled), as Debian's does, after C(conf.d).
+          type: bool
         ocsp:
           description: Names of the certificates whose live leaf names an OCSP responder.
           type: list

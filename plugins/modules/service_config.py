@@ -138,6 +138,11 @@ options:
     elements: str
     choices: [nginx_lua, apache_lua, haproxy_lua]
     default: []
+  claims:
+    description:
+      - Which addresses, ports and names the files claim for sites, as P(fleet.tls.site_claims#filter) returns it. Where the service's own
+        configuration has them for something else, the task fails before anything is touched, and names file and line.
+    type: raw
   endpoints:
     description: Where the service has to serve which certificate afterwards, seen from the host.
     type: list

@@ -187,11 +187,13 @@ CADDY = """{{
     auto_https off
     default_sni caddy.test
 }}
-https://:11443 {{
+https://:{{$CADDY_PORT}} {{
     tls {live}/fullchain.pem {live}/privkey.pem
     respond "caddy"
 }}
 """
+# Its unit alone knows the port.
+CADDY_UNIT = "[Service]\nEnvironment=CADDY_PORT=11443\n"
 
 # What differs between the releases.
 RELEASES = {
@@ -295,7 +297,7 @@ SERVERS: tuple[Server, ...] = (
     Server(
         name="caddy",
         unit="caddy",
-        files={"/etc/caddy/Caddyfile": CADDY},
+        files={"/etc/caddy/Caddyfile": CADDY, "/etc/systemd/system/caddy.service.d/port.conf": CADDY_UNIT},
         endpoints=("127.0.0.1:11443",),
         probe=(11443, None),
         typo=("/etc/caddy/Caddyfile", ":11444 {\n    frobnicate\n}"),

@@ -102,7 +102,7 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
                 "rm",
                 "-rf",
                 "/etc/fleet-tls",
-                "/etc/nginx/conf.d/zz-fleet-tls.conf",
+                "/etc/nginx/sites-enabled/zz-fleet-tls.conf",
                 *(f"/root/{name}" for name in CLOCKS),
             ],
         )

@@ -85,7 +85,7 @@ def world(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         yield one
     finally:
         for host in fleet.addresses:
-            leavings = ["/etc/fleet-tls", "/etc/nginx/conf.d/zz-fleet-tls.conf", "/etc/nginx/conf.d/theirs.conf"]
+            leavings = ["/etc/fleet-tls", "/etc/nginx/sites-enabled/zz-fleet-tls.conf", "/etc/nginx/conf.d/theirs.conf"]
             fleet.exec(host, ["rm", "-rf", *leavings])
             fleet.exec(host, ["systemctl", "stop", "nginx"])
 

@@ -168,7 +168,7 @@ def test_a_host_without_the_module_is_refused_before_anything_is_touched(bench: 
         [
             "sh",
             "-c",
-            "rm /etc/nginx/conf.d/zz-fleet-tls.conf /etc/nginx/fleet-tls/clients.lua && nginx -s reload",
+            "rm /etc/nginx/sites-enabled/zz-fleet-tls.conf /etc/nginx/fleet-tls/clients.lua && nginx -s reload",
         ],
     )
     shell(host, ["mv", module, kept])

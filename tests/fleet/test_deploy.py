@@ -52,7 +52,9 @@ def deployed(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     batches = {"tls_serial": [1, "100%"], "tls_max_fail_percentage": 0}
     yield folder, run_playbook("fleet.tls.deploy", fleet.inventory, {**variables(folder), **batches}).check()
     for host in fleet.hosts:
-        fleet.exec(host.name, ["rm", "-rf", "/etc/fleet-tls", "/srv/mail", "/etc/nginx/conf.d/zz-fleet-tls.conf"])
+        fleet.exec(
+            host.name, ["rm", "-rf", "/etc/fleet-tls", "/srv/mail", "/etc/nginx/sites-enabled/zz-fleet-tls.conf"]
+        )
         fleet.exec(host.name, ["systemctl", "stop", "nginx"])
 
 

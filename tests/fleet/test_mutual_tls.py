@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,18 @@ def site(name: str, port: int, client_auth: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@contextlib.contextmanager
+def haproxy_with_tickets(fleet: Fleet, hosts: Sequence[str]) -> Iterator[None]:
+    """Debian's own configuration takes tickets away from every frontend."""
+    for host in hosts:
+        fleet.exec(host, ["sed", "-i.kept", "s/ no-tls-tickets//", "/etc/haproxy/haproxy.cfg"])
+    try:
+        yield
+    finally:
+        for host in hosts:
+            fleet.exec(host, ["mv", "/etc/haproxy/haproxy.cfg.kept", "/etc/haproxy/haproxy.cfg"])
+
+
 @pytest.fixture(scope="module")
 def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("mutual")
@@ -84,7 +97,7 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
             site("mixed-open", MIXED, "none"), site("mixed-closed", MIXED, "required"),
         ],
     }  # fmt: skip
-    with web_servers(fleet, folder, HOSTS) as servers:
+    with web_servers(fleet, folder, HOSTS) as servers, haproxy_with_tickets(fleet, servers.hosts):
         for host in servers.hosts:
             fleet.exec(host, ["sh", "-e"], stdin=RING)
         servers.run(variables).check()

@@ -44,7 +44,8 @@ for port in map(int, sys.argv[1:]):
 """
 NGINX_DEFAULT = "/etc/nginx/sites-enabled/default"
 PATHS = (
-    "/etc/fleet-tls", "/etc/nginx/fleet-tls", "/etc/nginx/conf.d/zz-fleet-tls.conf", "/etc/apache2/fleet-tls", "/etc/haproxy/fleet-tls",
+    "/etc/fleet-tls", "/etc/nginx/fleet-tls", "/etc/nginx/conf.d/zz-fleet-tls.conf", "/etc/nginx/sites-enabled/zz-fleet-tls.conf",
+    "/etc/apache2/fleet-tls", "/etc/haproxy/fleet-tls",
     "/etc/apache2/conf-enabled/fleet-tls.conf", "/etc/apache2/conf-available/fleet-tls.conf",
     "/etc/apache2/sites-enabled/zz-fleet-tls.conf", "/etc/apache2/sites-available/zz-fleet-tls.conf", "/root/application.py",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
 from ansible_collections.fleet.tls.plugins.module_utils.services.presets import Command, Preset, read_preset
 from ansible_collections.fleet.tls.plugins.module_utils.services.unit_calls import ask_unit
-from ansible_collections.fleet.tls.plugins.module_utils.system.commands import output_of, run
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import WORDS_KEPT, output_of, run
 from ansible_collections.fleet.tls.plugins.module_utils.system.systemd import systemd_runs
 
 RESTART = 'systemctl reset-failed "$@"; exec systemctl restart "$@"'
@@ -33,7 +33,7 @@ class Service:
     :param restart: brings it up again when it went down, with the state that it finds then.
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
     :param user: who has to be able to read the private key; None: root.
-    :param environment: what its unit gives its program, for its check.
+    :param environment: what its unit gives its program, for its check and its reload.
     :param unreloadable: why nobody can let it take anything, for people; empty: somebody can, or nobody has to.
     :param strict_key, eager, guard, control, config_files: as in :class:`presets.Preset`.
     """
@@ -67,12 +67,11 @@ def resolve(raw: dict[str, Any]) -> Service:
     if systemd_runs() and (units or (preset.units and "reload" not in own)):
         found = find_units(units or preset.units)
         known.update(unit_commands(found, preset if preset.units else Preset()))
-        if preset.validate and "validate" not in own:
+        if preset.validate:
             calls = ask_unit(found[0])
             variables = calls.environment
-            known["validate"] = (
-                calls.check(preset.validate, preset.check_word) if preset.check_word else preset.validate
-            )
+            if preset.check_word:
+                known["validate"] = calls.check(preset.validate, preset.check_word)
     commands = {**known, **own}
     instead = raw.get("reload_by") or (preset.reload_by if "reload" not in own else None)
     if instead:
@@ -146,10 +145,13 @@ def is_daemon(name: str) -> bool:
 
 
 def instances(pattern: str) -> tuple[str, ...]:
-    """The units that systemd has loaded under names like this."""
+    """The units that systemd has loaded under names like this: those that run, or all where none does. One that was stopped cannot be
+    reloaded, and would keep the others from it."""
     listed = output_of(("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern + ".service"))
-    names = [line.split()[0] for line in listed.splitlines() if line.split()]
-    return tuple(name for name in names if fnmatch.fnmatch(name, pattern + ".service"))
+    known = [line.split() for line in listed.splitlines() if len(line.split()) > 2]
+    found = [(words[0], words[2]) for words in known if fnmatch.fnmatch(words[0], pattern + ".service")]
+    running = tuple(name for name, active in found if active in ("active", "reloading", "activating"))
+    return running or tuple(name for name, _active in found)
 
 
 def is_running(service: Service) -> bool:
@@ -177,13 +179,29 @@ def validate(service: Service) -> None:
         GUARDS[service.guard](service)
 
 
+def shown_by(service: Service, check: str, *show: str) -> str:
+    """What a server's own check shows of its configuration when it is asked to show it instead; empty where that is not how it is checked,
+    or it finds fault with it.
+
+    :param check: the option by which it checks.
+    :param show: the options by which it shows.
+    """
+    words = service.validate or ()
+    if check not in words:
+        return ""
+    at = words.index(check)
+    return output_of((*words[:at], *show, *words[at + 1 :]), service.environment)
+
+
 def reload(service: Service) -> None:
     """Let a service take what was changed.
 
     :raises StepError: reload_failed.
     """
     if service.reload:
-        run(service.reload, "reload")
+        # Caddy's configuration may name variables, and it is the reload that puts them in. systemd knows them.
+        through_unit = service.reload[0] == "systemctl"
+        run_with_words(service.reload, "reload", {} if through_unit else service.environment)
     elif service.control == "redis":
         from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import reload_pair
 
@@ -198,7 +216,7 @@ def bring_back(service: Service) -> None:
     if is_running(service):
         reload(service)
     elif service.restart:
-        run(service.restart, "start")
+        run_with_words(service.restart, "start")
 
 
 def tell_why_down(service: Service) -> None:
@@ -206,13 +224,33 @@ def tell_why_down(service: Service) -> None:
 
     :raises StepError: service_down, always.
     """
-    words = ""
-    if service.check and service.check[0] == "systemctl":
-        units = [each for each in service.check[2:] if not each.startswith("-")]
-        try:
-            run(("systemctl", "status", "--no-pager", "--full", "--lines=10", *units), "status")
-        except StepError as error:
-            words = ": {0}".format(error.message)
+    words = own_words(service.check or ())
     raise StepError(
-        "service_down", "it went down with the reload{0}".format(words), "find out why with its own log, then run again"
+        "service_down",
+        "it went down with the reload{0}".format(": {0}".format(words) if words else ""),
+        "find out why with its own log, then run again",
     )
+
+
+def run_with_words(command: Sequence[str], what: str, variables: Mapping[str, str] | None = None) -> None:
+    """:func:`run`; where systemd only says that it did not work, and where to look, the service's own words are put in.
+
+    :raises StepError: as :func:`run`.
+    """
+    try:
+        run(command, what, variables)
+    except StepError as error:
+        words = own_words(command)
+        if words:
+            error.message = "{0}; its own last words: {1}".format(error.message, words)
+        raise
+
+
+def own_words(command: Sequence[str]) -> str:
+    """The last lines in the journal of the units that a command of :func:`unit_commands` is about; empty for others."""
+    about = (
+        command[2:] if command[:1] == ("systemctl",) else command[4:] if command[:3] == ("sh", "-c", RESTART) else ()
+    )
+    units = ["--unit=" + each for each in about if not each.startswith("-")]
+    asked = ("journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=10", *units)
+    return output_of(asked).strip()[-WORDS_KEPT:] if units else ""

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.system.commands import ask, find_program
+from ansible_collections.fleet.tls.plugins.module_utils.services import nginx_files
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, shown_by
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import ask
 
 NGINX_LUA = re.compile(r"^\s*load_module\s+\S*ngx_http_lua_module\.so\s*;", re.MULTILINE)
 NGINX_LUA_INSIDE = re.compile(r"--add-module=\S*(lua-nginx-module|ngx_lua)")
@@ -26,29 +28,29 @@ class Feature:
     :param package: where it comes from.
     """
 
-    is_there: Callable[[], bool]
+    is_there: Callable[[Service], bool]
     what: str
     package: str
 
 
-def nginx_has_lua() -> bool:
+def nginx_has_lua(service: Service) -> bool:
     """Whether nginx loads its Lua module, or has it built in as OpenResty does."""
-    status, configuration, _said = ask(("nginx", "-T", "-q"))
-    if status != 0 or NGINX_LUA.search(configuration):
+    files = nginx_files.files_on_disk(service.validate or ())
+    if not files or any(NGINX_LUA.search(text) for text in files.values()):
         return True
-    return NGINX_LUA_INSIDE.search(ask(("nginx", "-V"))[2]) is not None
+    program = (service.validate or ("nginx",))[0]
+    return NGINX_LUA_INSIDE.search(ask((program, "-V"))[2]) is not None
 
 
-def apache_has_lua() -> bool:
+def apache_has_lua(service: Service) -> bool:
     """Whether Apache has mod_lua: on Debian there to be switched on, elsewhere loaded."""
     if os.path.exists(APACHE_MODULE):
         return True
-    program = next((each for each in ("apache2ctl", "apachectl", "httpd") if find_program(each)), "apachectl")
-    status, modules, _said = ask((program, "-M"))
-    return status != 0 or "lua_module" in modules
+    modules = shown_by(service, "-t", "-M")
+    return not modules or "lua_module" in modules
 
 
-def haproxy_has_lua() -> bool:
+def haproxy_has_lua(_service: Service) -> bool:
     """Whether HAProxy was built with Lua."""
     status, words, _said = ask(("haproxy", "-vv"))
     return status != 0 or "+LUA" in words or "Built with Lua" in words
@@ -71,20 +73,19 @@ FEATURES = {
 }
 
 
-def refuse_missing_features(service: str, wanted: Iterable[str]) -> None:
+def refuse_missing_features(service: Service, wanted: Iterable[str]) -> None:
     """Look for what a configuration needs.
 
-    :param service: its name, for people.
     :param wanted: names of ``FEATURES``.
     :raises StepError: feature_missing.
     """
     for name in wanted:
         feature = FEATURES[name]
-        if not feature.is_there():
+        if not feature.is_there(service):
             raise StepError(
                 "feature_missing",
                 "service '{0}': this host does not have {1}, by which clients' certificates are read".format(
-                    service, feature.what
+                    service.name, feature.what
                 ),
                 "install {0}; or leave client_names and client_headers out of its sites. Nothing was changed".format(
                     feature.package

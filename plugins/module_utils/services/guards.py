@@ -9,10 +9,10 @@ Each of :data:`GUARDS` raises StepError ``validate_failed`` or ``port_taken``, b
 from __future__ import annotations
 
 import contextlib
-import glob
 import ipaddress
 import json
 import os
+import pwd
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +20,22 @@ from typing import Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_text
-from ansible_collections.fleet.tls.plugins.module_utils.services import listening
-from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.plugins.module_utils.services import (
+    haproxy_config,
+    listening,
+    nginx_config,
+    nginx_files,
+)
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, shown_by
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import account_of
 from ansible_collections.fleet.tls.plugins.module_utils.services.redis_control import config_file
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program, output_of, run
-from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Address, intruder, local_addresses
-
-Place = tuple[Address, int]
+from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import (
+    Place,
+    intruder,
+    is_of_this_host,
+    local_addresses,
+)
 
 # No server has an option of this name, so a complaint about it alone means that it has read everything before it.
 UNKNOWN_OPTION = "fleet-tls-end-of-check"
@@ -35,13 +44,12 @@ REDIS_OPTIONS = ("--daemonize", "no", "--supervised", "no", "--pidfile", "", "--
 ANYWHERE = ("*", "", "all")
 # For hosts without /etc/services.
 MAIL_PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
-NGINX_LISTEN = re.compile(r"(?:^|[;{}\s])listen\s+(?:(\[[^\]]*\]|[^\s;:\[]+):)?(\d+|\[[^\]]*\]|[^\s;]+)[\s;]")
 DOVECOT_LISTENER = re.compile(r"inet_listener[^{]*\{([^}]*)\}")
 
 
 def apache(service: Service) -> Iterable[Place]:
     """A graceful restart that cannot bind ends the server, and ``-t`` does not try."""
-    shown = output_of((*(service.validate or ("apachectl", "-t")), "-D", "DUMP_INCLUDES", "-D", "DUMP_MODULES"))
+    shown = shown_by(service, "-t", "-t", "-D", "DUMP_INCLUDES", "-D", "DUMP_MODULES")
     modules = listening.apache_modules(shown)
     for path in listening.apache_files(shown):
         for host, port in listening.apache(read_whole(path), modules):
@@ -50,28 +58,24 @@ def apache(service: Service) -> Iterable[Place]:
 
 def haproxy(service: Service) -> Iterable[Place]:
     """``-c`` does not bind; a reload that then cannot makes the old process pause all of its listeners."""
-    command = service.validate or ()
-    for option, value in zip(command, command[1:]):
-        if option == "-f":
-            for path in sorted(glob.glob(os.path.join(value, "*.cfg"))) if os.path.isdir(value) else [value]:
-                for host, port in listening.haproxy(read_whole(path)):
-                    yield from places(host, port)
+    files = haproxy_config.configuration_files(service.validate or ())
+    for bind in haproxy_config.binds(haproxy_config.read_lines(files, ours=True)):
+        for port in range(bind.first, bind.last + 1):
+            yield from places(bind.host, port, v6only=not bind.dual)
 
 
 def lighttpd(service: Service) -> Iterable[Place]:
     """``-tt`` does not bind, and a reload that then cannot ends it."""
-    shown = output_of(["-p" if word == "-tt" else word for word in service.validate or ()] or ("lighttpd",))
-    for host, port in listening.lighttpd(shown):
+    for host, port in listening.lighttpd(shown_by(service, "-tt", "-p")):
         yield from places(host, port)
 
 
-def nginx(_service: Service) -> Iterable[Place]:
+def nginx(service: Service) -> Iterable[Place]:
     """A reload that cannot bind is given up by the master, which tells nobody but its log."""
-    for host, port in NGINX_LISTEN.findall(strip_comments(output_of(("nginx", "-T", "-q")))):
-        if not host and not port.isdecimal():
-            host, port = port, "80"
-        if port.isdecimal() and host != "unix":
-            yield from places(host, int(port))
+    with contextlib.suppress(ValueError):  # nginx has found no fault with it
+        for server in nginx_config.servers(nginx_files.files_of(shown_by(service, "-t", "-T"))):
+            for listen in server.listens:
+                yield from places(listen.host, listen.port, v6only=listen.v6only)
 
 
 def postfix(_service: Service) -> Iterable[Place]:
@@ -85,7 +89,7 @@ def postfix(_service: Service) -> Iterable[Place]:
             port = port_of(service)
             for each in [host] if host else interfaces:
                 if port:
-                    yield from places("127.0.0.1" if each == "loopback-only" else each, port)
+                    yield from places("127.0.0.1" if each == "loopback-only" else each, port, v6only=True)
 
 
 def dovecot(_service: Service) -> Iterable[Place]:
@@ -100,13 +104,14 @@ def dovecot(_service: Service) -> Iterable[Place]:
         )
         port = port_of(settings.get("port", "0"))
         for host in hosts.split() if port else ():
-            yield from places(host, port)
+            yield from places(host, port, v6only=True)
 
 
-def caddy(_service: Service) -> Iterable[Place]:
+def caddy(service: Service) -> Iterable[Place]:
     """A reload that cannot bind is refused, after it has taken the new certificate into use."""
     adapted = json.loads(
-        output_of(("caddy", "adapt", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")) or "{}"
+        output_of(("caddy", "adapt", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"), service.environment)
+        or "{}"
     )
     servers = ((adapted.get("apps") or {}).get("http") or {}).get("servers") or {}
     for server in servers.values():
@@ -119,11 +124,13 @@ def caddy(_service: Service) -> Iterable[Place]:
 def postgresql(service: Service) -> Iterable[Place]:
     """A reload with a fault in the configuration is done by halves, in silence; the server's own program finds it. It has no command
     for that, but it reads all of it before it answers what one setting is. Ports change with a restart only."""
+    account = account_of(service)
     for pid in processes_of(service.programs):
         words = command_line(pid)
-        # Only the server itself was started by its path; its children have titles.
-        if len(words) > 1 and os.path.isabs(words[0]):
-            run(("runuser", "-u", "postgres", "--", *words, "-C", "ssl"), "validate")
+        # Only the server itself was started by its path; its children have titles. Another user's is another service: its faults are no
+        # reason to refuse, and it would not take its configuration from this user.
+        if len(words) > 1 and os.path.isabs(words[0]) and runs_as(pid, account):
+            run(("runuser", "-u", account.pw_name, "--", *words, "-C", "ssl"), "validate")
     return ()
 
 
@@ -152,16 +159,16 @@ def read_whole(path: str) -> str:
         return ""
 
 
-def places(host: str, port: int) -> Iterator[Place]:
+def places(host: str, port: int, *, v6only: bool = False) -> Iterator[Place]:
     """The addresses of this host that a server listens on where its configuration says this."""
     if host in ANYWHERE:
-        yield ipaddress.ip_address("0.0.0.0"), port
-    elif host.startswith("["):
+        yield Place(ipaddress.ip_address("0.0.0.0"), port)
+    elif ":" in host:
         with contextlib.suppress(ValueError):
-            yield ipaddress.ip_address(host.strip("[]")), port
+            yield Place(ipaddress.ip_address(host.strip("[]")), port, v6only)
     else:
         for address in local_addresses(host):
-            yield address, port
+            yield Place(address, port)
 
 
 def port_of(service: str) -> int:
@@ -174,17 +181,19 @@ def port_of(service: str) -> int:
         return MAIL_PORTS.get(service, 0)
 
 
-def strip_comments(text: str) -> str:
-    """Without what begins with a hash at the begin of a line, or after a space."""
-    return re.sub(r"(^|\s)#.*", r"\1", text, flags=re.MULTILINE)
+def runs_as(pid: int, account: pwd.struct_passwd) -> bool:
+    """Whether a process is of this user, who has a name here."""
+    with contextlib.suppress(OSError):
+        return os.stat("/proc/{0}".format(pid)).st_uid == account.pw_uid and not account.pw_name.isdecimal()
+    return False
 
 
 def processes_of(names: Sequence[str]) -> list[int]:
-    """The processes with one of these names."""
+    """The processes with one of these names, those of containers left out."""
     found = []
     for pid in os.listdir("/proc"):
         try:
-            if pid.isdecimal() and read_text("/proc/{0}/comm".format(pid)).strip() in names:
+            if pid.isdecimal() and read_text("/proc/{0}/comm".format(pid)).strip() in names and is_of_this_host(pid):
                 found.append(int(pid))
         except OSError:
             continue

@@ -14,28 +14,11 @@ from collections.abc import Iterable, Iterator
 Listen = tuple[str, int]
 
 PORT = re.compile(r"(?:([^$]*):)?(\d+)(?:-\d+)?")
-# HAProxy's sockets that are no TCP ports of this host (configuration manual, 11. Address formats).
-HAPROXY_OTHERS = re.compile(r"(?:/|unix@|uxst@|uxdg@|abns|fd@|sockpair@|rhttp@|quic|udp)")
-HAPROXY_FAMILY = re.compile(r"^(?:ipv4|ipv6|tcp|tcp4|tcp6|stream\+ipv4|stream\+ipv6)@")
 APACHE_SECTION = re.compile(r"<(/?)(\w+)\s*([^>]*)>?")
 APACHE_INCLUDED = re.compile(r"^\s+\((?:\*|\d+)\) (/.*)$", re.MULTILINE)
 APACHE_MODULE = re.compile(r"^ (\w+)_module \(", re.MULTILINE)
 LIGHTTPD_SOCKET = re.compile(r'^\s*(?:if )?\$SERVER\["socket"\]\s*==\s*"([^"]*)"', re.MULTILINE)
 LIGHTTPD_SETTING = r'^\s*server\.{0}\s*=\s*"?([^"\s]*)"?\s*$'
-
-
-def haproxy(text: str) -> Iterator[Listen]:
-    """The TCP addresses of a configuration's ``bind`` lines."""
-    conditions = 0
-    for line in text.splitlines():
-        words = line.split("#")[0].replace('"', "").split()
-        if words[:1] == [".if"] or words[:1] == [".endif"]:
-            conditions += 1 if words[0] == ".if" else -1
-        if conditions or len(words) < 2 or words[0] != "bind":
-            continue
-        for address in words[1].split(","):
-            if not HAPROXY_OTHERS.match(address):
-                yield from listen(HAPROXY_FAMILY.sub("", address))
 
 
 def apache_files(shown: str) -> list[str]:

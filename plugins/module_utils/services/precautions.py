@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import PRIVK
 from ansible_collections.fleet.tls.plugins.module_utils.pair.material import FORMATS_WITH_KEY
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
-from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import intruder, local_addresses
+from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Place, intruder, local_addresses
 
 # With what the child of can_read ends.
 READABLE, UNREADABLE, NOT_TRIED = 0, 1, 2
@@ -162,15 +162,22 @@ def refuse_taken_ports(service: Service, targets: Iterable[ProofTarget]) -> None
     :param targets: of this service; those that already present what they are to are nobody's business.
     :raises StepError: port_taken.
     """
-    if not service.programs:
-        return
     wanted = [each for each in targets if each.required and each.explicit and each.before != each.expected]
-    places = [(address, each.port) for each in wanted for address in local_addresses(each.host)]
-    found = intruder(places, service.programs) if places else None
+    places = [Place(address, each.port) for each in wanted for address in local_addresses(each.host)]
+    refuse_taken(service, places, "correct the endpoint")
+
+
+def refuse_taken(service: Service, places: Sequence[Place], way_out: str) -> None:
+    """A place that the service wants, and that somebody else has; where nobody knows its processes, nobody can tell.
+
+    :param way_out: what else can be done than to stop that process, for people.
+    :raises StepError: port_taken.
+    """
+    found = intruder(places, service.programs) if places and service.programs else None
     if found:
         port, pid, name = found
         raise StepError(
             "port_taken",
             "service '{0}': port {1} is held by '{2}' (process {3})".format(service.name, port, name, pid),
-            "stop that process, or correct the endpoint",
+            "stop that process, or {0}. Nothing was changed".format(way_out),
         )

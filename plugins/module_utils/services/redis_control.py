@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import shlex
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,12 @@ MOST_BYTES = 1024 * 1024
 DEEPEST_INCLUDE = 10
 PAIR = ("tls-cert-file", "tls-key-file")
 NO_ARRAYS = "wrong number of arguments"
+# A word is text without quotes, then perhaps text in quotes, which ends it.
+QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\'|\\(?!'))*'"""
+PART = re.compile(r"""[^\s"']+|""" + QUOTED, re.DOTALL)
+WORD = re.compile(r"""(?=\S)[^\s"']*(?:{0})?""".format(QUOTED), re.DOTALL)
+ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
 
 Reply = Union[None, int, str, list[Any]]
 Settings = dict[str, list[str]]
@@ -81,15 +87,38 @@ def read_settings(path: str, settings: Settings, depth: int = 0) -> None:
     """Add the settings of a file, and of those that it includes, to ``settings``; the last one counts."""
     with contextlib.suppress(OSError):
         for line in read_text(path, follow=True).splitlines():
-            try:
-                words = shlex.split(line, comments=True)
-            except ValueError:
-                continue
+            words = words_of(line)
             if len(words) > 1 and words[0].lower() == "include" and depth < DEEPEST_INCLUDE:
                 for each in sorted(glob.glob(words[1])):
                     read_settings(each, settings, depth + 1)
             elif len(words) > 1:
                 settings[words[0].lower()] = words[1:]
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line, as Redis splits it (``sdssplitargs`` in sds.c): no shell's grammar. A comment begins at the begin of a line only,
+    a backslash means something within double quotes only. Empty: nothing Redis would take.
+    """
+    if line.strip().startswith("#"):
+        return []
+    words, rest = [], line.strip(" \t\r\n")
+    while rest:
+        match = WORD.match(rest)
+        if not match or (match.end() < len(rest) and not rest[match.end()].isspace()):
+            return []
+        words.append("".join(unquoted(part) for part in PART.findall(match[0])))
+        rest = rest[match.end() :].lstrip()
+    return words
+
+
+def unquoted(part: str) -> str:
+    """A part of a word without its quotes."""
+    if part[0] == '"':
+        return ESCAPE.sub(
+            lambda match: ESCAPES.get(match[1]) or (chr(int(match[1][1:], 16)) if len(match[1]) == 3 else match[1]),
+            part[1:-1],
+        )
+    return part[1:-1].replace("\\'", "'") if part[0] == "'" else part
 
 
 def first(settings: Settings, name: str, default: str = "") -> str:

@@ -28,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.revocation_list
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
+from ansible_collections.fleet.tls.plugins.module_utils.services.clashes import refuse_clashes
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.services.features import refuse_missing_features
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import (
@@ -63,7 +64,7 @@ class PresentState:
 def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: program_missing, feature_missing, no_certificate, cannot_start, port_taken, not_permitted, disk_full,
+    :raises StepError: program_missing, feature_missing, site_clash, no_certificate, cannot_start, port_taken, not_permitted, disk_full,
         unknown_user, io. Nothing was changed then.
     """
     with nullcontext() if request["check"] else host_lock(request["directory"]):
@@ -85,7 +86,8 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
             )
         changes = compare(wanted)
         return answer(changes if check else [], changed=check and bool(changes), missing=True)
-    refuse_missing_features(service.name, request.get("requires") or ())
+    refuse_missing_features(service, request.get("requires") or ())
+    refuse_clashes(service, request.get("claims"))
     held = held_back(request["files"])
     if held:
         return answer([], held=held)
@@ -98,8 +100,6 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         return answer(found.changes, served=found.served, validated=service.validate is not None)
     if running:
         refuse_unreloadable([service])
-    if check:
-        return answer(found.changes, changed=True, served=found.served)
     if request["started"] and not running and service.start is None:
         raise StepError(
             "cannot_start",
@@ -107,6 +107,8 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
             "give the service a start command, or start it; nothing was changed",
         )
     refuse_taken_ports(service, found.targets)
+    if check:
+        return answer(found.changes, changed=True, served=found.served)
     outcome = change(service, found, running=running, started=request["started"], timeout=request["prove_timeout"])
     if outcome.error is None:
         record.record(digests(wanted))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from typing import Any
@@ -20,6 +21,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import leaf_der
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 RESOLVERS = "/etc/resolv.conf"
+NGINX = "/etc/nginx/nginx.conf"
+NGINX_SITES = re.compile(r"^\s*include\s+[^;#]*sites-enabled/\*", re.MULTILINE)
 # ID and ID_LIKE of os-release(5) → how the family keeps its servers' files; the first word that is known decides.
 FAMILIES = {
     "debian": "debian", "ubuntu": "debian",
@@ -34,7 +37,7 @@ def facts_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 
 def host_facts() -> dict[str, Any]:
-    """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address], trusts_ours}``."""
+    """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address], trusts_ours, nginx_sites}``."""
     # Late, and without the module that stands in front of it: a look that asks no endpoint does not pay for that.
     from _ssl import OPENSSL_VERSION_INFO
 
@@ -46,6 +49,8 @@ def host_facts() -> dict[str, Any]:
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),
         "trusts_ours": holds_ours(),
+        # Debian's nginx reads this directory last, that of others has conf.d alone.
+        "nginx_sites": NGINX_SITES.search(text_of(NGINX)) is not None,
     }
 
 

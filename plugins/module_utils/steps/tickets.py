@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
+from ansible_collections.fleet.tls.plugins.module_utils.services.clashes import refuse_without_tickets
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.services.haproxy_socket import SocketProblem, set_keys
 from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_unreloadable
@@ -80,8 +81,8 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
     """The step; see docs/host-protocol.md. Without keys it only looks.
 
     :param given: ``{"prev", "cur", "next"}``, each a key in base64; empty: look.
-    :raises StepError: older_ring, other_ring, cannot_reload, no_systemd, validate_failed, reload_failed, not_proven, disk_full, not_permitted,
-        unknown_user, busy, io. Servers have the keys then that they had before.
+    :raises StepError: site_clash, older_ring, other_ring, cannot_reload, no_systemd, validate_failed, reload_failed, not_proven, disk_full,
+        not_permitted, unknown_user, busy, io. Servers have the keys then that they had before.
     """
     place = TicketPlace(
         request["directory"], request["pool"], request["memory"], request.get("owner"), request.get("group")
@@ -93,6 +94,11 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
     with host_lock(request["directory"]):
         refuse_backwards(place, request)
         refuse_unreloadable(each.service for each in servers if not each.socket)
+        if not place.read_manifest():
+            # What was given out before is renewed whatever stands there now; its proof says what is wrong.
+            for each in servers:
+                if each.kind == "haproxy":
+                    refuse_without_tickets(each.service)
         return install(place, servers, request, keys)
 
 

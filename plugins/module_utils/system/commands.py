@@ -35,12 +35,15 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=search_path())
 
 
-def environment() -> dict[str, str]:
-    """What a program of this host is run with."""
-    return dict(os.environ, LC_ALL="C", PATH=search_path())
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a program of this host is run with.
+
+    :param variables: its own; its language stays ours.
+    """
+    return {**os.environ, "PATH": search_path(), **(variables or {}), "LC_ALL": "C"}
 
 
-def ask(command: Sequence[str]) -> tuple[int | None, str, str]:
+def ask(command: Sequence[str], variables: Mapping[str, str] | None = None) -> tuple[int | None, str, str]:
     """A program that only shows something: its exit status, standard output and standard error; None: it cannot be run."""
     program = find_program(command[0])
     if program is None:
@@ -50,7 +53,7 @@ def ask(command: Sequence[str]) -> tuple[int | None, str, str]:
             [program, *command[1:]],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=environment(),
+            env=environment(variables),
             timeout=COMMAND_SECONDS,
             check=False,
         )
@@ -59,16 +62,16 @@ def ask(command: Sequence[str]) -> tuple[int | None, str, str]:
     return ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
 
 
-def output_of(command: Sequence[str]) -> str:
+def output_of(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
     """The standard output of such a program; empty where it cannot be run or fails."""
-    status, shown, _said = ask(command)
+    status, shown, _said = ask(command, variables)
     return shown if status == 0 else ""
 
 
 def run(command: Sequence[str], what: str, variables: Mapping[str, str] | None = None) -> None:
     """Run a command of a service, no shell, no input. Without AnsibleModule, so that it runs in a test as it is.
 
-    :param variables: for its environment; its language stays ours.
+    :param variables: as for :func:`environment`.
     :raises StepError: ``<what>_failed`` with the command's own last words.
     """
     program = find_program(command[0])
@@ -87,7 +90,7 @@ def run(command: Sequence[str], what: str, variables: Mapping[str, str] | None =
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**environment(), **(variables or {}), "LC_ALL": "C"},
+                env=environment(variables),
                 timeout=COMMAND_SECONDS,
                 check=False,
             )

@@ -12,9 +12,18 @@ import re
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import NamedTuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+
+class Place(NamedTuple):
+    """Where somebody wants to listen; ``v6only``: an IPv6 address without the IPv4 ones that it may bring."""
+
+    address: Address
+    port: int
+    v6only: bool = False
+
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTENING = "0A"
@@ -101,19 +110,58 @@ def process_name(pid: int | str) -> str:
         return stream.read().strip()
 
 
-def intruder(places: Sequence[tuple[Address, int]], programs: Sequence[str]) -> tuple[int, int, str] | None:
-    """The first of ``places`` (address and port) that another process holds: port, its process id and name.
+def intruder(places: Sequence[Place], programs: Sequence[str]) -> tuple[int, int, str] | None:
+    """The first of ``places`` that another process holds: port, its process id and name.
 
     :param programs: names of the processes that may.
     :returns: None: all are free, or held by one of ``programs``, or by somebody we may not look into.
     """
-    met = [(port, each) for each in listeners() for address, port in places if each.meets(address, port)]
-    known = holders({each.inode for _port, each in met}) if met else {}
-    for port, each in met:
+    met = [
+        (place, each)
+        for each in listeners()
+        for place in places
+        if each.meets(place.address, place.port) and not (place.v6only and each.address.version == 4)
+    ]
+    known = holders({each.inode for _place, each in met}) if met else {}
+    own = [each for _place, each in met if is_held_by(known.get(each.inode, []), (*programs, INIT))]
+    # Who has a place already does not have to get it.
+    had = {(each.address, each.port) for each in own}
+    for place, each in met:
         owners = known.get(each.inode, [])
-        if owners and not any(is_one_of(name, (*programs, INIT)) for _pid, name in owners):
-            return (port, *owners[0])
+        if owners and each not in own and (place.address, place.port) not in had and not is_free(place):
+            return (place.port, *owners[0])
     return None
+
+
+def is_held_by(owners: Iterable[tuple[int, str]], programs: Sequence[str]) -> bool:
+    """Whether one of these processes is one of ``programs``, on this host and not in a container."""
+    return any(is_one_of(name, programs) and is_of_this_host(pid) for pid, name in owners)
+
+
+def is_free(place: Place) -> bool:
+    """Whether the kernel would give it to somebody: a listener on every IPv6 address may or may not hold the IPv4 ones as well."""
+    family = socket.AF_INET6 if place.address.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(place.v6only))
+            probe.bind((str(place.address), place.port))
+    except OSError:
+        return False
+    return True
+
+
+def is_of_this_host(pid: int | str) -> bool:
+    """Whether a process has this host's files: those of a container have others. A mount namespace of its own alone says nothing, as
+    systemd's services have them (PrivateTmp)."""
+    try:
+        if os.readlink("/proc/{0}/ns/mnt".format(pid)) == os.readlink("/proc/self/ns/mnt"):
+            return True
+        theirs, ours = os.stat("/proc/{0}/root/".format(pid)), os.stat("/")
+    except OSError:
+        return True  # gone, or not ours to look into
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def is_one_of(name: str, programs: Iterable[str]) -> bool:

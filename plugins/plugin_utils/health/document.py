@@ -155,9 +155,8 @@ def failure(host: str, part: Mapping[str, Any]) -> Finding:
     error = part.get("error")
     known = error if isinstance(error, Mapping) else {}
     message = first_text([known.get("message"), part.get("msg")], "it could not be looked at")
-    return Finding(
-        "failed", "host", host, message, first_text([known.get("remedy")], "run with -vvv to see more"), host
-    )
+    code = "site_clash" if known.get("code") == "site_clash" else "failed"
+    return Finding(code, "host", host, message, first_text([known.get("remedy")], "run with -vvv to see more"), host)
 
 
 def host_row(seen: HostInput, certificates: int, codes: Iterable[str]) -> dict[str, Any]:

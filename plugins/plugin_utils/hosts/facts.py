@@ -29,6 +29,7 @@ class HostFacts:
     :param python: ``(3, 11)``.
     :param resolvers: addresses of its name servers.
     :param trusts_ours: whether its system trusts an anchor that we put there.
+    :param nginx_sites: whether its nginx reads ``sites-enabled``.
     :param ocsp: certificates whose live leaf names an OCSP responder.
     """
 
@@ -39,6 +40,7 @@ class HostFacts:
     resolvers: tuple[str, ...] = ()
     trusts_ours: bool = False
     ocsp: tuple[str, ...] = ()
+    nginx_sites: bool = False
 
     def as_facts(self) -> dict[str, Any]:
         """For ``ansible_facts``."""
@@ -62,6 +64,7 @@ def parse_host_facts(raw: Any) -> HostFacts:
             resolvers=tuple(addresses(raw.get("resolvers") or ()))[:MOST_RESOLVERS],
             trusts_ours=bool(raw.get("trusts_ours")),
             ocsp=tuple(names(raw)),
+            nginx_sites=raw.get("nginx_sites") is True,
         )
     except MISSHAPEN as error:
         raise HostError(

@@ -24,7 +24,7 @@ PRESET = Preset(
         "caddyfile",
     ),
     reload=("caddy", "reload", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile", "--force"),
-    check=("pidof", "caddy"),
+    check=("pidof", "-c", "caddy"),  # not one of a container
     start=("caddy", "start", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
     through_unit=False,
     endpoints=("127.0.0.1:443",),

@@ -15,6 +15,6 @@ PRESET = Preset(
     check=("test", "-s", "/run/nginx.pid"),
     start=("nginx",),
     endpoints=("127.0.0.1:443",),
-    programs=("nginx",),
+    programs=("nginx", "openresty"),
     guard="nginx",
 )

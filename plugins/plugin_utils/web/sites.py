@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.pattern_example import example_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import (
     NAMES_HEADER,
@@ -34,9 +35,11 @@ UNSAFE = re.compile(r"""[\x00-\x20\x7f-\xa0;{}#"'`<>\\]""")
 # In a file name or a URL, also what servers replace by variables. A regular expression for a name (nginx) has need of these.
 VARIABLES = re.compile(r"[$%]")
 PLAIN_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
-NGINX_NAME = re.compile(r"~.+|\.[A-Za-z0-9._-]+|[A-Za-z0-9._-]+\.\*|\[[0-9A-Fa-f:.]+\]")
+NGINX_NAME = re.compile(r"\.[A-Za-z0-9._-]+|[A-Za-z0-9._-]+\.\*|\[[0-9A-Fa-f:.]+\]")
 ANY_ADDRESS = ("", "*", "0.0.0.0")
 LOOPBACK = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+# A regular expression of nginx, which goes between double quotes.
+NGINX_PATTERN = re.compile(r"~[\x21\x23-\x7e]+")
 HTTP, HTTPS = 80, 443
 
 
@@ -235,6 +238,8 @@ def parse_server_name(fields: Fields, value: str, server: str) -> str:
 
     :raises SpecError: it is none of these.
     """
+    if server == "nginx" and NGINX_PATTERN.fullmatch(value):
+        return value
     text = checked(fields, "server_names", value)
     if PLAIN_NAME.fullmatch(text) or (server == "nginx" and NGINX_NAME.fullmatch(text)):
         return text
@@ -306,7 +311,7 @@ def parse_listen(fields: Fields, value: Any) -> Listen:
 
 
 def first_server_name(server_names: list[str]) -> str | None:
-    """The SNI that reaches the site: its first plain name, else one that a wildcard stands for, else None.
+    """The SNI that reaches the site: its first plain name, else one that a wildcard or a regular expression stands for, else None.
 
     ``~…`` are regular expressions and ``_`` is a name that nobody has (nginx, server_names).
     """
@@ -314,4 +319,7 @@ def first_server_name(server_names: list[str]) -> str | None:
     plain = [name for name in names if "*" not in name]
     if plain:
         return plain[0].lstrip(".")
-    return names[0].replace("*", "www") if names else None
+    if names:
+        return names[0].replace("*", "www")
+    examples = (example_of(name[1:]) for name in server_names if name.startswith("~"))
+    return next((each for each in examples if each and PLAIN_NAME.fullmatch(each)), None)

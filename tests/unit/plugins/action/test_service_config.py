@@ -163,6 +163,7 @@ def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "openssl",
         "python",
         "systemd",
+        "nginx_sites",
         "resolvers",
         "trusts_ours",
         "ocsp",

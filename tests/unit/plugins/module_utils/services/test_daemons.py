@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.services import daemons
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.plugins.module_utils.services.unit_calls import UnitCalls
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import as_request
 from ansible_collections.fleet.tls.tests.unit.support.one_host import service
 
@@ -22,7 +23,7 @@ SYSTEMD = {
     "check": ("systemctl", "is-active", "--quiet", "nginx"),
     "start": ("systemctl", "enable", "--now", "nginx"),
     "restart": ("sh", "-c", 'systemctl reset-failed "$@"; exec systemctl restart "$@"', "sh", "nginx"),
-    "programs": ("nginx",),
+    "programs": ("nginx", "openresty"),
     "guard": "nginx",
 }
 PLAIN = {
@@ -31,7 +32,7 @@ PLAIN = {
     "check": ("test", "-s", "/run/nginx.pid"),
     "start": ("nginx",),
     "restart": ("nginx",),
-    "programs": ("nginx",),
+    "programs": ("nginx", "openresty"),
     "guard": "nginx",
 }
 
@@ -117,7 +118,8 @@ BRACKET = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
         (
             {"postgresql": BRACKET},
             ("postgresql", "postgresql@*"),
-            ("postgresql@15-main.service", "postgresql@16-x.service"),
+            # The other one was stopped: systemctl would reload neither.
+            ("postgresql@15-main.service",),
         ),
         ({}, ("nginx", "other"), ("nginx",)),
     ],
@@ -176,6 +178,18 @@ def test_a_unit_without_a_reload(
     assert ("has no reload" in daemons.resolve(raw).unreloadable) is unreloadable
     for other in ({"reload": ["mine"]}, {"reload_by": "restart"}, {"reload_by": "none"}):
         assert not daemons.resolve({**raw, **other}).unreloadable
+
+
+def test_a_reload_has_its_unit_s_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Caddy puts the variables of its configuration in when it is told to reload."""
+    program = tmp_path / "caddy"
+    program.write_text(f'#!/bin/sh\necho "$1 $SITE" >>{tmp_path}/told\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(daemons, "systemd_runs", lambda: True)
+    monkeypatch.setattr(daemons, "ask_unit", lambda _unit: UnitCalls(environment={"SITE": "www.test"}))
+    daemons.reload(daemons.resolve({**bare("caddy"), "preset": as_request("caddy"), "validate": ["true"]}))
+    assert (tmp_path / "told").read_text() == "reload www.test\n"
 
 
 def test_redis_is_reloaded_by_what_it_understands_unless_told_otherwise() -> None:

@@ -6,24 +6,51 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.blocks import BEGIN, END
 from ansible_collections.fleet.tls.plugins.module_utils.services import guards
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import process_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import find_preset, preset_names
 
 NGINX = """# configuration file /etc/nginx/nginx.conf:
 http { # listen 1;
     server { listen 443 ssl http2 default_server; listen [::]:443 ssl;
-        listen 127.0.0.1:8080; listen 127.0.0.2; listen unix:/run/nginx.sock;
+        listen 127.0.0.1:8080; listen 127.0.0.2; listen unix:/run/nginx.sock; listen 5140 udp; listen 5141 quic reuseport;
+        server_name "a;b{" ~^shop\\d{1,3}$; content_by_lua_block { local x = "}" } # listen 3;
         location / { return 200 "listen 99 not"; }
     }
     server {listen 444;}
+    include /etc/nginx/conf.d/*.conf;
 }
+stream { server { listen 5142; } server { listen 5143 udp; } }
+# configuration file /etc/nginx/conf.d/more.conf:
+server { listen 445; listen [::]:446 ipv6only=off; }
+"""
+HAPROXY = """global
+    stats socket /run/haproxy/admin.sock
+frontend a
+    bind :443 ssl crt /etc/a.pem # bind :1
+    bind 127.0.0.1:80,[::1]:81 name x
+    bind ipv4@*:82
+    bind /run/a.sock
+    bind unix@/run/b.sock
+    bind abns@c
+    bind quic4@:444 ssl
+    bind "${ADDRESS}:445"
+    bind :8000-8010
+.if defined(X)
+    bind :446
+.endif
+    bind "*:83"
 """
 DOVECOT = """# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf
 listen = 127.0.0.1, 127.0.0.3
@@ -66,15 +93,40 @@ def program(folder: Path, name: str, shown: str, script: str = "cat {0}") -> Non
     path.chmod(0o755)
 
 
+def preset(name: str) -> Service:
+    found = find_preset(name)
+    assert found is not None
+    return Service(name, validate=found.validate, programs=found.programs)
+
+
 def places(name: str) -> set[tuple[str, int]]:
-    return {(str(address), port) for address, port in guards.LOOKS[name](Service(name))}
+    return {(str(place.address), place.port) for place in guards.LOOKS[name](preset(name))}
 
 
 def test_nginx(programs: Path) -> None:
     program(programs, "nginx", NGINX)
     found = places("nginx")
     assert {("0.0.0.0", 443), ("::", 443), ("127.0.0.1", 8080), ("127.0.0.2", 80), ("0.0.0.0", 444)} <= found
-    assert not {port for _host, port in found} & {1}
+    assert {("0.0.0.0", 445), ("::", 446), ("0.0.0.0", 5142)} <= found
+    assert not {port for _host, port in found} & {1, 3, 99, 5140, 5141, 5143}
+    assert {place.port for place in guards.LOOKS["nginx"](preset("nginx")) if place.v6only} == {443}
+
+
+def test_haproxy(tmp_path: Path) -> None:
+    """Ours are ports as well; what only the environment or a condition decides is left out."""
+    ours = f"{BEGIN.decode()}\nfrontend ours\n    bind :447\n    bind [::]:448 v6only\n{END.decode()}\n"
+    (tmp_path / "haproxy.cfg").write_text(HAPROXY + ours)
+    service = Service("haproxy", validate=("haproxy", "-c", "-f", str(tmp_path)))
+    found = [(str(place.address), place.port, place.v6only) for place in guards.LOOKS["haproxy"](service)]
+    everywhere = [443, 82, *range(8000, 8011), 83, 447]
+    assert sorted(found) == sorted(
+        [
+            ("127.0.0.1", 80, False),
+            ("::1", 81, True),
+            ("::", 448, True),
+            *(("0.0.0.0", port, False) for port in everywhere),
+        ]
+    )
 
 
 def test_dovecot(programs: Path) -> None:
@@ -104,11 +156,18 @@ def test_a_program_that_shows_nothing(programs: Path, name: str) -> None:
 def test_who_has_the_port_is_told(programs: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        program(programs, "nginx", f"server {{ listen 127.0.0.1:{port}; }}")
+        program(
+            programs,
+            "nginx",
+            f"# configuration file /etc/nginx/nginx.conf:\nhttp {{ server {{ listen 127.0.0.1:{port}; }} }}",
+        )
         with pytest.raises(StepError, match=f"wants port {port}, which is held by ") as caught:
-            guards.GUARDS["nginx"](Service("nginx"))
+            guards.GUARDS["nginx"](preset("nginx"))
+        # A preset of the user's says what its processes are called.
+        own = replace(preset("nginx"), programs=(process_name(os.getpid()),))
+        guards.GUARDS["nginx"](own)
     assert caught.value.code == "port_taken" and f"(process {os.getpid()})" in caught.value.message
-    guards.GUARDS["nginx"](Service("nginx"))
+    guards.GUARDS["nginx"](preset("nginx"))
 
 
 OURS, TYPO = f">>> '{guards.UNKNOWN_OPTION} yes'", ">>> 'maxmemori 1mb'"
@@ -140,6 +199,28 @@ def test_redis_may_complain_of_our_option_only(
     with pytest.raises(StepError) as caught:
         guards.GUARDS["redis"](redis)
     assert caught.value.code == "validate_failed" and found in caught.value.message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts another user's server")
+@pytest.mark.parametrize(("user", "refused"), [("nobody", True), ("root", False)])
+def test_another_user_s_postgresql_is_no_reason_to_refuse(tmp_path: Path, user: str, refused: bool) -> None:
+    """Its configuration has a fault: this program does not know -C."""
+    program = tmp_path / "some-postgres"
+    shutil.copy("/bin/sh", program)
+    program.chmod(0o755)
+    service = Service("postgresql", programs=("some-postgres",), user=user)
+    script = "exec 2>/dev/null; echo ready; read -r end"
+    command = ["setpriv", "--reuid=nobody", "--clear-groups", str(program), "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            if refused:
+                with pytest.raises(StepError, match="validate_failed|ended with"):
+                    list(guards.LOOKS["postgresql"](service))
+            else:
+                list(guards.LOOKS["postgresql"](service))
+        finally:
+            process.kill()
 
 
 def test_every_preset_s_guard_is_there() -> None:

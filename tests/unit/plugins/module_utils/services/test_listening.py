@@ -9,23 +9,6 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.services import listening
 
-HAPROXY = """global
-    stats socket /run/haproxy/admin.sock
-frontend a
-    bind :443 ssl crt /etc/a.pem # bind :1
-    bind 127.0.0.1:80,[::1]:81 name x
-    bind ipv4@*:82
-    bind /run/a.sock
-    bind unix@/run/b.sock
-    bind abns@c
-    bind quic4@:444 ssl
-    bind "${ADDRESS}:445"
-    bind :8000-8010
-.if defined(X)
-    bind :446
-.endif
-    bind "*:83"
-"""
 APACHE = """# Listen 1
 Listen 80
 <IfModule ssl_module>
@@ -70,11 +53,6 @@ LIGHTTPD = """config {
     }
 }
 """
-
-
-def test_haproxy() -> None:
-    found = list(listening.haproxy(HAPROXY))
-    assert found == [("", 443), ("127.0.0.1", 80), ("[::1]", 81), ("*", 82), ("", 8000), ("*", 83)]
 
 
 def test_apache() -> None:

@@ -140,3 +140,21 @@ def test_settings(tmp_path: Path) -> None:
     read_settings(str(path), settings)
     assert (settings["port"], settings["bind"], settings["save"]) == (["3"], ["127.0.0.1", "::1"], [""])
     read_settings(str(tmp_path / "absent"), settings)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("requirepass pa#ss", ["requirepass", "pa#ss"]),
+        ("requirepass a\\b", ["requirepass", "a\\b"]),
+        ('requirepass "pa#ss \\"x\\" \\x41\\n"', ["requirepass", 'pa#ss "x" A\n']),
+        ("requirepass 'a\\'b\\n'", ["requirepass", "a'b\\n"]),
+        ("  # requirepass x", []),
+        ("requirepass 'open", []),
+        ('requirepass "a"b', []),
+        ('save ""', ["save", ""]),
+        ("requirepass a$b;c*", ["requirepass", "a$b;c*"]),
+    ],
+)
+def test_lines_as_redis_reads_them(line: str, words: list[str]) -> None:
+    assert redis_control.words_of(line + "\n") == words

@@ -8,12 +8,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.system import sockets
 from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import (
     Listener,
+    Place,
     intruder,
     local_addresses,
     parse_table,
@@ -68,11 +72,73 @@ def test_an_intruder_is_named() -> None:
     me = sockets.process_name(os.getpid())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        places = [(address("127.0.0.1"), port)]
+        places = [Place(address("127.0.0.1"), port)]
         assert intruder(places, ["nginx"]) == (port, os.getpid(), me)
         assert intruder(places, [me]) is None
-        assert intruder([(address("127.0.0.2"), port)], ["nginx"]) is None
+        assert intruder([Place(address("127.0.0.2"), port)], ["nginx"]) is None
     assert intruder(places, ["nginx"]) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "held_v6only", "wanted", "wanted_v6only", "clash"),
+    [
+        ("0.0.0.0", False, "::", True, False),
+        ("0.0.0.0", False, "::", False, True),
+        ("::", True, "0.0.0.0", False, False),
+        ("::", False, "0.0.0.0", False, True),
+        ("::", True, "::", True, True),
+    ],
+)
+def test_ipv6_beside_ipv4(held: str, held_v6only: bool, wanted: str, wanted_v6only: bool, clash: bool) -> None:
+    """The table of listeners does not say who takes the IPv4 addresses too; the kernel does."""
+    family = socket.AF_INET6 if ":" in held else socket.AF_INET
+    with socket.socket(family) as listener:
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(held_v6only))
+        listener.bind((held, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        found = intruder([Place(address(wanted), port, wanted_v6only)], ["nginx"])
+    assert (found is not None) is clash
+
+
+def test_who_has_a_place_already_does_not_have_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx listens on every IPv6 address, somebody else on every IPv4 one."""
+    with socket.socket(socket.AF_INET6) as ours, socket.socket() as theirs:
+        ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        ours.bind(("::", 0))
+        port = ours.getsockname()[1]
+        theirs.bind(("0.0.0.0", port))
+        ours.listen()
+        theirs.listen()
+        names = {
+            str(os.fstat(each.fileno()).st_ino): [(os.getpid(), name)]
+            for each, name in ((ours, "nginx"), (theirs, "other"))
+        }
+        monkeypatch.setattr(sockets, "holders", lambda inodes: {each: names.get(each, []) for each in inodes})
+        assert intruder([Place(address("::"), port, True)], ["nginx"]) is None
+        assert intruder([Place(address("::"), port, True)], ["httpd"]) == (port, os.getpid(), "nginx")
+        assert intruder([Place(address("0.0.0.0"), port)], ["nginx"]) == (port, os.getpid(), "other")
+        assert intruder([Place(address("0.0.0.0"), port)], ["other"]) is None
+
+
+CHILD = (
+    "import os, sys, time; os.chroot(sys.argv[1]) if sys.argv[1] else None; print('ready', flush=True); time.sleep(60)"
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces")
+@pytest.mark.parametrize("in_container", [False, True])
+def test_a_process_with_other_files_is_not_of_this_host(tmp_path: Path, in_container: bool) -> None:
+    """A container is a mount namespace with another root; a service with PrivateTmp is one with ours."""
+    command = ["unshare", "--mount", sys.executable, "-c", CHILD, str(tmp_path) if in_container else ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            assert os.readlink(f"/proc/{process.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+            assert sockets.is_of_this_host(process.pid) is not in_container
+        finally:
+            process.kill()
 
 
 def test_names_as_long_as_the_kernel_keeps_them() -> None:

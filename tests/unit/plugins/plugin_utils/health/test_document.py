@@ -236,6 +236,9 @@ FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "six days, a run a day": (web1(managed(leaf(days=6, left=5))), [("schedule_too_rare", "www")]),
     "47 days, a run a day": (web1(managed(leaf(days=47, left=40))), []),
     "unreachable": (HostInput("web1", {"unreachable": True, "msg": "no route"}), [("unreachable", "web1")]),
+    "a site that clashes": (
+        web1(probes=[{"failed": True, "error": {"code": "site_clash", "message": "site 'www': …", "remedy": None}}]), [("site_clash", "web1")],
+    ),
     "unreachable for files": (HostInput("web1", {"skipped": True}, {"unreachable": True}), [("unreachable", "web1")]),
     "bad input": (HostInput("web1", {"failed": True, "msg": "issuer: unknown"}), [("failed", "web1")]),
     "not looked at": (HostInput("web1", {}), [("failed", "web1")]),

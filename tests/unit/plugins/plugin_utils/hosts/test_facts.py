@@ -12,6 +12,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import parse
 
 GOOD: dict[str, Any] = {
     "family": "debian", "openssl": [3, 0, 17], "python": [3, 11], "systemd": True, "resolvers": ["192.0.2.53"], "trusts_ours": True,
+    "nginx_sites": True,
     "ocsp": ["www"],
 }  # fmt: skip
 
@@ -29,6 +30,7 @@ def test_what_a_host_says() -> None:
         ({"resolvers": ["192.0.2.1"] * 99}, "resolvers", ["192.0.2.1"] * 8),
         ({"ocsp": ["../x", "www", 5, "{{ x }}"]}, "ocsp", ["www", "5"]),
         ({"systemd": "yes"}, "systemd", True),
+        ({"nginx_sites": "{{ evil }}"}, "nginx_sites", False),
     ],
 )
 def test_a_host_chooses_among_what_is_known(change: dict[str, Any], field: str, taken: Any) -> None:

@@ -79,6 +79,9 @@ def test_listen(listen: Any, texts: list[str], endpoints: list[Any], redirect: l
         ([".example.com"], "example.com"),
         (["_"], None),
         (["_", "web1"], "web1"),
+        ([r"~^shop\d+\.example\.com$"], "shop1.example.com"),
+        ([r"~^shop\d+\.example\.com$", "*.example.com"], "www.example.com"),
+        ([r"~^(?!x)"], None),
     ],
 )
 def test_the_proof_asks_for_a_name_that_reaches_the_site(server_names: list[str], server_name: str | None) -> None:
