@@ -32,9 +32,10 @@ time.time = lambda: real() - 7200
 """
 
 
-@pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    with deployed(tmp_path, HOSTS) as made:
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """One fleet for all tests here: every one leaves it whole, and no rotation under way."""
+    with deployed(tmp_path_factory.mktemp("bad-luck"), HOSTS) as made:
         yield made
 
 
