@@ -16,6 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import FEWES
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import Wait, parse_maintenance
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
     AnswersChallenges,
@@ -30,6 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     AWAIT_CLOCKS_OPTION,
+    MAINTENANCE_OPTIONS,
     STORE_OPTIONS,
     TlsAction,
 )
@@ -45,6 +47,7 @@ class ActionModule(TlsAction):
         **AWAIT_CLOCKS_OPTION,
         "once": {"type": "bool", "default": False},
         "account": {"type": "str", "choices": ["kept", "new_key", "new"], "default": "kept"},
+        **MAINTENANCE_OPTIONS,
     }
     _requires_connection = False
 
@@ -78,7 +81,7 @@ class ActionModule(TlsAction):
         if options.get("issuer"):
             name = one_of(options["issuer"], issuers, "issuer")
             issuers = {name: issuers[name]}
-        renewed = self.renewed_account(issuers, options["account"], options.get("issuer"))
+        renewed, waits = self.renewed_account(issuers, options)
         upkeeps = [Upkeep(issuer) for issuer in issuers.values()]
         for each in upkeeps:
             each.find(self.now())
@@ -98,6 +101,7 @@ class ActionModule(TlsAction):
             "changed": bool(prepared),
             "clocks_wanted": clocks_wanted,
             "prepared": prepared,
+            "deferred": str(waits) if waits else None,
             "issuers": {
                 each.issuer.name: shown for each in upkeeps if (shown := each.tried(partial(self.shown, each.issuer)))
             },
@@ -118,24 +122,32 @@ class ActionModule(TlsAction):
             raise failure
         return result
 
-    def renewed_account(self, issuers: Mapping[str, Issuer], account: str, chosen: str | None) -> dict[str, str]:
-        """What was done about the chosen issuer's account (in check mode: would be), in words.
+    def renewed_account(
+        self, issuers: Mapping[str, Issuer], options: Mapping[str, Any]
+    ) -> tuple[dict[str, str], Wait | None]:
+        """What was done about the chosen issuer's account (in check mode: would be), in words; and how long it waits instead.
 
-        :param account: the option of that name.
         :raises SpecError: no issuer is chosen, or it has no account; :raises TlsError: its CA or the store does not let it.
         """
+        maintenance = parse_maintenance(options["windows"], options["freeze"])
+        account, chosen = options["account"], options.get("issuer")
         if account == "kept":
-            return {}
+            return {}, None
         issuer = issuers[chosen] if chosen else None
         if chosen is None or not isinstance(issuer, HasAccount):
             able = ", ".join(name for name, each in issuers.items() if isinstance(each, HasAccount)) or "none"
             raise SpecError(
                 f"account: {account} needs an issuer that has an account", remedy=f"name it in issuer: {able}"
             )
+        # Another account is a repair. A change that has begun is finished: until then nothing can be ordered.
+        can_wait = account == "new_key" and not issuer.account_key_begun()
+        waits = maintenance.wait(self.now()) if can_wait else None
+        if waits:
+            return {}, waits
         if self._task.check_mode:
             what = "gets a new key" if account == "new_key" else "gives way to another one, with another key"
-            return {chosen: f"the account of '{chosen}' {what}"}
-        return {chosen: issuer.renew_account_key() if account == "new_key" else issuer.renew_account()}
+            return {chosen: f"the account of '{chosen}' {what}"}, None
+        return {chosen: issuer.renew_account_key() if account == "new_key" else issuer.renew_account()}, None
 
     def upkeep(self, each: Upkeep, clocks: ClockOpinion) -> None:
         """Make what an issuer lacks. One that cannot be prepared has its CRLs signed all the same: servers refuse clients without them."""
@@ -220,6 +232,7 @@ def for_others(result: Mapping[str, Any], host: str) -> dict[str, Any]:
         "kept_by": host,
         "clocks_wanted": result.get("clocks_wanted", False),
         "prepared": {},
+        "deferred": result.get("deferred"),
         "issuers": {name: {**shown, "crls": []} for name, shown in issuers.items()},
         "acme_thumbprints": list(result.get("acme_thumbprints", ())),
     }

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.changes
   - fleet.tls.store
+  - fleet.tls.maintenance
 attributes:
   idempotent:
     support: partial
@@ -51,6 +52,7 @@ options:
     description:
       - What becomes of the account of O(issuer), one of type V(acme). V(kept) keeps it.
       - V(new_key) lets a new key take it over (RFC 8555, 7.3.5). A change that a killed run has begun is finished.
+        It is all that waits for O(windows) and O(freeze) here, unless it has begun.
       - V(new) has another account made, with another key, and forgets the present one. It is the way out where the CA takes the account no
         more, or its key is lost.
     type: str
@@ -97,6 +99,10 @@ prepared:
   returned: success
   type: dict
   sample: {internal: "the CA 'internal' does not exist yet: a root and an issuing CA are made"}
+deferred:
+  description: Until when the account's new key waits for a maintenance window, and why.
+  returned: success
+  type: str
 issuers:
   description: The chosen issuers.
   returned: success

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from acme_servers import pebble, proxy
 from acme_servers.pebble import Pebble
-from acme_servers.proxy import Proxy
+from acme_servers.proxy import Answer, Proxy, Seen
 from acme_servers.servers import Pair
 from local import nginx
+from local.family import Family
 from local.hosts import Hosts
 from tools.playbook import PlaybookResult
 from tools.ports import free_port
@@ -78,6 +80,23 @@ class AcmeHosts(Hosts):
             host: {"tls_certificates": [site.certificate(**wanted) for site in mine]}
             for host, mine in self.sites.items()
         }
+
+    def killed_at(self, moment: str, playbook: str | Path, inventory: Path) -> None:
+        """A run that is ended by SIGKILL when the CA has done this (a part of a path), before its answer arrives."""
+        reached, go_on = threading.Event(), threading.Event()
+
+        def wait(seen: Seen, real: Answer) -> Answer:
+            if moment in seen.path and real.status < 400:
+                reached.set()
+                go_on.wait(600)
+            return real
+
+        self.proxy.after.append(wait)
+        run = Family(playbook, inventory)
+        assert reached.wait(300)
+        run.kill()
+        go_on.set()
+        self.proxy.after.remove(wait)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,15 @@ def test_another_key_takes_over(world: World) -> None:
     assert new != old and new in said and record(world)["url"] == url
     obtained(answering(world, world.issuer()), world.request())
     assert former.find() is None
+
+
+def test_two_runs_at_once_change_the_key(world: World) -> None:
+    """Each on top of the other: what the store has in the end is the account's key."""
+    world.ready()
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(lambda _number: world.issuer().renew_account_key(), range(2)))
+    assert len(set(said)) == 2 and not record(world)["successor"]
+    obtained(answering(world, world.issuer()), world.request())
 
 
 def killed_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import pytest
 
 from acme_servers.hosts import AcmeHosts, acme_hosts, stateless, webroot
-from acme_servers.proxy import Answer, RenewalInfo, Seen
+from acme_servers.proxy import Answer, RenewalInfo
 from acme_servers.servers import Pair
-from local.family import Family
 from local.hosts import PASSPHRASE, entry, ledger, message, serving
 from tools.playbook import PlaybookResult, run_playbook
 
@@ -220,29 +218,9 @@ def test_over_budget(hosts: AcmeHosts) -> None:
         assert "are all that the CA gives" in message(hosts.run(hosts=new, issuer=limited), "web1")
 
 
-def hold(hosts: AcmeHosts, moment: str) -> tuple[threading.Event, threading.Event]:
-    """Answers to these paths wait from now on; set when one does, and to let them go."""
-    reached, go_on = threading.Event(), threading.Event()
-
-    def wait(seen: Seen, real: Answer) -> Answer:
-        if moment in seen.path and real.status < 400:
-            reached.set()
-            go_on.wait(600)
-        return real
-
-    hosts.proxy.after.append(wait)
-    return reached, go_on
-
-
 def killed_at(hosts: AcmeHosts, moment: str, wishes: dict[str, Any]) -> None:
-    """A run that is ended by SIGKILL when the CA has done this, before its answer arrives."""
-    reached, go_on = hold(hosts, moment)
     issuers = {"public": hosts.issuer(), "internal": {"type": "ca"}}
-    run = Family(hosts.playbook(issuers=issuers), hosts.inventory(wishes))
-    assert reached.wait(300)
-    run.kill()
-    go_on.set()
-    hosts.proxy.after.clear()
+    hosts.killed_at(moment, hosts.playbook(issuers=issuers), hosts.inventory(wishes))
 
 
 def test_a_pool_is_one_order_also_after_a_kill(hosts: AcmeHosts) -> None:

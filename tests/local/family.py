@@ -22,7 +22,7 @@ class Family:
     Workers of ansible-playbook lead sessions of their own, so no process group holds them all: they are found by their parents.
     """
 
-    def __init__(self, playbook: Path, inventory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, playbook: str | Path, inventory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             playbook_command(playbook, inventory),
             env=ansible_environment(extra=settings),

@@ -221,12 +221,15 @@ class AccountKeeper:
 
         :raises TlsError: as :meth:`client`; :raises AcmeError: the CA refuses the change.
         """
-        before = self.kept()
-        begun = before is not None and before.successor is not None
-        client, account = self.client()
-        if begun and before and account.thumbprint == before.successor:
-            return account
+        from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.library import require_acme
+
+        require_acme()
+        # One lock from reading to writing: of two runs at once, the second one would sign with the key that the first has replaced.
         with self.store.lock(f"acme/{self.issuer}"):
+            before = self.kept()
+            client, account = self.settle(False)
+            if before and before.successor is not None and account.thumbprint == before.successor:
+                return account
             return KeyChange(self, account).made(client)
 
     def renew(self) -> Account:

@@ -151,6 +151,13 @@ class HasAccount(ABC):
     """It has an account with its CA, with a key that can be replaced."""
 
     @abstractmethod
+    def account_key_begun(self) -> bool:
+        """Whether a killed run has begun to give the account a new key, and has not finished it.
+
+        :raises TlsError: the store does not say.
+        """
+
+    @abstractmethod
     def renew_account_key(self) -> str:
         """Give the account a new key; what a killed run has begun is finished. What was done, in words.
 

@@ -98,6 +98,10 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
     def prepare(self, now: dt.datetime) -> None:
         self.accounts.client()
 
+    def account_key_begun(self) -> bool:
+        account = self.accounts.kept()
+        return account is not None and account.successor is not None
+
     def renew_account_key(self) -> str:
         account = self.accounts.rotate()
         return f"the ACME account of '{self.name}' has a new key, of the thumbprint {account.thumbprint}"
