@@ -22,6 +22,7 @@ import dns.rdatatype
 import dns.tsig
 import dns.update
 
+from acme_servers.kerberos import Kerberos
 from acme_servers.servers import process
 from tools.packages import find
 from tools.ports import free_port
@@ -41,7 +42,7 @@ options {{
     listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
     recursion {recursion}; dnssec-validation no; empty-zones-enable no;
     check-names primary ignore; check-names secondary ignore;
-    allow-transfer {{ 127.0.0.1; }}; notify {notify};
+    allow-transfer {{ 127.0.0.1; }}; notify {notify}; {keytab}
 }};
 controls {{ }};
 key "update" {{ algorithm hmac-sha256; secret "{secret}"; }};
@@ -90,6 +91,7 @@ def running(
     zones: Sequence[str] = (ZONE,),
     records: str = "",
     forward: Mapping[str, int] | None = None,
+    kerberos: Kerberos | None = None,
 ) -> Iterator[Bind]:
     """Both of them.
 
@@ -98,11 +100,13 @@ def running(
     :param zones: what they are authoritative for.
     :param records: more lines of the zones.
     :param forward: other zones, and the ports of their servers, whom to ask for what lies in them.
+    :param kerberos: whose tickets the primary takes as well.
     """
     bind = Bind(free_port(), free_port(), base64.b64encode(secrets.token_bytes(32)).decode())
     tell = f"notify explicit; also-notify {{ 127.0.0.1 port {bind.second}; }};" if notify else "notify no;"
+    grants = "grant update zonesub ANY;" + (f' grant "{kerberos.principal}" zonesub TXT;' if kerberos else "")
     roles = {
-        bind.port: f"type primary; update-policy {{ grant update zonesub ANY; }}; {tell}",
+        bind.port: f"type primary; update-policy {{ {grants} }}; {tell}",
         bind.second: f"type secondary; primaries {{ 127.0.0.1 port {bind.port}; }}; allow-notify {{ any; }};",
     }
     elsewhere = "".join(
@@ -114,7 +118,12 @@ def running(
             mine = folder / str(port)
             mine.mkdir(parents=True)
             text = FRAME.format(
-                folder=mine, port=port, notify="no", secret=bind.secret, recursion="yes" if forward else "no"
+                folder=mine,
+                port=port,
+                notify="no",
+                secret=bind.secret,
+                recursion="yes" if forward else "no",
+                keytab=f'tkey-gssapi-keytab "{kerberos.keytab}";' if kerberos else "",
             )
             for number, zone in enumerate(zones):
                 text += f'zone "{zone}" {{ file "zone-{number}"; {role} }};\n'
@@ -123,7 +132,7 @@ def running(
                     (mine / f"zone-{number}").write_text(RECORDS + known + records)
             (mine / "named.conf").write_text(text + elsewhere)
             command = [find("named") or "named", "-g", "-c", str(mine / "named.conf"), "-U", "1"]
-            stack.enter_context(process(command, mine / "log", port))
+            stack.enter_context(process(command, mine / "log", port, env=kerberos.server if kerberos else None))
             await_zones(port, zones)
         yield bind
 

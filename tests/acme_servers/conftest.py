@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from acme_servers import pebble, proxy
+from acme_servers import kerberos, pebble, proxy
+from acme_servers.kerberos import Kerberos
 from acme_servers.pebble import Pebble
 from acme_servers.proxy import Proxy
 from acme_servers.servers import Pair, make_pair
 from acme_servers.world import Responder, World, responding
+from tools import packages
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +47,28 @@ def front(ca: Pebble, pair: Pair) -> Iterator[Proxy]:
 def world(tmp_path: Path, ca: Pebble, front: Proxy, responder: Responder) -> World:
     responder.thumbprint = None
     return World(tmp_path, ca, front, responder)
+
+
+@pytest.fixture(scope="module")
+def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kerberos]:
+    """Skipped, with the reason, where the package gssapi cannot be had."""
+    try:
+        packages.ensure("kerberos")
+        library = str(kerberos.library())
+    except packages.SetupError as error:
+        pytest.skip(f"gssapi cannot be built here: {error}")
+    sys.path.append(library)
+    with kerberos.running(tmp_path_factory.mktemp("kerberos")) as running:
+        yield running
+    sys.path.remove(library)
+
+
+@pytest.fixture
+def controller(realm: Kerberos, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Makes this process somebody of the realm, by the name before the @, or nobody."""
+
+    def become(name: str | None) -> None:
+        for key, value in (realm.client(name) if name else realm.environment).items():
+            monkeypatch.setenv(key, value)
+
+    return become

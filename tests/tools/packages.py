@@ -22,6 +22,14 @@ PACKAGES: dict[str, dict[str, str]] = {
         "pdns_server": "pdns-server",
         "/usr/share/doc/pdns-backend-sqlite3": "pdns-backend-sqlite3",
     },
+    # A KDC, and what the Python package gssapi is built with.
+    "kerberos": {
+        "krb5kdc": "krb5-kdc",
+        "kadmin.local": "krb5-admin-server",
+        "krb5-config": "libkrb5-dev",
+        "gcc": "gcc",
+        "/usr/include/stdlib.h": "libc6-dev",
+    },
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
     "clock": {"faketime": "faketime"},
     "keystores": {"keytool": "default-jre-headless"},
@@ -109,6 +117,8 @@ def install(names: list[str]) -> None:
         ("bind9", "named"),
         ("pdns-server", "pdns"),
         ("prometheus", "prometheus"),
+        ("krb5-kdc", "krb5-kdc"),
+        ("krb5-admin-server", "krb5-admin-server"),
     ):
         if package in names and shutil.which("systemctl"):
             subprocess.run(["systemctl", "disable", unit], capture_output=True, check=False)

@@ -28,6 +28,7 @@ VERSIONS = {
     "sslyze": (13, 12, 11),
     "bao": (14, 13, 12, 11),
     "acme2certifier": (13, 12, 11),
+    "kerberos": (14, 13, 12, 11),
     "report": (14, 13, 12, 11),
     "eda": (13, 12, 11),
 }
@@ -40,6 +41,7 @@ LAYERS = {
     "sslyze": ("sslyze",),
     "bao": ("bao",),
     "acme2certifier": ("acme2certifier",),
+    "kerberos": ("kerberos",),
     "report": ("report",),
     "eda": ("eda",),
 }

@@ -17,6 +17,7 @@ try:
     import dns.rcode
     import dns.rdataclass
     import dns.rdatatype
+    import dns.rdtypes.ANY.TKEY
     import dns.resolver
     import dns.tsig
     import dns.update

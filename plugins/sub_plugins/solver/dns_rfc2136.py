@@ -1,7 +1,8 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Solver ``dns_rfc2136``: dns-01 (RFC 8555, 8.4) by dynamic update (RFC 2136), signed with TSIG (RFC 8945).
+"""Solver ``dns_rfc2136``: dns-01 (RFC 8555, 8.4) by dynamic update (RFC 2136), signed with TSIG (RFC 8945) or
+GSS-TSIG (RFC 3645).
 
 Needs ``dnspython`` on the controller. A record is written where its name leads to by CNAME, to that zone's primary; the CA is asked
 when all authoritative servers show it.
@@ -18,6 +19,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.gss import Gss
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.library import dns, require_dns
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.name_servers import (
     Lookup,
@@ -34,7 +36,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Ch
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1")
 TTL = 60
 MOST_CNAMES = 8
-PRIMARY_OPTIONS = ("server", "tsig", "zone", "authoritative")
+PRIMARY_OPTIONS = ("server", "tsig", "gss", "zone", "authoritative")
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,41 @@ class Primary:
     """Where updates of some zones go.
 
     :param zone: the one zone it is for; None: any that the server has.
-    :param tsig: name, algorithm and secret that updates are signed with.
+    :param tsig: name, algorithm and secret that updates are signed with; :param gss: or the Kerberos ticket that gives a key.
     :param authoritative: the servers that have to show a record; none: those of the zone's NS records.
     """
 
     server: NameServer
     tsig: tuple[str, str, bytes] | None
+    gss: Gss | None
     zone: str | None
     authoritative: tuple[NameServer, ...]
 
     @classmethod
     def parse(cls, fields: Fields, where: str) -> Primary:
         """:raises SpecError: no server, or a part that makes no sense."""
-        zone = fields.text("zone")
-        return cls(
-            NameServer.parse(fields.get("server", ""), f"{where}: server"),
+        zone, server = fields.text("zone"), NameServer.parse(fields.get("server", ""), f"{where}: server")
+        tsig, gss = (
             parse_tsig(fields.get("tsig"), f"{where}: tsig"),
+            Gss.parse(fields.get("gss"), server, f"{where}: gss"),
+        )
+        if tsig and gss:
+            raise SpecError(f"{where}: tsig and gss are two ways to sign an update", remedy="leave one of them out")
+        return cls(
+            server,
+            tsig,
+            gss,
             zone.rstrip(".").lower() if zone else None,
             tuple(NameServer.parse(each, f"{where}: authoritative") for each in fields.strings("authoritative")),
         )
 
-    def signature(self) -> dict[str, Any]:
-        """The arguments that make dnspython sign a message."""
+    def signature(self, lookup: Lookup) -> dict[str, Any]:
+        """The arguments that make dnspython sign an update.
+
+        :raises DependencyError, IssuerError: no key with Kerberos, see :meth:`Gss.key`.
+        """
+        if self.gss:
+            return {"keyring": self.gss.key(lookup, self.server)}
         if self.tsig is None:
             return {}
         name, algorithm, secret = self.tsig
@@ -83,7 +98,7 @@ class Place:
 
 
 class Rfc2136Solver(Solver):
-    """Options: ``server``, ``tsig``, ``zone``, ``authoritative``; ``zones`` with the same for single zones; ``resolvers``; ``timeout``."""
+    """Options: ``server``, ``tsig``, ``gss``, ``zone``, ``authoritative``; ``zones`` with the same for single zones; ``resolvers``; ``timeout``."""
 
     def __init__(self, options: Mapping[str, Any], where: str) -> None:
         super().__init__(options, where)
@@ -142,7 +157,7 @@ class Rfc2136Solver(Solver):
         :raises IssuerError: the server refuses, or does not answer.
         """
         for (primary, zone), records in self.by_zone(challenges).items():
-            message = dns.update.UpdateMessage(zone, **primary.signature())
+            message = dns.update.UpdateMessage(zone, **primary.signature(self.lookup))
             for each in sorted(records, key=lambda record: (record.name, record.value)):
                 name, text = dns.name.from_text(each.name), quoted(each.value)
                 if verb == "add":
