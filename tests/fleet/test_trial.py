@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,31 @@ HOSTS = ("deb11", "deb12", "deb13")
 # Service → unit, port.
 SERVERS = {"haproxy": ("haproxy", 9443), "apache": ("apache2", 8443), "lighttpd": ("lighttpd", 10443)}
 LIVE = "/etc/fleet-tls/live/front"
+# Programs of one's own: one reads its pair when it starts, one for each connection. Neither has a reload.
+GATEWAY = """
+import socket, ssl, sys
+def context():
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.load_cert_chain("/etc/fleet-tls/live/gate/fullchain.pem", "/etc/fleet-tls/live/gate/privkey.pem")
+    return found
+port, first = int(sys.argv[1]), context()
+listener = socket.create_server(("", port))
+while True:
+    client, _ = listener.accept()
+    client.settimeout(10)
+    try:
+        (first if port == 9500 else context()).wrap_socket(client, server_side=True).close()
+    except OSError:
+        client.close()
+"""
+# One that takes connections from proxies only.
+EDGE = """server {
+    listen 9600 ssl proxy_protocol;
+    ssl_certificate /etc/fleet-tls/live/gate/fullchain.pem;
+    ssl_certificate_key /etc/fleet-tls/live/gate/privkey.pem;
+}
+"""
+GATEWAY_UNIT = "[Service]\nExecStart=/usr/bin/python3 /root/gateway.py {0}\n"
 PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["fleet.tls.certificates"]}]
 # A name server that knows every name's IPv4 address.
 NAMES = """
@@ -135,8 +160,14 @@ class World:
         """The servers of a host: Debian 11's image has no lighttpd."""
         return {name: each for name, each in SERVERS.items() if host != "deb11" or name != "lighttpd"}
 
-    def run(self, **variables: Any) -> PlaybookResult:
-        """The role certificates, on all hosts."""
+    def run(
+        self, certificates: Sequence[dict[str, Any]] = (), args: Sequence[str] = (), **variables: Any
+    ) -> PlaybookResult:
+        """The role certificates, on all hosts.
+
+        :param certificates: further ones.
+        :param args: of ansible-playbook.
+        """
         known = {name: values for name, values in self.fleet.host_vars().items() if name in self.hosts}
         for host, values in known.items():
             services = [
@@ -147,7 +178,7 @@ class World:
                 "outputs": [{"path": "/etc/haproxy/front.pem", "format": "combined"}],
                 "owner": "root", "group": "www-data", "mode": "0640",
             }  # fmt: skip
-            values["tls_certificates"] = [certificate]
+            values["tls_certificates"] = [certificate, *certificates]
         given = {
             "tls_store": {"path": str(self.folder / "store"), "passphrase": "a passphrase of the tests"},
             "tls_issuers": {"internal": {"type": "ca", "duration": "30d"}},
@@ -157,7 +188,7 @@ class World:
         play, inventory = self.folder / "play.yml", self.folder / "inventory.json"
         play.write_text(json.dumps(PLAY))
         inventory.write_text(json.dumps({"all": {"hosts": known, "vars": given}}))
-        return run_playbook(play, inventory)
+        return run_playbook(play, inventory, args=args)
 
     def set_up(self) -> None:
         """The certificate first, then its servers."""
@@ -250,3 +281,55 @@ def test_a_fault_that_was_there_before_is_called_so(world: World) -> None:
         assert "it was failing already before this change" in error["message"], error
         assert (world.served(host), world.seen(host)) == before[host], host
     assert world.run().check().changed == 0
+
+
+def test_programs_without_a_reload(world: World) -> None:
+    """Refused until somebody says what to do about it; what a preset of the user's says counts as theirs, its endpoints too."""
+    files = {"/root/gateway.py": GATEWAY}
+    files.update({f"/etc/systemd/system/gate{port}.service": GATEWAY_UNIT.format(port) for port in (9500, 9501)})
+    lines = [f"cat >{path} <<'END OF FILE'\n{text}END OF FILE" for path, text in files.items()]
+    for host in world.hosts:
+        world.fleet.exec(host, ["sh", "-e"], stdin="\n".join([*lines, "systemctl daemon-reload", ""]))
+        world.fleet.exec(host, ["rm", "-f", "/etc/nginx/sites-enabled/default"])
+    services = ["gate9500", "gate9501"]
+    wanted: dict[str, Any] = {"name": "gate", "dns_names": ["gate.test"], "issuer": "internal", "services": services}
+    presets: dict[str, dict[str, Any]] = {
+        name: {"unit": name, "endpoints": [f"127.0.0.1:{name[-4:]}"]} for name in services
+    }
+    edge = {"host": "127.0.0.1", "port": 9600, "proxy_protocol": True}
+    try:
+        for args in (["--check"], []):
+            refused = world.run([wanted], args, tls_service_presets=presets)
+            for host in world.hosts:
+                (result,) = refused.results(host=host, action="fleet.tls.certificates")
+                (error,) = [each["error"] for each in result["certificates"] if each["name"] == "gate"]
+                assert error["code"] == "cannot_reload" and "'gate9500' has no reload" in error["message"], error
+                assert world.fleet.exec(host, ["test", "-e", "/etc/fleet-tls/live/gate"], check=False).returncode == 1
+        presets["gate9500"]["reload"], presets["gate9501"]["reload"] = "restart", "none"
+        presets["edge"] = {"unit": "nginx", "endpoints": [edge]}
+        wanted["services"] = [*services, "edge"]
+        world.run([wanted], tls_service_presets=presets, tls_defer_proof=True).check()
+        for host in world.hosts:
+            world.fleet.exec(host, ["sh", "-c", "cat >/etc/nginx/conf.d/edge.conf"], stdin=EDGE)
+            world.fleet.exec(host, ["systemctl", "start", *services, "nginx"])
+        renewed = world.run([wanted], tls_service_presets=presets, tls_force="gate").check()
+        for host in world.hosts:
+            (result,) = renewed.results(host=host, action="fleet.tls.certificates")
+            states = {name: result["services"][name]["state"] for name in wanted["services"]}
+            assert states == {"gate9500": "reloaded", "gate9501": "unchanged", "edge": "reloaded"}
+            live = world.fleet.exec(host, ["cat", "/etc/fleet-tls/live/gate/cert.pem"]).stdout
+            for port in (9500, 9501, 9600):
+                proxied = 2 if port == 9600 else 0
+                seen = handshake(Endpoint(world.fleet.addresses[host], port, "gate.test", 30, proxy_protocol=proxied))
+                assert seen.chain and seen.chain[0] == live, (host, port, seen.error)
+        presets["gate9501"]["endpoints"] = ["127.0.0.1:9502"]
+        mistyped = world.run([wanted], tls_service_presets=presets, tls_force="gate", tls_prove_timeout="3s")
+        for host in world.hosts:
+            (result,) = mistyped.results(host=host, action="fleet.tls.certificates")
+            (error,) = [each["error"] for each in result["certificates"] if each["name"] == "gate"]
+            assert error["code"] == "not_served" and "127.0.0.1:9502" in error["message"], error
+    finally:
+        for host in world.hosts:
+            world.fleet.exec(host, ["systemctl", "stop", *services, "nginx"], check=False)
+            world.fleet.exec(host, ["rm", "-f", *files, "/etc/nginx/conf.d/edge.conf"])
+            world.fleet.exec(host, ["systemctl", "daemon-reload"])
