@@ -77,8 +77,12 @@ _value:
       type: list
       elements: str
     certificate:
-      description: The name of its certificate.
+      description: The name of its certificate; of several, the first.
       type: str
+    certificates:
+      description: The names of its certificates, each with a key of another kind. Of several, those that are on the host.
+      type: list
+      elements: str
     listen:
       description: Ports, or addresses with ports.
       type: list
@@ -128,11 +132,12 @@ _value:
       description: What a redirect puts behind the host name, V(:8443) or nothing.
       type: str
     waiting:
-      description: Whether its certificate is not there yet.
+      description: Whether none of its certificates is there yet.
       type: bool
     endpoints:
       description: >-
         Where the host can see the site's certificate, each with C(host), C(port), C(server_name) and C(certificate).
+        A site with several certificates has one for each of them.
       type: list
       elements: dict
 """

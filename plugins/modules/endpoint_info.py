@@ -103,8 +103,8 @@ options:
     default: false
   key_types:
     description:
-      - A server may have a second certificate with a key of the other kind, RSA beside ECDSA. Ask for it, see RV(endpoints[].other_chain), by
-        offering the signature algorithms of that kind only.
+      - A server may have a second certificate with a key of another kind, RSA beside ECDSA. Ask for it, see RV(endpoints[].other_chain), by
+        offering the signature algorithms of the other kinds only (RSA, ECDSA, Ed25519).
       - That is another handshake by the program C(openssl) of the probing machine, in TLS 1.2 and 1.3. It takes O(timeout) again, and a process
         each; eight run at a time. Where it fails, there is no second certificate. Not done with O(trace).
     type: bool
@@ -329,7 +329,9 @@ endpoints:
       type: list
       elements: str
     other_chain:
-      description: With O(key_types), what it sends to clients that take only keys of the other kind, as PEM. Empty where there is nothing else.
+      description: >-
+        With O(key_types), what it sends to clients that take no keys of the kind of its first certificate, as PEM. Empty where there is
+        nothing else.
       type: list
       elements: str
     other_certificates:

@@ -14,7 +14,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError,
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import write_json
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_tree
-from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import MANIFEST, Layout
+from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, MANIFEST, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import drop_pending, is_leftover, pending_request
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import sound_links
 from ansible_collections.fleet.tls.plugins.module_utils.pair.staging import Staged, stage
@@ -182,7 +182,11 @@ def go_back(staged: Sequence[Staged]) -> list[str]:
 def group_targets(group: Group, request: dict[str, Any]) -> list[ProofTarget]:
     """The group's endpoints: what they present now, what they are to present, and which of them have to."""
     by_name = {each.name: each for each in group.staged}
-    bare = targets_of(request["services"], by_name)
+    # Through the live link, which leads to whichever pair is to be served: the old one, the new one, and the old one again.
+    bare = [
+        target._replace(leaf=os.path.join(by_name[target.certificate].layout.live, CERT))
+        for target in targets_of(request["services"], by_name)
+    ]
     targets = []
     for target, served in zip(bare, look_at(bare)):
         each = by_name[target.certificate]

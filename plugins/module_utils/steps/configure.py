@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.taken import Taken
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.revocation_lists import lists_more
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
+from ansible_collections.fleet.tls.plugins.module_utils.proof.key_kinds import refuse_one_kind_twice
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at, prove
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.clashes import refuse_clashes
@@ -64,8 +65,8 @@ class PresentState:
 def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: program_missing, feature_missing, site_clash, no_certificate, cannot_start, port_taken, not_permitted, disk_full,
-        unknown_user, io. Nothing was changed then.
+    :raises StepError: program_missing, feature_missing, site_clash, no_certificate, same_key_type, cannot_start, port_taken,
+        not_permitted, disk_full, unknown_user, io. Nothing was changed then.
     """
     with nullcontext() if request["check"] else host_lock(request["directory"]):
         return configure(request)
@@ -93,6 +94,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         return answer([], held=held)
     record = TakenFiles(request["directory"], service.name)
     targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
+    refuse_one_kind_twice(targets)
     found = look(wanted, targets, record)
     # A service that serves all its targets runs: no need to ask the init system.
     running = bool(targets and found.proven) or is_running(service)
@@ -178,7 +180,8 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
         expected = live_fingerprint(directory, each["certificate"])
         if expected is not None:
             target = ProofTarget(each["host"], each["port"], each["server_name"], each["certificate"], expected)
-            targets.append(target._replace(starttls=each.get("starttls")))
+            leaf = os.path.join(Layout(directory, each["certificate"]).live, CERT)
+            targets.append(target._replace(starttls=each.get("starttls"), leaf=leaf))
         elif not skip_missing:
             raise StepError(
                 "no_certificate",

@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.places import refu
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import group_id, user_id
 from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import drift
 from ansible_collections.fleet.tls.plugins.module_utils.pair.integrity import pair_problems, problem
-from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import FULLCHAIN, MANIFEST, PRIVKEY, Layout
+from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, FULLCHAIN, MANIFEST, PRIVKEY, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY, ProofTarget, look_at, wait_for
 from ansible_collections.fleet.tls.plugins.module_utils.renewal import renewal_moment
 from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import host_facts
@@ -74,7 +74,8 @@ def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> Non
     for target in targets_of(request["services"], found):
         manifest = found[target.certificate]["manifest"]
         if manifest and not found[target.certificate]["error"]:
-            targets.append(target._replace(expected=str(manifest.get("fingerprint"))))
+            leaf = os.path.join(Layout(request["directory"], target.certificate).live, CERT)
+            targets.append(target._replace(expected=str(manifest.get("fingerprint")), leaf=leaf))
     for target, served in zip(targets, look_at(targets)):
         before = older(Layout(request["directory"], served.certificate)) if served.ours is None else set()
         if served.fingerprint in before:

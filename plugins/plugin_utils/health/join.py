@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -174,9 +174,13 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         protocol=result.get("protocol"),
         chain=chain,
     )
-    wanted = seen.wanted.get((sight.endpoint, sight.server_name))
+    wanted = seen.wanted.get((sight.endpoint, sight.server_name), ())
+    if len(wanted) > 1 and fingerprint is not None:
+        several = [each for each in (entries.find("name", name) for name in wanted) if each]
+        add_to_several(several, [sight, *second_sight(sight, result)])
+        return []
     facts = describe(chain[0], context.now) if chain else {"fingerprint_sha256": fingerprint, **shown}
-    entry = meant(seen.host, entries, sight, wanted, facts, context)
+    entry = meant(seen.host, entries, sight, next(iter(wanted), None), facts, context)
     if entry is None and fingerprint is None:
         remedy = "see whether its server runs and can be reached from here, or take it out of tls_endpoints"
         message = f"{sight.endpoint} shows no certificate: {sight.error}"
@@ -193,16 +197,30 @@ def add_second(
     host: str, entries: HostEntries, first: Observation, result: Mapping[str, Any], context: Context
 ) -> None:
     """What the endpoint shows to clients of another kind, RSA beside ECDSA. Which one is to be there is not known, so only itself is judged."""
+    for sight in second_sight(first, result):
+        entry = entries.find("fingerprint", sight.fingerprint)
+        if entry is None:
+            entry = unmanaged_entry(host, "wire", mappings(result.get("other_certificates"))[0], context)
+            entries.add(entry)
+        entry.sights.append(sight)
+
+
+def second_sight(first: Observation, result: Mapping[str, Any]) -> list[Observation]:
+    """What an endpoint shows to clients of another kind; empty where there is nothing."""
     shown = next((each for each in mappings(result.get("other_certificates"))), {})
     fingerprint = shown.get("fingerprint_sha256")
     if fingerprint is None:
-        return
-    entry = entries.find("fingerprint", fingerprint)
-    if entry is None:
-        entry = unmanaged_entry(host, "wire", shown, context)
-        entries.add(entry)
-    chain = readable_chain(result.get("other_chain"))
-    entry.sights.append(replace(first, fingerprint=fingerprint, error=None, chain=chain))
+        return []
+    return [replace(first, fingerprint=fingerprint, error=None, chain=readable_chain(result.get("other_chain")))]
+
+
+def add_to_several(entries: Sequence[CertificateEntry], shown: Sequence[Observation]) -> None:
+    """What an endpoint shows that is to serve several certificates, each to clients of another kind, goes to each of them: itself, or
+    what is shown in its place."""
+    strange = [each for each in shown if each.fingerprint not in {entry.fingerprint for entry in entries}]
+    for entry in entries:
+        itself = [each for each in shown if each.fingerprint == entry.fingerprint]
+        entry.sights.append((itself or strange or list(shown))[0])
 
 
 def readable_chain(raw: Any) -> tuple[x509.Certificate, ...]:

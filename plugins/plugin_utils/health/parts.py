@@ -176,14 +176,14 @@ class HostInput:
 
     :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_files_info``;
     :param probes: of ``fleet.tls.endpoint_info``.
-    :param wanted: endpoint and server name → the name of the certificate that is to be served there.
+    :param wanted: endpoint and server name → the names of the certificates that are to be served there, each with a key of another kind.
     """
 
     host: str
     look: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     probes: Sequence[Mapping[str, Any]] = ()
-    wanted: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
+    wanted: Mapping[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -92,14 +92,13 @@ def system() -> tuple[x509.Certificate, ...] | None:
         return None
 
 
-def places(endpoints: Any) -> dict[tuple[str, str | None], str]:
-    """Endpoint and server name → the certificate that is to be served there."""
-    found = {}
+def places(endpoints: Any) -> dict[tuple[str, str | None], tuple[str, ...]]:
+    """Endpoint and server name → the certificates that are to be served there."""
+    found: dict[tuple[str, str | None], tuple[str, ...]] = {}
     for each in mappings(endpoints):
         host = str(each.get("host"))
         address = f"[{host}]:{each.get('port')}" if ":" in host else f"{host}:{each.get('port')}"
         if each.get("certificate"):
-            found[address, None if each.get("server_name") is None else str(each["server_name"])] = str(
-                each["certificate"]
-            )
+            place = (address, None if each.get("server_name") is None else str(each["server_name"]))
+            found[place] = (*found.get(place, ()), str(each["certificate"]))
     return found

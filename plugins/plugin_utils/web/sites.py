@@ -24,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import 
 )
 
 SITE_FIELDS = (
-    "name", "server_names", "certificate", "listen", "root", "upstream", "redirect", "hsts", "http2", "client_auth",
+    "name", "server_names", "certificate", "certificates", "listen", "root", "upstream", "redirect", "hsts", "http2", "client_auth",
     "client_names", "client_headers",
 )  # fmt: skip
 SERVERS = ("nginx", "apache", "haproxy")
@@ -70,12 +70,13 @@ class Site:
     :param client_headers: what of a client's certificate the upstream is told, ``san``, ``certificate``.
     :param session: whose sessions may be resumed here: ``public``, ``optional`` and ``required`` each share theirs among
         themselves; ``off``: nobody's, see :func:`isolate_sessions`.
-    :param waiting: its certificate is not there yet: it can answer on port 80 only.
+    :param certificates: what it serves, each with a key of another kind; those that are not there yet are left out, unless none is.
+    :param waiting: none of its certificates is there yet: it can answer on port 80 only.
     """
 
     name: str
     server_names: list[str]
-    certificate: str
+    certificates: list[str]
     listens: list[Listen]
     root: str | None
     upstream: str | None
@@ -94,7 +95,8 @@ class Site:
         return {
             "name": self.name,
             "server_names": self.server_names,
-            "certificate": self.certificate,
+            "certificate": self.certificates[0],
+            "certificates": self.certificates,
             "listen": [listen.text() for listen in self.listens],
             "root": self.root,
             "upstream": self.upstream,
@@ -115,9 +117,10 @@ class Site:
                     "host": LOOPBACK.get(listen.host, listen.host),
                     "port": listen.port,
                     "server_name": server_name,
-                    "certificate": self.certificate,
+                    "certificate": certificate,
                 }
                 for listen in self.listens
+                for certificate in self.certificates
             ],
         }
 
@@ -135,7 +138,7 @@ def expand_sites(
     :param client_auth: of sites that do not say.
     :param waiting: certificates that are not on the host yet.
     :param client_names: of sites that require a certificate and do not say.
-    :returns: ``[{name, server_names, certificate, listen: [text], root, upstream, upstream_address, hsts, http2, client_auth,
+    :returns: ``[{name, server_names, certificate, certificates: [name], listen: [text], root, upstream, upstream_address, hsts, http2, client_auth,
         client_names: [text], client_headers: [text], checks_clients, session, waiting, http_listen: [text], redirect,
         redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
         ``http_listen``: the same addresses with port 80; ``redirect_port``: ``""`` or ``":8443"``.
@@ -143,7 +146,13 @@ def expand_sites(
         the server does not have.
     """
     sites = parse_sites(raw, server, client_auth, client_names)
-    return [replace(site, waiting=site.certificate in waiting).as_result() for site in sites]
+    return [without_waiting(site, waiting).as_result() for site in sites]
+
+
+def without_waiting(site: Site, waiting: Sequence[str]) -> Site:
+    """The same with those of its certificates that are there; with all of them where none is."""
+    there = [name for name in site.certificates if name not in waiting]
+    return replace(site, certificates=there or site.certificates, waiting=not there)
 
 
 def parse_sites(raw: Any, server: str, client_auth: str, client_names: Sequence[str] = ()) -> list[Site]:
@@ -179,10 +188,16 @@ def parse_site(raw: Any, server: str, client_auth: str, client_names: Sequence[s
     """One entry; errors as :func:`expand_sites`."""
     where = f"tls_sites: site '{raw.get('name', '')}'" if isinstance(raw, dict) else "tls_sites"
     fields = Fields(raw, SITE_FIELDS, where)
-    name, certificate = (word(fields, field) for field in ("name", "certificate"))
+    name = word(fields, "name", fields.get("name", ""))
+    certificates = parse_certificates(fields)
     server_names = [parse_server_name(fields, text, server) for text in fields.strings("server_names")]
     if not server_names:
         raise SpecError(f"{fields.prefix}server_names is empty")
+    if len(certificates) > 1 and server == "haproxy" and first_server_name(server_names) is None:
+        raise SpecError(
+            f"{fields.prefix}certificates: HAProxy before 3.0 shows clients that ask for no name the first one only",
+            remedy="give the site one of server_names, or one certificate",
+        )
     root, upstream = parse_content(fields, server)
     value = fields.get("listen", [HTTPS])
     listens = [parse_listen(fields, text) for text in (value if isinstance(value, (list, tuple)) else [value])]
@@ -193,7 +208,7 @@ def parse_site(raw: Any, server: str, client_auth: str, client_names: Sequence[s
     return Site(
         name=name,
         server_names=server_names,
-        certificate=certificate,
+        certificates=certificates,
         listens=listens,
         root=root,
         upstream=upstream,
@@ -206,12 +221,31 @@ def parse_site(raw: Any, server: str, client_auth: str, client_names: Sequence[s
     )
 
 
-def word(fields: Fields, field_name: str) -> str:
+def parse_certificates(fields: Fields) -> list[str]:
+    """``certificates``, or ``certificate``, which is a list of one.
+
+    :raises SpecError: both or none of them, one twice, a name that is none.
+    """
+    given = [field for field in ("certificate", "certificates") if fields.get(field) is not None]
+    if len(given) != 1:
+        raise SpecError(
+            f"{fields.prefix}give either certificate (a name) or certificates (a list of names)",
+            remedy="the names are those of tls_certificates",
+        )
+    values = fields.strings("certificates") if given == ["certificates"] else [fields.get("certificate")]
+    names = [word(fields, given[0], value) for value in values]
+    if not names:
+        raise SpecError(f"{fields.prefix}certificates is empty", remedy="give the name of one of tls_certificates")
+    refuse_twice(names, f"{fields.prefix}certificates: given twice is")
+    return names
+
+
+def word(fields: Fields, field_name: str, value: Any) -> str:
     """A name that becomes part of file names and of a server's own names.
 
     :raises SpecError: it is empty, or has other characters than letters, digits, dots, hyphens and underscores.
     """
-    text = checked(fields, field_name, fields.get(field_name, ""))
+    text = checked(fields, field_name, value)
     if not CERTIFICATE_NAME.fullmatch(text):
         raise SpecError(
             f"{fields.prefix}{field_name}: '{text}' cannot be used",

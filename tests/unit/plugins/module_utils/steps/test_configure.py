@@ -347,3 +347,54 @@ def test_a_revocation_list_that_knows_more_is_not_given_up_unseen(world: World, 
         assert held == {"path": str(path), "content": more, "digest": hashlib.sha256(more.encode()).hexdigest()}
     changed, answer = install(less, held["digest"])
     assert changed and answer["held"] == [] and path.read_text() == less
+
+
+@pytest.fixture
+def with_rsa(running: World, authority: Authority) -> Pair:
+    """A second certificate on the host, for the same name, with a key of another kind."""
+    pair = authority.issue("rsa", f"DNS:{NAME}", rsa=2048)
+    live = running.directory / "live" / "www-rsa"
+    live.mkdir(parents=True)
+    (live / "cert.pem").write_text(pair.pem)
+    return pair
+
+
+def both(world: World, *certificates: str) -> dict[str, Any]:
+    """Services that serve several certificates at one place."""
+    place = {"host": "127.0.0.1", "port": world.port, "server_name": NAME, "explicit": True}
+    endpoints = [{**place, "certificate": name} for name in certificates]
+    return {"services": [{**world.nginx.described(), "preset": None, "endpoints": endpoints}]}
+
+
+def directives(pair: Pair) -> str:
+    return f"ssl_certificate {pair.chain}; ssl_certificate_key {pair.key};"
+
+
+@pytest.mark.parametrize("protocols", ["TLSv1.2", "TLSv1.3", "TLSv1.2 TLSv1.3"])
+def test_each_of_two_certificates_is_proven_by_a_client_of_its_kind(
+    running: World, with_rsa: Pair, protocols: str
+) -> None:
+    content = running.server(extra=f"{directives(with_rsa)} ssl_protocols {protocols};")
+    changed, answer = running.run(content, **both(running, "www", "www-rsa"))
+    assert changed and not answer["error"]
+    expected = [hashlib.sha256(each.der).hexdigest() for each in (running.pair, with_rsa)]
+    assert [each["fingerprint"] for each in answer["proof"]] == expected
+    running.nginx.calls()
+    assert running.run(content, **both(running, "www", "www-rsa"))[0] is False
+    assert running.nginx.calls() == []
+
+
+def test_a_second_certificate_that_is_not_served_is_an_error(running: World, with_rsa: Pair) -> None:
+    _changed, answer = running.run(running.server(), **both(running, "www", "www-rsa"))
+    assert answer["error"]["code"] == "not_served" and answer["rolled_back"]
+    assert running.serves(running.other)
+
+
+def test_two_certificates_of_one_kind_are_refused(running: World, with_rsa: Pair) -> None:
+    (running.directory / "live" / "www-rsa" / "cert.pem").write_text(running.other.pem)
+    before = running.site.read_text()
+    with pytest.raises(StepError) as found:
+        running.run(running.server(), **both(running, "www", "www-rsa"))
+    assert found.value.code == "same_key_type"
+    assert "'www' and 'www-rsa', which both have keys of the kind ecdsa" in found.value.message
+    assert running.site.read_text() == before and running.nginx.calls() == []

@@ -48,6 +48,7 @@ def leaf(
     keys = {
         "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
         "rsa-1024": lambda: rsa.generate_private_key(65537, 1024),
+        "rsa-2048": lambda: rsa.generate_private_key(65537, 2048),
     }
     signer = {"issuing": ISSUING, "stranger": STRANGER}[by]
     begin = NOW + (left - days) * DAY
@@ -148,6 +149,20 @@ def now_fp(*names: str, **options: Any) -> str:
 
 OTHER = now_fp(which=1)
 FULL = (leaf(), ISSUING.certificate)
+
+
+def two(*second: x509.Certificate) -> HostInput:
+    """A site with two certificates, and what it shows to clients that take RSA only."""
+    chain = [*second, ISSUING.certificate] if second else []
+    seen = probe(
+        *FULL,
+        other_chain=[to_pem(each) for each in chain],
+        other_certificates=[{**describe(each, NOW), "error": None} for each in chain],
+    )
+    wanted = {("web1:443", "www.example.com"): ("www", "www-rsa")}
+    return web1(managed(), managed(leaf(key="rsa-2048"), name="www-rsa"), probes=[seen], wanted=wanted)
+
+
 FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "all is well": (web1(managed(served=[shown(now_fp())]), probes=[probe(*FULL)]), []),
     "due": (web1(managed(leaf(left=20), action="issue", due=True, reasons=[{"code": "expiring", "detail": "a third is left"}])), [("due", "www")]),
@@ -187,10 +202,13 @@ FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
         web1(managed(served=[shown(OTHER)]), probes=[probe(leaf(which=1), ISSUING.certificate)]), [("not_served", "www")],
     ),
     "another certificate than the site's": (
-        web1(managed(), probes=[probe(leaf("default", by="stranger"))], wanted={("web1:443", "www.example.com"): "www"}),
+        web1(managed(), probes=[probe(leaf("default", by="stranger"))], wanted={("web1:443", "www.example.com"): ("www",)}),
         [("not_served", "www")],
     ),
     "a preset's endpoint of somebody else": (web1(managed(served=[shown(OTHER, explicit=False)])), [("unproven", "www")]),
+    "two certificates of a site": (two(leaf(key="rsa-2048")), []),
+    "the second of a site forgotten at a reload": (two(leaf(key="rsa-2048", which=1)), [("not_served", "www-rsa")]),
+    "the second of a site not served": (two(), [("not_served", "www-rsa")]),
     "endpoint down": (web1(managed(), probes=[probe(error="refused")]), [("endpoint_down", "www")]),
     "endpoint of nobody down": (web1(managed(), probes=[probe(name=None, error="refused")]), [("endpoint_down", "web1:443")]),
     "untrusted on disk": (web1(managed(reasons=[{"code": "chain_untrusted", "detail": "x"}])), [("untrusted", "www")]),

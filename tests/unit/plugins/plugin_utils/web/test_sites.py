@@ -24,6 +24,7 @@ def test_defaults_are_filled_in() -> None:
         "name": "www",
         "server_names": ["www.example.com"],
         "certificate": "web",
+        "certificates": ["web"],
         "listen": ["443"],
         "root": "/srv/www",
         "upstream": None,
@@ -41,6 +42,55 @@ def test_defaults_are_filled_in() -> None:
         "redirect_port": "",
         "endpoints": [{"host": "127.0.0.1", "port": 443, "server_name": "www.example.com", "certificate": "web"}],
     }
+
+
+BOTH = {**{key: value for key, value in WWW.items() if key != "certificate"}, "certificates": ["web-ecdsa", "web-rsa"]}
+
+
+def test_several_certificates_are_proven_at_every_address() -> None:
+    site = expand_site({**BOTH, "listen": [443, 8443]})
+    assert (site["certificate"], site["certificates"]) == ("web-ecdsa", ["web-ecdsa", "web-rsa"])
+    assert [(each["port"], each["certificate"]) for each in site["endpoints"]] == [
+        (443, "web-ecdsa"), (443, "web-rsa"), (8443, "web-ecdsa"), (8443, "web-rsa"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("waiting", "served", "waits"),
+    [
+        (["web-rsa"], ["web-ecdsa"], False),
+        (["web-ecdsa"], ["web-rsa"], False),
+        (["web-ecdsa", "web-rsa"], ["web-ecdsa", "web-rsa"], True),
+    ],
+)
+def test_a_site_waits_for_the_first_of_its_certificates_only(
+    waiting: list[str], served: list[str], waits: bool
+) -> None:
+    (site,) = expand_sites([BOTH], waiting=waiting)
+    assert (site["certificates"], site["waiting"]) == (served, waits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"certificate": "web"}, "give either certificate (a name) or certificates"),
+        ({"certificates": None}, "give either certificate (a name) or certificates"),
+        ({"certificates": []}, "certificates is empty"),
+        ({"certificates": ["a", "a"]}, "certificates: given twice is 'a'"),
+        ({"certificates": ["a", "b/c"]}, "certificates: 'b/c' cannot be used"),
+    ],
+)
+def test_certificates_that_cannot_be(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SpecError) as found:
+        expand_site({**BOTH, **changes})
+    assert complaint in str(found.value)
+
+
+def test_haproxy_needs_a_name_to_choose_by() -> None:
+    nameless = {**BOTH, "server_names": ["_"], "root": None, "upstream": "http://127.0.0.1:8080"}
+    assert len(expand_site(nameless)["certificates"]) == 2
+    with pytest.raises(SpecError, match="HAProxy before 3.0 shows clients that ask for no name the first one only"):
+        expand_site(nameless, "haproxy")
 
 
 @pytest.mark.parametrize("field", ["redirect", "http2"])
