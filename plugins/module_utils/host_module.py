@@ -41,7 +41,7 @@ def answer_of(
     except StepError as error:
         changed, answer = False, {"error": error.as_answer()}
     except OSError as error:
-        changed, answer = False, {"error": from_os_error(error, "step {0}".format(step)).as_answer()}
+        changed, answer = False, {"error": from_os_error(error, f"step {step}").as_answer()}
     return {"changed": changed, "answer": sendable(answer)}
 
 
@@ -51,7 +51,7 @@ def sendable(value: Any) -> Any:
     One such name would cost the host its whole answer: Ansible refuses it.
     """
     if isinstance(value, str):
-        return SURROGATE.sub(lambda found: "\\x{0:02x}".format(ord(found.group()) & 0xFF), value)
+        return SURROGATE.sub(lambda found: f"\\x{ord(found.group()) & 0xFF:02x}", value)
     if isinstance(value, dict):
         return {sendable(key): sendable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -63,7 +63,7 @@ def too_slow(step: str, why: str) -> StepError:
     """The error of a step whose time was over."""
     return StepError(
         "too_slow",
-        "step '{0}' was ended: {1}".format(step, why),
+        f"step '{step}' was ended: {why}",
         "see what it waits for on the host; the next run puts right what is unfinished",
     )
 

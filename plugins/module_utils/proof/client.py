@@ -40,7 +40,7 @@ class Proof:
     @property
     def where(self) -> str:
         """The endpoint for people."""
-        return "{0} (SNI {1})".format(self.endpoint.address, self.endpoint.server_name or "none")
+        return f"{self.endpoint.address} (SNI {self.endpoint.server_name or 'none'})"
 
     def as_answer(self) -> dict[str, Any]:
         """JSON-ready, see docs/host-protocol.md."""

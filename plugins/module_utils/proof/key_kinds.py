@@ -56,8 +56,7 @@ def refuse_one_kind_twice(targets: Iterable[ProofTarget]) -> None:
             if kind and other != target.certificate:
                 raise StepError(
                     "same_key_type",
-                    "{0} (SNI {1}) is to serve the certificates '{2}' and '{3}', which both have keys of the kind {4}".format(
-                        target.address, target.server_name or "none", other, target.certificate, kind
-                    ),
+                    f"{target.address} (SNI {target.server_name or 'none'}) is to serve the certificates '{other}' and"
+                    f" '{target.certificate}', which both have keys of the kind {kind}",
                     "give one of them another private_key.algorithm, rsa-3072 beside ecdsa-p256, or take it out of the site's certificates",
                 )

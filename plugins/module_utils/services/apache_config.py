@@ -28,7 +28,7 @@ class VirtualHost:
     @property
     def place(self) -> str:
         """For people."""
-        return "{0}:{1}".format(self.path, self.line)
+        return f"{self.path}:{self.line}"
 
     def takes(self, host: str, port: int, name: str) -> bool:
         """Whether requests for ``name`` at this address and port reach it. One of a single address takes those of every address there."""

@@ -100,5 +100,5 @@ def again(error: StepError, problem: StepError) -> str:
     if error.message in problem.message:
         return "it was failing already before this change"
     if error.code == problem.code == "validate_failed":
-        return "it was failing already before this change: {0}".format(error.message)
-    return "with the old state: {0}".format(error.message)
+        return f"it was failing already before this change: {error.message}"
+    return f"with the old state: {error.message}"

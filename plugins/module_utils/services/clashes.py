@@ -45,13 +45,13 @@ def refuse_clashes(service: Service, claims: Mapping[str, Any] | None) -> None:
 
 def clash(message: str, remedy: str) -> StepError:
     """The error."""
-    return StepError(CODE, message, "{0}. Nothing was changed".format(remedy))
+    return StepError(CODE, message, f"{remedy}. Nothing was changed")
 
 
 def way_out(place: Mapping[str, Any], other: str) -> str:
     """What can be done about a site that meets ``other``."""
     ours = REDIRECT_OFF if place["plain"] else OTHER_PORT
-    return "{0}, or take {1} away".format(ours, other)
+    return f"{ours}, or take {other} away"
 
 
 def haproxy(service: Service, claims: Mapping[str, Any]) -> None:
@@ -63,9 +63,8 @@ def haproxy(service: Service, claims: Mapping[str, Any]) -> None:
         for bind in theirs:
             if bind.shares(place["host"], place["port"]):
                 raise clash(
-                    "site '{0}': port {1} is bound by '{2}' ({3}) as well, so each would get a share of the connections".format(
-                        place["site"], place["port"], bind.line.section, bind.line.place
-                    ),
+                    f"site '{place['site']}': port {place['port']} is bound by '{bind.line.section}' ({bind.line.place}) as well, so each"
+                    " would get a share of the connections",
                     way_out(place, "that bind"),
                 )
     if claims["tickets"]:
@@ -85,9 +84,7 @@ def refuse_no_tickets(lines: Iterable[haproxy_config.Line]) -> None:
     line = haproxy_config.no_tickets(lines)
     if line:
         raise clash(
-            "tls_session_tickets: HAProxy gives out none, because of 'no-tls-tickets' in {0} ({1})".format(
-                line.words[0], line.place
-            ),
+            f"tls_session_tickets: HAProxy gives out none, because of 'no-tls-tickets' in {line.words[0]} ({line.place})",
             "take 'no-tls-tickets' out there, or set tls_session_tickets: false",
         )
 
@@ -101,9 +98,8 @@ def apache(service: Service, claims: Mapping[str, Any]) -> None:
             taker = apache_config.first_taker(hosts, place["host"], place["port"], name)
             if taker and name not in NOBODY:
                 raise clash(
-                    "site '{0}': '{1}' on port {2} is served by the virtual host '{3}' ({4}), so the site would get no request".format(
-                        place["site"], name, place["port"], taker.names[0], taker.place
-                    ),
+                    f"site '{place['site']}': '{name}' on port {place['port']} is served by the virtual host '{taker.names[0]}'"
+                    f" ({taker.place}), so the site would get no request",
                     way_out(place, "the name there"),
                 )
 
@@ -137,8 +133,8 @@ def nginx(service: Service, claims: Mapping[str, Any]) -> None:
 
 def as_nginx(place: Mapping[str, Any]) -> str:
     """What of a site matters to others."""
-    host = "[{0}]".format(place["host"]) if ":" in place["host"] else place["host"] or "*"
-    return "server {{ listen {0}:{1}; }}\n".format(host, place["port"])
+    host = f"[{place['host']}]" if ":" in place["host"] else place["host"] or "*"
+    return f"server {{ listen {host}:{place['port']}; }}\n"
 
 
 def refuse_other_kinds(wanted: Iterable[Mapping[str, Any]], others: Sequence[nginx_config.Server]) -> None:
@@ -150,9 +146,7 @@ def refuse_other_kinds(wanted: Iterable[Mapping[str, Any]], others: Sequence[ngi
         other = next((each for each in others if each.meets(place["host"], place["port"])), None)
         if other:
             raise clash(
-                "site '{0}': port {1} is that of a server in nginx' '{2}' ({3})".format(
-                    place["site"], place["port"], other.kind, other.place
-                ),
+                f"site '{place['site']}': port {place['port']} is that of a server in nginx' '{other.kind}' ({other.place})",
                 way_out(place, "that server"),
             )
 
@@ -164,9 +158,7 @@ def refuse_same_name(place: Mapping[str, Any], beside: Iterable[nginx_config.Ser
         same = next((name for name in place["names"] if name.lower() in known and name not in NOBODY), None)
         if same:
             raise clash(
-                "site '{0}': '{1}' on port {2} is a server_name in {3} already, so one of them would get no request".format(
-                    place["site"], same, place["port"], server.place
-                ),
+                f"site '{place['site']}': '{same}' on port {place['port']} is a server_name in {server.place} already, so one of them would get no request",
                 way_out(place, "the name there"),
             )
 
@@ -183,10 +175,8 @@ def refuse_default(
     )
     if beside and not chosen and sharing[0].path == own:
         raise clash(
-            "site '{0}': it would become the default server of port {1} in the place of that in {2}".format(
-                place["site"], place["port"], beside[0].place
-            ),
-            "say default_server in the listen there, or {0}".format(OTHER_PORT),
+            f"site '{place['site']}': it would become the default server of port {place['port']} in the place of that in {beside[0].place}",
+            f"say default_server in the listen there, or {OTHER_PORT}",
         )
 
 

@@ -119,7 +119,7 @@ def why_unreloadable(reload: Command) -> str:
             # One that is not there yet may be installed by a later task.
             shown = output_of(("systemctl", "show", "--property=LoadState,CanReload", unit)).split()
             if "LoadState=loaded" in shown and "CanReload=no" in shown:
-                return "its unit '{0}' has no reload (ExecReload)".format(unit)
+                return f"its unit '{unit}' has no reload (ExecReload)"
     return ""
 
 
@@ -227,7 +227,7 @@ def tell_why_down(service: Service) -> None:
     words = own_words(service.check or ())
     raise StepError(
         "service_down",
-        "it went down with the reload{0}".format(": {0}".format(words) if words else ""),
+        "it went down with the reload" + (f": {words}" if words else ""),
         "find out why with its own log, then run again",
     )
 
@@ -242,7 +242,7 @@ def run_with_words(command: Sequence[str], what: str, variables: Mapping[str, st
     except StepError as error:
         words = own_words(command)
         if words:
-            error.message = "{0}; its own last words: {1}".format(error.message, words)
+            error.message = f"{error.message}; its own last words: {words}"
         raise
 
 

@@ -84,10 +84,6 @@ def refuse_missing_features(service: Service, wanted: Iterable[str]) -> None:
         if not feature.is_there(service):
             raise StepError(
                 "feature_missing",
-                "service '{0}': this host does not have {1}, by which clients' certificates are read".format(
-                    service.name, feature.what
-                ),
-                "install {0}; or leave client_names and client_headers out of its sites. Nothing was changed".format(
-                    feature.package
-                ),
+                f"service '{service.name}': this host does not have {feature.what}, by which clients' certificates are read",
+                f"install {feature.package}; or leave client_names and client_headers out of its sites. Nothing was changed",
             )

@@ -146,7 +146,7 @@ def redis(service: Service) -> Iterable[Place]:
     except StepError as error:
         complaints = re.findall(">>> '(.*)'", error.message)
         if not complaints or not all(UNKNOWN_OPTION in each for each in complaints):
-            error.message = error.message.replace("--{0} yes".format(UNKNOWN_OPTION), "...")
+            error.message = error.message.replace(f"--{UNKNOWN_OPTION} yes", "...")
             raise
     return ()
 
@@ -184,7 +184,7 @@ def port_of(service: str) -> int:
 def runs_as(pid: int, account: pwd.struct_passwd) -> bool:
     """Whether a process is of this user, who has a name here."""
     with contextlib.suppress(OSError):
-        return os.stat("/proc/{0}".format(pid)).st_uid == account.pw_uid and not account.pw_name.isdecimal()
+        return os.stat(f"/proc/{pid}").st_uid == account.pw_uid and not account.pw_name.isdecimal()
     return False
 
 
@@ -193,7 +193,7 @@ def processes_of(names: Sequence[str]) -> list[int]:
     found = []
     for pid in os.listdir("/proc"):
         try:
-            if pid.isdecimal() and read_text("/proc/{0}/comm".format(pid)).strip() in names and is_of_this_host(pid):
+            if pid.isdecimal() and read_text(f"/proc/{pid}/comm").strip() in names and is_of_this_host(pid):
                 found.append(int(pid))
         except OSError:
             continue
@@ -203,7 +203,7 @@ def processes_of(names: Sequence[str]) -> list[int]:
 def command_line(pid: int) -> tuple[str, ...]:
     """The words a process was started with; empty: it is gone."""
     try:
-        return tuple(word for word in read_text("/proc/{0}/cmdline".format(pid)).split("\0") if word)
+        return tuple(word for word in read_text(f"/proc/{pid}/cmdline").split("\0") if word)
     except OSError:
         return ()
 
@@ -217,7 +217,7 @@ def guarded(wanted: Callable[[Service], Iterable[Place]]) -> Callable[[Service],
             port, pid, program = found
             raise StepError(
                 "port_taken",
-                "its configuration wants port {0}, which is held by '{1}' (process {2})".format(port, program, pid),
+                f"its configuration wants port {port}, which is held by '{program}' (process {pid})",
                 "stop that process, or give one of them another port",
             )
 

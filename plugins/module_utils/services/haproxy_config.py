@@ -41,7 +41,7 @@ class Line:
     @property
     def place(self) -> str:
         """For people."""
-        return "{0}:{1}".format(self.path, self.number)
+        return f"{self.path}:{self.number}"
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def is_loaded(condition: str, modules: Iterable[str]) -> bool:
 def lighttpd(shown: str) -> Iterator[Listen]:
     """The addresses of a configuration as ``-p`` prints it. Every IPv6 address is left out: lighttpd takes no IPv4 with it."""
     port, host = (re.search(LIGHTTPD_SETTING.format(name), shown, re.MULTILINE) for name in ("port", "bind"))
-    first = "{0}:{1}".format(host[1] if host else "", port[1]) if port else ""
+    first = f"{host[1] if host else ''}:{port[1]}" if port else ""
     for address in (first, *LIGHTTPD_SOCKET.findall(shown)):
         if not address.startswith(("/", "[::]")):
             yield from listen(address)

@@ -49,7 +49,7 @@ class Server:
     @property
     def place(self) -> str:
         """For people."""
-        return "{0}:{1}".format(self.path, self.line)
+        return f"{self.path}:{self.line}"
 
     def listens_on(self, host: str, port: int) -> bool:
         """Whether it shares this socket."""

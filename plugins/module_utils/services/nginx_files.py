@@ -91,11 +91,11 @@ def read_file(files: Mapping[str, str], path: str, prefix: str, around: tuple[st
     :raises ValueError: as :func:`directives_of`.
     """
     if path in around:
-        raise ValueError("{0}: it includes itself".format(path))
+        raise ValueError(f"{path}: it includes itself")
     tokens = list(tokens_of(files[path], path))
     found, end = read_block(tokens, 0, path)
     if end != len(tokens):
-        raise ValueError("{0}: a brace too many".format(path))
+        raise ValueError(f"{path}: a brace too many")
     yield from with_includes(files, found, prefix, (*around, path))
 
 
@@ -139,7 +139,7 @@ def tokens_of(text: str, path: str) -> Iterator[tuple[str, str, int]]:
             continue
         match = TOKEN.match(text, at)
         if not match:
-            raise ValueError("{0}:{1}: no token".format(path, line))
+            raise ValueError(f"{path}:{line}: no token")
         kind = match.lastgroup or ""
         if kind == "mark":
             yield kind, match[0], line
@@ -156,7 +156,7 @@ def end_of_braces(text: str, at: int, path: str) -> int:
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         if depth == 0:
             return position + 1
-    raise ValueError("{0}: a brace is missing".format(path))
+    raise ValueError(f"{path}: a brace is missing")
 
 
 def read_block(tokens: list[tuple[str, str, int]], at: int, path: str) -> tuple[list[Directive], int]:
@@ -176,7 +176,7 @@ def read_block(tokens: list[tuple[str, str, int]], at: int, path: str) -> tuple[
         elif text == "{":
             inside, at = read_block(tokens, at + 1, path)
             if at >= len(tokens):
-                raise ValueError("{0}: a brace is missing".format(path))
+                raise ValueError(f"{path}: a brace is missing")
             if words:
                 found.append(Directive(tuple(words), path, first, tuple(inside)))
             words = []

@@ -40,13 +40,9 @@ def check_readers(folder: str, entry: Mapping[str, Any], services: Iterable[Serv
         accepted = [path for path in files if not service.strict_key or is_strict(path, account.pw_uid)]
         if not accepted:
             wants = "the user's own with no rights for others, or root's with mode 0640 at most"
-            raise unreadable(
-                service, "it takes a key only when it is {0}; here it is {1}".format(wants, described(files))
-            )
+            raise unreadable(service, f"it takes a key only when it is {wants}; here it is {described(files)}")
         if not can_read(account, accepted):
-            raise unreadable(
-                service, "its user '{0}' cannot read the private key: {1}".format(service.user, described(files))
-            )
+            raise unreadable(service, f"its user '{service.user}' cannot read the private key: {described(files)}")
 
 
 def account_of(service: Service) -> pwd.struct_passwd:
@@ -64,14 +60,14 @@ def account_of(service: Service) -> pwd.struct_passwd:
         except KeyError:
             return pwd.struct_passwd((user, "x", number, number, "", "/", ""))
     except (KeyError, OverflowError):
-        raise unreadable(service, "there is no user '{0}' on the host".format(user)) from None
+        raise unreadable(service, f"there is no user '{user}' on the host") from None
 
 
 def unreadable(service: Service, why: str) -> StepError:
     """The error of :func:`check_readers`."""
     return StepError(
         "key_unreadable",
-        "service '{0}': {1}".format(service.name, why),
+        f"service '{service.name}': {why}",
         "leave out owner, group and mode, so that they suit the service, or give the certificate an output that its user can read",
     )
 
@@ -137,7 +133,7 @@ def described(files: Iterable[str]) -> str:
     for path in files:
         found = os.stat(path)
         owner, group = user_name(found.st_uid), group_name(found.st_gid)
-        said.append("{0} is {1}:{2} {3:04o}".format(os.path.basename(path), owner, group, stat.S_IMODE(found.st_mode)))
+        said.append(f"{os.path.basename(path)} is {owner}:{group} {stat.S_IMODE(found.st_mode):04o}")
     return ", ".join(said)
 
 
@@ -150,7 +146,7 @@ def refuse_unreloadable(services: Iterable[Service]) -> None:
         if service.unreloadable:
             raise StepError(
                 "cannot_reload",
-                "service '{0}': {1}".format(service.name, service.unreloadable),
+                f"service '{service.name}': {service.unreloadable}",
                 "write reload as a command, reload: restart where a restart will do, or reload: none where it rereads its files by"
                 " itself; nothing was changed",
             )
@@ -178,6 +174,6 @@ def refuse_taken(service: Service, places: Sequence[Place], way_out: str) -> Non
         port, pid, name = found
         raise StepError(
             "port_taken",
-            "service '{0}': port {1} is held by '{2}' (process {3})".format(service.name, port, name, pid),
-            "stop that process, or {0}. Nothing was changed".format(way_out),
+            f"service '{service.name}': port {port} is held by '{name}' (process {pid})",
+            f"stop that process, or {way_out}. Nothing was changed",
         )

@@ -26,7 +26,7 @@ NO_ARRAYS = "wrong number of arguments"
 # A word is text without quotes, then perhaps text in quotes, which ends it.
 QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\'|\\(?!'))*'"""
 PART = re.compile(r"""[^\s"']+|""" + QUOTED, re.DOTALL)
-WORD = re.compile(r"""(?=\S)[^\s"']*(?:{0})?""".format(QUOTED), re.DOTALL)
+WORD = re.compile(rf"""(?=\S)[^\s"']*(?:{QUOTED})?""", re.DOTALL)
 ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
 
@@ -67,7 +67,7 @@ def reload_pair(config_files: Sequence[str]) -> None:
     except (OSError, RedisError, ValueError) as error:
         raise StepError(
             "reload_failed",
-            "CONFIG SET {0}: {1}".format(" ".join(PAIR), getattr(error, "strerror", None) or error),
+            f"CONFIG SET {' '.join(PAIR)}: {getattr(error, 'strerror', None) or error}",
             "make it accept CONFIG from this host, or give the service a reload of its own",
         ) from None
 

@@ -123,7 +123,7 @@ def attempt(result: Settled, service: Service, work: Callable[[Service], None]) 
         work(service)
     except StepError as error:
         result.states[service.name] = {"state": "failed", "error": error.as_answer()}
-        error.message = "service '{0}': {1}".format(service.name, error.message)
+        error.message = f"service '{service.name}': {error.message}"
         raise
 
 
@@ -134,13 +134,13 @@ def not_served(
     said = []
     for target, served in zip(targets, result.served):
         if target in unproven:
-            seen = served.error or "it serves another certificate ({0})".format((served.fingerprint or "")[:16])
-            said.append("{0} (SNI {1}): {2}".format(target.address, target.server_name or "none", seen))
+            seen = served.error or f"it serves another certificate ({(served.fingerprint or '')[:16]})"
+            said.append(f"{target.address} (SNI {target.server_name or 'none'}): {seen}")
     stopped = [name for name, state in result.states.items() if state["state"] == "not_running"]
-    also = "; not running: {0}".format(", ".join(stopped)) if stopped else ""
+    also = f"; not running: {', '.join(stopped)}" if stopped else ""
     return StepError(
         "not_served",
-        "not served after {0:g} s at {1}{2}".format(timeout, "; ".join(said), also),
+        f"not served after {timeout:g} s at {'; '.join(said)}{also}",
         "check that the service runs and uses this certificate for that address and name",
     )
 
@@ -163,7 +163,7 @@ def not_served_again(targets: Sequence[ProofTarget], timeout: float) -> list[str
         each._replace(expected=each.before, required=True, before=None) for each in targets if each.before is not None
     ]
     return [
-        "{0} does not serve the old certificate again: {1}".format(target.address, served.error or "another one")
+        f"{target.address} does not serve the old certificate again: {served.error or 'another one'}"
         for target, served in zip(old, prove(old, timeout))
         if served.fingerprint != target.expected
     ]

@@ -102,13 +102,13 @@ class BootUnit:
         """What is not as it has to be, for people; none where systemd does not run, see :meth:`ensure`."""
         if not systemd_runs():
             return []
-        drift = ["{0}: not as wanted".format(change.wanted.path) for change in compare(self.files())]
-        return drift if self.enabled() else [*drift, "{0}: not enabled".format(UNIT)]
+        drift = [f"{change.wanted.path}: not as wanted" for change in compare(self.files())]
+        return drift if self.enabled() else [*drift, f"{UNIT}: not enabled"]
 
     @staticmethod
     def enabled() -> bool:
         """Whether every start of one of the servers, and every boot, goes through it; without asking systemd."""
-        wants = [os.path.join(UNITS, "{0}.wants".format(each), UNIT) for each in ("multi-user.target", *SERVERS)]
+        wants = [os.path.join(UNITS, f"{each}.wants", UNIT) for each in ("multi-user.target", *SERVERS)]
         return all(os.path.lexists(path) for path in wants)
 
     def ensure(self) -> None:
@@ -137,4 +137,4 @@ class BootUnit:
         try:
             transaction.commit()
         except OSError as error:
-            raise from_os_error(error, "installing {0}".format(UNIT)) from error
+            raise from_os_error(error, f"installing {UNIT}") from error

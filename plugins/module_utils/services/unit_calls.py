@@ -46,7 +46,7 @@ class UnitCalls:
 def ask_unit(unit: str) -> UnitCalls:
     """What systemd knows of a unit; nothing where it cannot be asked."""
     path = OBJECT + "".join(
-        each if each.isascii() and each.isalnum() else "_{0:02x}".format(ord(each)) for each in full_name(unit)
+        each if each.isascii() and each.isalnum() else f"_{ord(each):02x}" for each in full_name(unit)
     )
     wanted = ("ExecStart", "Environment", "EnvironmentFiles")
     shown = output_of(("busctl", "--json=short", "get-property", "org.freedesktop.systemd1", path, INTERFACE, *wanted))
@@ -79,7 +79,7 @@ def parse_environment(text: str) -> dict[str, str]:
     """The variables of an ``EnvironmentFile``."""
     found = {}
     for line in text.replace("\\\n", "").splitlines():
-        match = re.fullmatch(r"\s*({0})=(.*)".format(NAME), line)
+        match = re.fullmatch(rf"\s*({NAME})=(.*)", line)
         if match:
             found[match[1]] = " ".join(split(match[2]))
     return found
@@ -89,11 +89,11 @@ def expand(words: Iterable[str], environment: Mapping[str, str]) -> tuple[str, .
     """A command line with its variables put in: ``$NAME`` alone stands for any number of words."""
     found: list[str] = []
     for word in words:
-        alone = re.fullmatch(r"\$({0})".format(NAME), word)
+        alone = re.fullmatch(rf"\$({NAME})", word)
         if alone:
             found += split(environment.get(alone[1], ""))
         else:
-            put_in = re.sub(r"\$\{{({0})\}}".format(NAME), lambda match: environment.get(match[1], ""), word)
+            put_in = re.sub(rf"\$\{{({NAME})\}}", lambda match: environment.get(match[1], ""), word)
             found.append(put_in.replace("$$", "$"))
     return tuple(found)
 

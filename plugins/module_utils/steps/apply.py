@@ -62,7 +62,7 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
                 give_up_request(layout, entry, error)
                 outcomes[entry["name"]] = outcome(layout.current(), error=error)
             except OSError as error:
-                found = from_os_error(error, "staging '{0}'".format(entry["name"]))
+                found = from_os_error(error, f"staging '{entry['name']}'")
                 outcomes[entry["name"]] = outcome(Layout(request["directory"], entry["name"]).current(), error=found)
         for group in groups(staged, services):
             outcomes.update(apply_group(group, request, states))

@@ -37,7 +37,7 @@ def challenge_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         # Without the folder there is nothing to remove.
         changed = []
     except OSError as error:
-        raise from_os_error(error, "challenge files in {0}".format(request["webroot"])) from None
+        raise from_os_error(error, f"challenge files in {request['webroot']}") from None
     return any(changed), {}
 
 

@@ -50,7 +50,7 @@ def one_client(raw: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     except StepError as error:
         return answer(error=error)
     except OSError as error:
-        return answer(error=from_os_error(error, "client '{0}'".format(raw["name"])))
+        return answer(error=from_os_error(error, f"client '{raw['name']}'"))
 
 
 def answer(error: StepError | None = None, proof: Sequence[Proof] = (), **known: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class ClientRun:
         self.wanted = [WantedFile(**{**bundle, "content": bundle["content"].encode()})] if bundle else []
         self.changes = compare(self.wanted)
         self.services = [daemons.resolve(each) for each in raw["services"]]
-        self.record = TakenFiles(request["directory"], "client-{0}".format(raw["name"]))
+        self.record = TakenFiles(request["directory"], f"client-{raw['name']}")
         self.transaction = Transaction()
 
     @property
@@ -109,7 +109,7 @@ class ClientRun:
         if self.number is None or self.manifest is None:
             raise StepError(
                 "no_certificate",
-                "the certificate '{0}' is not on this host".format(self.layout.name),
+                f"the certificate '{self.layout.name}' is not on this host",
                 "run fleet.tls.certificates first, and see why it could not be issued",
             )
         due, files = self.due, self.changed_files()
@@ -158,7 +158,7 @@ class ClientRun:
             self.transaction.commit()
         kept = "the bundle is as it was before" if settled.rolled_back else "the files stay as they are"
         if settled.error:
-            settled.error.message = "{0}; {1}".format(settled.error.message, kept)
+            settled.error.message = f"{settled.error.message}; {kept}"
         changed = bool(self.changes) and not settled.rolled_back
         return answer(
             settled.error, proof, changed=changed, rolled_back=settled.rolled_back, services=settled.states, **files
@@ -207,7 +207,7 @@ class ClientRun:
             HostChange(take=lambda: self.relink(earlier), prove=lambda: refused(self.prove(0)), undo=undo)
         )
         if outcome.error is None:
-            notes.append("the certificate before ({0}) is live again".format(self.accepted()[:16]))
+            notes.append(f"the certificate before ({self.accepted()[:16]}) is live again")
         return outcome.error is None
 
     def accepted(self) -> str:

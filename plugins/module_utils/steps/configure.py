@@ -82,7 +82,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         if request["missing"] != "report":
             raise StepError(
                 "program_missing",
-                "service '{0}': there is no program '{1}' on the host".format(service.name, missing),
+                f"service '{service.name}': there is no program '{missing}' on the host",
                 "install it first; nothing was changed",
             )
         changes = compare(wanted)
@@ -105,7 +105,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     if request["started"] and not running and service.start is None:
         raise StepError(
             "cannot_start",
-            "service '{0}' does not run, and nobody said how it is started".format(service.name),
+            f"service '{service.name}' does not run, and nobody said how it is started",
             "give the service a start command, or start it; nothing was changed",
         )
     refuse_taken_ports(service, found.targets)
@@ -185,7 +185,7 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
         elif not skip_missing:
             raise StepError(
                 "no_certificate",
-                "the certificate '{0}' is not on this host ({1})".format(each["certificate"], directory),
+                f"the certificate '{each['certificate']}' is not on this host ({directory})",
                 "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
             )
     return targets
@@ -231,7 +231,7 @@ def change(service: Service, found: PresentState, *, running: bool, started: boo
         transaction.commit()
     if outcome.error:
         kept = "all files are as they were before" if outcome.rolled_back else "the files stay as they are now"
-        outcome.error.message = "{0}; {1}".format(outcome.error.message, kept)
+        outcome.error.message = f"{outcome.error.message}; {kept}"
     return outcome
 
 

@@ -181,13 +181,13 @@ def refuse_backwards(place: TicketPlace, request: dict[str, Any]) -> None:
     if had > wanted:
         raise StepError(
             "older_ring",
-            "this host has generation {0} of the ring of '{1}', and was to get {2}".format(had, place.pool, wanted),
+            f"this host has generation {had} of the ring of '{place.pool}', and was to get {wanted}",
             "is the store a copy of yesterday's? Nothing was changed",
         )
     if had == wanted and known["keys"] != request["keys"]:
         raise StepError(
             "other_ring",
-            "this host has other keys for generation {0} of the ring of '{1}'".format(had, place.pool),
+            f"this host has other keys for generation {had} of the ring of '{place.pool}'",
             "is it another store than the one they came from? Nothing was changed",
         )
 
@@ -212,9 +212,7 @@ def install(
             place.point_at(target)
     except (OSError, StepError) as error:
         undo(place, known, old_target)
-        raise (
-            error if isinstance(error, StepError) else from_os_error(error, "writing {0}".format(place.link))
-        ) from error
+        raise (error if isinstance(error, StepError) else from_os_error(error, f"writing {place.link}")) from error
     # A pool's first ring is there before any server's configuration names it: there is nobody to take it yet.
     first = not known.get("settled") and request["defer_proof"]
     outcome = InstallOutcome()
@@ -255,7 +253,7 @@ def undo(place: TicketPlace, known: dict[str, Any], target: str | None) -> None:
     try:
         place.put_manifest_back(known)
     except OSError as error:
-        raise from_os_error(error, "writing {0}".format(place.manifest)) from error
+        raise from_os_error(error, f"writing {place.manifest}") from error
     place.prune()
 
 
@@ -293,16 +291,14 @@ def unproven(
         return None
     return StepError(
         "not_proven",
-        "no ticket with the ring's current key: {0}".format("; ".join(map(shown, missing))),
-        "see that the server runs, that its configuration names the keys in {0}, and that it speaks TLS there".format(
-            place.link
-        ),
+        f"no ticket with the ring's current key: {'; '.join(map(shown, missing))}",
+        f"see that the server runs, that its configuration names the keys in {place.link}, and that it speaks TLS there",
     )
 
 
 def shown(wire: TicketOnWire) -> str:
     """What an endpoint shows instead, for people."""
-    return "{0}: {1}".format(wire.endpoint, wire.error or "it uses the key named {0}".format(wire.name))
+    return f"{wire.endpoint}: {wire.error or f'it uses the key named {wire.name}'}"
 
 
 def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], notes: list[str]) -> str:
@@ -313,10 +309,10 @@ def take_one(place: TicketPlace, server: TicketServer, keys: Sequence[bytes], no
     daemons.validate(server.service)
     if server.kind == "haproxy" and server.socket:
         try:
-            file = "{0}/{1}".format(place.link, HAPROXY_FILE)
+            file = f"{place.link}/{HAPROXY_FILE}"
             return "set" if set_keys(server.socket, file, keys) else "unchanged"
         except SocketProblem as problem:
-            notes.append("{0}; so it was reloaded".format(problem))
+            notes.append(f"{problem}; so it was reloaded")
     daemons.reload(server.service)
     return "reloaded"
 

@@ -55,7 +55,7 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
     }
     # Both are looked at before either is changed: what cannot be read fails the step while all is as it was.
     system = system_trust(request, stores)
-    bundles = Bundles(request, "".join("{0[comment]}\n{0[pem]}".format(anchor) for anchor in anchors))
+    bundles = Bundles(request, "".join(f"{anchor['comment']}\n{anchor['pem']}" for anchor in anchors))
     if bundles.due:
         refuse_unreloadable(bundles.services)
     for part in (system, bundles):
@@ -93,7 +93,7 @@ def find(stores: Sequence[TrustStore]) -> TrustStore:
     if store is None:
         raise StepError(
             "no_trust_store",
-            "this host has no system trust store that is known ({0})".format(", ".join(each.family for each in stores)),
+            f"this host has no system trust store that is known ({', '.join(each.family for each in stores)})",
             "install the package ca-certificates, or use bundles and no system trust store; nothing was changed",
         )
     return store
@@ -127,7 +127,7 @@ class SystemTrust:
 
         def undo() -> list[str]:
             write(compare(before))
-            return ["our files in {0} are as they were before".format(self.store.directory)]
+            return [f"our files in {self.store.directory} are as they were before"]
 
         def came_through() -> StepError | None:
             error = self.left_out()
@@ -163,9 +163,7 @@ class SystemTrust:
             return None
         return StepError(
             "not_trusted",
-            "'{0}' left {1} of {2} anchors out of {3}".format(
-                " ".join(self.store.update), len(lacking), len(self.pems), self.store.bundle
-            ),
+            f"'{' '.join(self.store.update)}' left {len(lacking)} of {len(self.pems)} anchors out of {self.store.bundle}",
             "run it by hand and see what it says",
         )
 
@@ -192,7 +190,7 @@ class Bundles:
         self.outcome = services.settle(self.services, [], 0, rollback)
         if self.outcome.error:
             kept = "the bundles are as they were before" if self.outcome.rolled_back else "the bundles stay as they are"
-            self.outcome.error.message = "{0}; {1}".format(self.outcome.error.message, kept)
+            self.outcome.error.message = f"{self.outcome.error.message}; {kept}"
             return
         transaction.commit()
         for record in self.records:

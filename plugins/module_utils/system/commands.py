@@ -79,7 +79,7 @@ def run(command: Sequence[str], what: str, variables: Mapping[str, str] | None =
     if program is None:
         raise StepError(
             what + "_failed",
-            "'{0}': there is no program '{1}'".format(shown, command[0]),
+            f"'{shown}': there is no program '{command[0]}'",
             "install it or correct the command",
         )
     try:
@@ -100,14 +100,14 @@ def run(command: Sequence[str], what: str, variables: Mapping[str, str] | None =
     except subprocess.TimeoutExpired:
         raise StepError(
             what + "_failed",
-            "'{0}' did not end within {1:g} s".format(shown, COMMAND_SECONDS),
+            f"'{shown}' did not end within {COMMAND_SECONDS:g} s",
             "find out what it waits for, then run again",
         ) from None
     except OSError as error:
-        raise StepError(what + "_failed", "'{0}': {1}".format(shown, error.strerror), "correct the command") from error
+        raise StepError(what + "_failed", f"'{shown}': {error.strerror}", "correct the command") from error
     if ended.returncode != 0:
         raise StepError(
             what + "_failed",
-            "'{0}' ended with {1}: {2}".format(shown, ended.returncode, words or "(it said nothing)"),
+            f"'{shown}' ended with {ended.returncode}: {words or '(it said nothing)'}",
             REMEDIES.get(what, ""),
         )

@@ -77,7 +77,7 @@ def call(arguments: Sequence[str], data: bytes = b"", descriptors: Sequence[int]
         words = ended.stderr.decode(errors="replace").strip()[:WORDS_KEPT]
         raise StepError(
             "openssl_failed",
-            "openssl {0}: {1}".format(arguments[0], words or f"it ended with {ended.returncode}"),
+            f"openssl {arguments[0]}: {words or f'it ended with {ended.returncode}'}",
             f"see whether 'openssl {arguments[0]}' works on the host",
         )
     return ended.stdout
@@ -165,7 +165,7 @@ def request_configuration(subject: dict[str, Any]) -> str:
         *([f"commonName = {escaped(common_name)}"] if common_name else []),
         "[extensions]",
         # Some CAs copy it as it is; critical, where it is all there is of names (RFC 5280, 4.2.1.6).
-        "subjectAltName = {0}@names".format("" if common_name else "critical, "),
+        f"subjectAltName = {'' if common_name else 'critical, '}@names",
         "keyUsage = critical, digitalSignature",
         f"extendedKeyUsage = {usages}",
         # RFC 7633.

@@ -84,7 +84,7 @@ def listeners() -> list[Listener]:
 
 def holders(inodes: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
     """Inode of a socket → (process id, name) of those who have it open, as far as we may look into them."""
-    wanted = {"socket:[{0}]".format(inode): inode for inode in inodes}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[str, list[tuple[int, str]]] = {inode: [] for inode in wanted.values()}
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         for link in open_files(pid) & set(wanted):
@@ -96,7 +96,7 @@ def holders(inodes: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
 def open_files(pid: str) -> set[str]:
     """What the descriptors of a process lead to; processes end and close files while we look, and some are not ours to look into."""
     found = set()
-    folder = "/proc/{0}/fd".format(pid)
+    folder = f"/proc/{pid}/fd"
     with contextlib.suppress(OSError):
         for descriptor in os.listdir(folder):
             with contextlib.suppress(OSError):
@@ -106,7 +106,7 @@ def open_files(pid: str) -> set[str]:
 
 def process_name(pid: int | str) -> str:
     """The name of a process (at most 15 bytes)."""
-    with open("/proc/{0}/comm".format(pid), encoding="utf-8", errors="replace") as stream:
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
         return stream.read().strip()
 
 
@@ -156,9 +156,9 @@ def is_of_this_host(pid: int | str) -> bool:
     """Whether a process has this host's files: those of a container have others. A mount namespace of its own alone says nothing, as
     systemd's services have them (PrivateTmp)."""
     try:
-        if os.readlink("/proc/{0}/ns/mnt".format(pid)) == os.readlink("/proc/self/ns/mnt"):
+        if os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):
             return True
-        theirs, ours = os.stat("/proc/{0}/root/".format(pid)), os.stat("/")
+        theirs, ours = os.stat(f"/proc/{pid}/root/"), os.stat("/")
     except OSError:
         return True  # gone, or not ours to look into
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)

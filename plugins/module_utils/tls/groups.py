@@ -69,5 +69,5 @@ def group_in_key_exchange(message: bytes, cipher: str | None) -> str | None:
         return group_name(int.from_bytes(message[5:7], "big"))
     if name.startswith(("DHE-", "EDH-")) and len(message) >= 6:
         prime = message[6 : 6 + int.from_bytes(message[4:6], "big")]
-        return "dh-{0}".format(int.from_bytes(prime, "big").bit_length())
+        return f"dh-{int.from_bytes(prime, 'big').bit_length()}"
     return None

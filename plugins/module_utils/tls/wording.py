@@ -50,7 +50,7 @@ def in_words(problem: Exception, endpoint: Endpoint, heard: tls_messages.Heard, 
             if str(problem.reason).startswith(beginning):
                 return words
         return f"the TLS handshake failed: {reason(problem)}"
-    return "the connection broke: {0}".format(getattr(problem, "strerror", None) or problem)
+    return f"the connection broke: {getattr(problem, 'strerror', None) or problem}"
 
 
 def _printable(data: bytes) -> str:

@@ -49,7 +49,7 @@ def load_provider(kind: str, name: str) -> Any:
         raise SpecError(
             f"what is written as type is no {kind} type", remedy="write a plain name or namespace.collection.name"
         )
-    module = "ansible_collections.{}.{}.plugins.sub_plugins.{}.{}".format(parts[0], parts[1], kind, parts[2])
+    module = f"ansible_collections.{parts[0]}.{parts[1]}.plugins.sub_plugins.{kind}.{parts[2]}"
     try:
         provider = getattr(importlib.import_module(module), "PROVIDER", None)
     except ModuleNotFoundError as error:
