@@ -32,6 +32,13 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.templates import render_template
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust, parse_held
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.upstream_trust import (
+    FOLDER,
+    UpstreamFiles,
+    UpstreamTrust,
+    upstream_files,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.sites import SERVERS
 
 SOURCES = ("template", "content", "link", "client")
 CLIENT_FILES = ("bundle", "crls")
@@ -77,6 +84,18 @@ class ActionModule(TlsAction):
                 "revocation": {"type": "bool", "default": True},
             },
         },
+        "upstreams": {
+            "type": "dict",
+            "options": {
+                "server": {"type": "str", "required": True, "choices": list(SERVERS)},
+                "sites": {"type": "list", "elements": "dict", "required": True},
+                "store": {"type": "dict"},
+                "issuers": {"type": "dict", "default": {}},
+                "from_issuers": {"type": "list", "elements": "str"},
+                "anchors": {"type": "raw", "default": {}},
+                "revocation": {"type": "bool", "default": True},
+            },
+        },
         "service": {"type": "raw", "required": True},
         "started": {"type": "bool", "default": False},
         "missing": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
@@ -99,7 +118,7 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         (service,) = parse_bare_services([options["service"]], parse_presets(options["service_presets"]))
         endpoints = tuple(ProofEndpoint(**each, explicit=True) for each in options["endpoints"])
-        if options["client_trust"]:
+        if options["client_trust"] or wants_trust(options["upstreams"]):
             # Where a host says so of itself only, its own look has told it.
             self.refuse_wrong_clock(ignore=options["ignore_clocks"])
         request = {
@@ -112,6 +131,12 @@ class ActionModule(TlsAction):
             "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
             "check": bool(self._task.check_mode),
         }
+        upstreams = self.upstream_files(options["upstreams"], request["directory"])
+        if upstreams:
+            # Of this server's own: what of it is wanted no more goes, a key above all.
+            folder = f"{request['directory']}/{FOLDER}/{options['upstreams']['server']}"
+            request |= {"upstreams": list(upstreams.upstreams), "owned": folder}
+        options = {**options, "upstream_files": upstreams}
         trust, answer = self.configure(options, variables, request, {})
         held = held_lists(answer)
         if held:
@@ -119,10 +144,12 @@ class ActionModule(TlsAction):
         if held_lists(answer):
             raise HostError("its revocation lists changed while this task ran", remedy="run again; nothing was changed")
         result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
-        if trust and trust.warnings:
-            result["warnings"] = list(trust.warnings)
+        trusts = [*([trust] if trust else []), *(upstreams.trusts if upstreams else ())]
+        warnings = [text for each in trusts for text in each.warnings] + [str(text) for text in answer["notes"]]
+        if warnings:
+            result["warnings"] = list(dict.fromkeys(warnings))
         # In check mode: a real run would sign CRLs anew first, so the files would change.
-        result["changed"] = result["changed"] or bool(trust and trust.due)
+        result["changed"] = result["changed"] or any(each.due for each in trusts)
         if self._task.diff:
             result["diff"] = answer["diff"]
         return result
@@ -136,12 +163,29 @@ class ActionModule(TlsAction):
         """
         raw = options["client_trust"]
         trust = self.client_trust(raw, parse_held(held.values())) if raw else None
-        files = [self.file_request(each, variables, trust) for each in options["files"]]
+        upstreams: UpstreamFiles | None = options["upstream_files"]
+        known = {"upstreams_with_crls": list(upstreams.with_crls) if upstreams else []}
+        files = [self.file_request(each, {**variables, **known}, trust) for each in options["files"]]
         for each, wish in zip(files, options["files"]):
             if wish["client"] == "crls" and "content" in each:
                 each["over"] = sorted(held)
+        files += [dict(each) for each in upstreams.files] if upstreams else []
         refuse_twice((each["path"] for each in files), "files: two entries have the path")
         return trust, self.step("configure", {**request, "files": files}, variables)
+
+    def upstream_files(self, raw: dict[str, Any] | None, directory: str) -> UpstreamFiles | None:
+        """What the upstreams of sites need; None: nobody asked.
+
+        :raises TlsError: as :meth:`UpstreamTrust.of`.
+        """
+        if raw is None:
+            return None
+        known = raw["issuers"] and wants_trust(raw)
+        issuers = load_issuers(raw["issuers"], load_store(raw["store"])) if known else {}
+        trust = UpstreamTrust(
+            issuers, raw["from_issuers"], raw["anchors"], self.now(), raw["revocation"], not self._task.check_mode
+        )
+        return upstream_files(raw["sites"], f"{directory}/{FOLDER}/{raw['server']}", raw["server"], trust)
 
     def client_trust(self, raw: dict[str, Any], held: Sequence[x509.CertificateRevocationList]) -> ClientTrust:
         """The CAs and CRLs by which clients are verified.
@@ -193,6 +237,11 @@ class ActionModule(TlsAction):
             "group": raw["group"],
             "mode": parse_mode(raw["mode"], secret=False),
         }
+
+
+def wants_trust(upstreams: Mapping[str, Any] | None) -> bool:
+    """Whether a site has an upstream that is verified."""
+    return any(site["upstream_tls"] and site["upstream_tls"]["verify"] for site in (upstreams or {}).get("sites", ()))
 
 
 def held_lists(answer: Mapping[str, Any]) -> dict[str, str]:

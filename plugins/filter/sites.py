@@ -93,6 +93,11 @@ _value:
     upstream:
       description: The URL it passes requests to, or null.
       type: str
+    upstream_tls:
+      description: >-
+        How it speaks TLS with its upstream, or null. C(verify), C(name) (asked for and looked for in the certificate, or null), C(issuers) (null: those that
+        the fleet trusts), C(anchors), C(system) (what the host's system trusts, instead) and C(certificate) (what it shows, or null).
+      type: dict
     hsts:
       description: Seconds of C(Strict-Transport-Security); V(0) means that the header is not sent.
       type: int

@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.thumbprint import account_thumbprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.upstream_trust import upstream_bundles
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import client_names_program, header_spellings
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.listeners import group_listeners, site_claims
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.profiles import expand_profile
@@ -41,4 +42,5 @@ class FilterModule:
             "listeners": translated(group_listeners),
             "site_claims": translated(site_claims),
             "profile": translated(expand_profile),
+            "upstream_bundles": translated(upstream_bundles),
         }

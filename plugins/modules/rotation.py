@@ -84,7 +84,9 @@ options:
     elements: dict
     default: []
   bundles:
-    description: Bundle files of M(fleet.tls.trust_bundle), which have to hold the CA; only their C(path) is read.
+    description:
+      - Bundle files of M(fleet.tls.trust_bundle), and of the upstreams of sites, which have to hold the CA. Their C(path) is read, and C(issuers),
+        the issuers of a bundle that does not have those of O(trust_issuers).
     type: list
     elements: dict
     default: []
@@ -93,7 +95,7 @@ options:
     type: bool
     default: false
   trust_issuers:
-    description: The issuers that O(bundles) and O(system) trust; without it, all.
+    description: The issuers that O(bundles) without C(issuers) and O(system) trust; without it, all.
     type: list
     elements: str
 """

@@ -111,6 +111,44 @@ options:
         description: Whether revocation is checked.
         type: bool
         default: true
+  upstreams:
+    description:
+      - The upstreams of sites with O(upstreams.sites[].upstream_tls), for the roles of web servers. Files with the CAs, the revocation lists and
+        the server's own certificate go to C(upstreams/SERVER) in O(directory); what is there and wanted no more is removed.
+      - Each upstream is asked directly before anything is changed, with the CAs and the certificate that are to come, and through the service
+        afterwards. One that refuses, or would be refused, fails the task; one that does not answer is a warning.
+      - Templates find the names of the sites whose upstreams are checked against revocation lists in C(upstreams_with_crls).
+    type: dict
+    suboptions:
+      server:
+        description: Which web server it is.
+        type: str
+        required: true
+        choices: [nginx, apache, haproxy]
+      sites:
+        description: The sites, as the filter P(fleet.tls.sites#filter) returns them.
+        type: list
+        elements: dict
+        required: true
+      store:
+        description: As in M(fleet.tls.certificates).
+        type: dict
+      issuers:
+        description: As in M(fleet.tls.certificates).
+        type: dict
+        default: {}
+      from_issuers:
+        description: The issuers whose CAs are trusted for upstreams of sites that do not say; every one by default.
+        type: list
+        elements: str
+      anchors:
+        description: Further CA certificates for these, a mapping of names to PEM texts or a list of PEM texts.
+        type: raw
+        default: {}
+      revocation:
+        description: Whether revocation is checked, for sites all of whose CAs are of issuers that keep revocation lists.
+        type: bool
+        default: true
   service:
     description:
       - Whose files they are. A name of a preset (V(nginx)), or a mapping with C(name), C(validate), C(reload), C(check) and C(start)

@@ -1,7 +1,10 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""nginx, Apache and HAProxy on hosts of their own, each with a site for certified clients only; a host with mTLS clients, and their storm."""
+"""nginx, Apache and HAProxy on hosts of their own, each with a site for certified clients only; a host with mTLS clients, and their storm.
+
+The site has an RSA certificate beside the ECDSA one, and passes requests on to another site of the next host, over mutual TLS.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from tools.playbook import PlaybookResult, ansible_environment, playbook_command
 
 SERVERS = {"web1": "nginx", "web2": "apache", "web3": "haproxy"}
 CLIENT = "client1"
+APP_PORT = 8444
 HOSTS = (*(Host(name, "bookworm") for name in SERVERS), Host(CLIENT, "trixie"))
 # A host whose clock is nearly an hour off all the time.
 LATE = "web3"
@@ -128,13 +132,21 @@ class World:
     def variables(self, host: str) -> dict[str, Any]:
         """What the inventory says about a host."""
         if host in SERVERS:
-            site = {
-                "name": "www", "server_names": ["www.test"], "certificate": "www", "client_auth": "required",
-                "upstream": "http://127.0.0.1:8081",
-            }  # fmt: skip
-            certificate = {"name": "www", "issuer": "internal", "dns_names": ["www.test"]}
+            sites = [
+                {"name": "www", "server_names": ["www.test"], "certificates": ["www", "www-rsa"], "client_auth": "required",
+                 "upstream": f"https://app.test:{APP_PORT}", "upstream_certificate": "proxy"},
+                {"name": "app", "server_names": ["app.test"], "certificate": "backend", "client_auth": "required", "listen": APP_PORT,
+                 "upstream": "http://127.0.0.1:8081"},
+            ]  # fmt: skip
+            rsa = {"private_key": {"algorithm": "rsa-2048"}}
+            wanted = [
+                {"name": "www", "dns_names": ["www.test"]}, {"name": "www-rsa", "dns_names": ["www.test"], **rsa},
+                {"name": "backend", "dns_names": ["app.test"]},
+                {"name": "proxy", "dns_names": [f"{host}.test"], "usages": ["client_auth"]},
+            ]  # fmt: skip
+            certificates = [{"issuer": "internal", **each} for each in wanted]
             late = {"ansible_python_interpreter": "/usr/local/bin/late-python"} if host == LATE else {}
-            return {"tls_web_server": SERVERS[host], "tls_sites": [site], "tls_certificates": [certificate], **late}
+            return {"tls_web_server": SERVERS[host], "tls_sites": sites, "tls_certificates": certificates, **late}
         names = ("app", "spare")
         certificates = [
             {"name": name, "issuer": "internal", "dns_names": [f"{name}.test"], "usages": ["client_auth"]}
@@ -243,6 +255,17 @@ class World:
         # The blanks around the sign depend on the release of OpenSSL.
         return self.fleet.exec(host, command).stdout.strip().replace(" = ", "=")
 
+    def shown_issuer(self, host: str, sigalgs: str) -> str:
+        """Who issued what a site shows to clients that take these signatures only, by its subject."""
+        script = f"openssl s_client -connect 127.0.0.1:443 -servername www.test -sigalgs {sigalgs} </dev/null | openssl x509 -noout -issuer"
+        return self.fleet.exec(host, ["sh", "-c", script]).stdout.strip().replace(" = ", "=")
+
+
+def next_of(host: str) -> str:
+    """The host that a server's site passes requests on to."""
+    names = list(SERVERS)
+    return names[(names.index(host) + 1) % len(names)]
+
 
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
@@ -253,6 +276,8 @@ def world(folder: Path) -> Iterator[World]:
         fleet.exec(LATE, ["chmod", "0755", "/usr/local/bin/late-python"])
         for name in SERVERS:
             made.background(name, "application", APPLICATION)
+            following = next_of(name)
+            fleet.exec(name, ["sh", "-c", f"echo {fleet.addresses[following]} app.test >> /etc/hosts"])
         fleet.exec("web1", ["rm", "-f", "/etc/nginx/sites-enabled/default"])
         fleet.exec(CLIENT, ["mkdir", "-p", "/srv/app"])
         made.run("deploy").check()

@@ -6,6 +6,7 @@ revocation and compromised keys. The tests of this file follow each other on one
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import time
@@ -15,7 +16,16 @@ import pytest
 
 from fleet.mtls_world import CLIENT, SERVERS, SESSIONS, World, world
 
-EVERYWHERE = [*((host, "www") for host in SERVERS), (CLIENT, "app"), (CLIENT, "spare")]
+EVERYWHERE = [
+    *itertools.product(SERVERS, ("www", "www-rsa", "backend", "proxy")),
+    (CLIENT, "app"),
+    (CLIENT, "spare"),
+]
+BUNDLES = [
+    (CLIENT, "/srv/app/ca.pem"),
+    ("web1", "/etc/nginx/fleet-tls/clients.pem"),
+    *((host, f"/etc/fleet-tls/upstreams/{server}/www.anchors.pem") for host, server in SERVERS.items()),
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +77,10 @@ def test_a_ca_is_replaced_and_no_request_fails(site: World) -> None:
     assert failed == [] and count > 200
     assert all("internal CA 2 Issuing" in site.issuer_of(*each) for each in EVERYWHERE)
     old_root = (site.store / "ca/internal/root-1.pem").read_text().split("\n")[1]
-    for host, path in (
-        (CLIENT, "/srv/app/ca.pem"),
-        ("web1", "/etc/nginx/fleet-tls/clients.pem"),
-    ):
+    for host, path in BUNDLES:
         assert old_root not in site.fleet.exec(host, ["cat", path]).stdout
+    for host, sigalgs in itertools.product(SERVERS, ("ECDSA+SHA256", "RSA-PSS+SHA256:RSA+SHA256")):
+        assert "internal CA 2 Issuing" in site.shown_issuer(host, sigalgs), (host, sigalgs)
     assert site.run("deploy").check().changed == 0
 
 
@@ -123,7 +132,9 @@ def test_compromised_keys_are_replaced_everywhere(site: World) -> None:
     count, failed = site.end_storm()
     assert failed == [] and count > 20
     after = {each: public_key(site, *each) for each in EVERYWHERE}
-    assert {each for each in EVERYWHERE if after[each] != keys[each]} == {("web1", "www")}
+    assert {each for each in EVERYWHERE if after[each] != keys[each]} == {
+        each for each in EVERYWHERE if each[0] == "web1"
+    }
     assert "replaced_by" in result.stdout and {each: site.issuer_of(*each) for each in EVERYWHERE} == before
     assert site.run("deploy").check().changed == 0
 

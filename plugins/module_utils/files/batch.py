@@ -31,6 +31,7 @@ class WantedFile:
     :param owner, group: None: as it is, or the process's for a new file.
     :param mode: octal text.
     :param block: ``content`` is a block of ours in somebody else's file, whose rest, owner and mode stay.
+    :param secret: ``content`` has a private key: what it was and is to be is told to nobody.
     """
 
     path: str
@@ -40,6 +41,7 @@ class WantedFile:
     group: str | None = None
     mode: str = "0644"
     block: bool = False
+    secret: bool = False
 
     @property
     def digest(self) -> str:
@@ -49,7 +51,13 @@ class WantedFile:
     @property
     def text(self) -> str:
         """The content for people."""
-        return shown(self.content, self.link)
+        return self.shown(self.content, self.link)
+
+    def shown(self, content: bytes | None, link: str | None) -> str:
+        """What the path holds, for people."""
+        if self.secret and content is not None:
+            return "(a certificate with its private key, SHA-256 {0})\n".format(digest_of(content))
+        return shown(content, link)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
         group=raw.get("group"),
         mode=raw.get("mode") or "0644",
         block=block,
+        secret=bool(raw.get("secret")),
     )
 
 
@@ -126,11 +135,11 @@ def compare_one(wanted: WantedFile) -> Change | None:
         before = shown(block_of(present or b"", wanted.path), None)
         return Change(whole, before, wanted.text) if whole.content != present else None
     if (present, link) != (wanted.content, wanted.link):
-        return Change(wanted, shown(present, link), wanted.text)
+        return Change(wanted, wanted.shown(present, link), wanted.text)
     if wanted.content is None:
         return None
     drift = tuple(metadata_drift(wanted.path, wanted.owner, wanted.group, wanted.mode))
-    return Change(wanted, shown(present, link), wanted.text, drift) if drift else None
+    return Change(wanted, wanted.shown(present, link), wanted.text, drift) if drift else None
 
 
 def whole_file(wanted: WantedFile, present: bytes | None) -> WantedFile:

@@ -20,9 +20,19 @@ REFUSING = 400
 
 
 def check_http(wire: Wire, host: str, path: str) -> None:
-    """GET ``path`` and look at the answer's status; its body is not waited for where the status is good.
+    """GET ``path`` and look at the answer's status.
 
     :raises HandshakeError: the status is 400 or above, or the answer is no HTTP. OSErrors as the connection has them.
+    """
+    status, data = get(wire, host, path)
+    if status >= REFUSING:
+        raise HandshakeError(f"the server refused GET {path} with {words(data)}")
+
+
+def get(wire: Wire, host: str, path: str) -> tuple[int, bytes]:
+    """GET ``path``: the answer's status, and its beginning; its body is not waited for where the status is good.
+
+    :raises HandshakeError: the answer is no HTTP. OSErrors as the connection has them.
     """
     name = f"[{host}]" if ":" in host else host
     request = "GET {0} HTTP/1.1\r\nHost: {1}\r\nUser-Agent: fleet.tls\r\nAccept: */*\r\nConnection: close\r\n\r\n"
@@ -40,8 +50,7 @@ def check_http(wire: Wire, host: str, path: str) -> None:
             break
     if not status:
         raise HandshakeError(f"the server's answer to GET {path} is no HTTP: '{printable(data)}'")
-    if status >= REFUSING:
-        raise HandshakeError(f"the server refused GET {path} with {words(data)}")
+    return status, data
 
 
 def words(data: bytes) -> str:

@@ -39,6 +39,7 @@ def settle(
     timeout: float,
     rollback: Callable[[], Sequence[str]] | None = None,
     roll_back_unproven: bool = True,
+    further: Callable[[float], StepError | None] | None = None,
 ) -> Settled:
     """Let services take what was changed: validate all, reload each once, prove every target.
 
@@ -47,6 +48,7 @@ def settle(
         go back to, so nothing is undone.
     :param roll_back_unproven: whether a target that does not come to serve is a reason to go back. It is none where the
         old state did not work either.
+    :param further: what else has to be shown when all targets serve, within the seconds it is given; returns the error where it is not.
     """
     result = Settled()
     running = []
@@ -72,7 +74,7 @@ def settle(
     outcome = carry_out(
         HostChange(
             take=take,
-            prove=lambda: prove_alive(result, reloaded, targets, timeout),
+            prove=lambda: prove_alive(result, reloaded, targets, timeout) or (further(timeout) if further else None),
             undo=rollback,
             retake=retake,
             prove_old=lambda _problem: not_served_again(targets, timeout),

@@ -36,6 +36,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.precautions imp
     refuse_taken_ports,
     refuse_unreloadable,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.services.upstreams import Upstreams, left_over, resolved_files
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
@@ -65,8 +66,8 @@ class PresentState:
 def configure_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md.
 
-    :raises StepError: program_missing, feature_missing, site_clash, no_certificate, same_key_type, cannot_start, port_taken,
-        not_permitted, disk_full, unknown_user, io. Nothing was changed then.
+    :raises StepError: program_missing, feature_missing, site_clash, no_certificate, same_key_type, no_trust_store, upstream_refused,
+        cannot_start, port_taken, not_permitted, disk_full, unknown_user, io. Nothing was changed then.
     """
     with nullcontext() if request["check"] else host_lock(request["directory"]):
         return configure(request)
@@ -76,7 +77,8 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step, under the host's lock."""
     raw = request["services"][0]
     service, check = resolve(raw), bool(request["check"])
-    wanted = [parse_wanted(each) for each in request["files"]]
+    files = resolved_files(request["files"], request["directory"], check=check)
+    wanted = [parse_wanted(each) for each in [*files, *left_over(request.get("owned"), request["files"])]]
     missing = missing_program(service)
     if missing:
         if request["missing"] != "report":
@@ -95,11 +97,14 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     record = TakenFiles(request["directory"], service.name)
     targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
     refuse_one_kind_twice(targets)
+    upstreams = Upstreams(request.get("upstreams") or (), wanted)
     found = look(wanted, targets, record)
     # A service that serves all its targets runs: no need to ask the init system.
     running = bool(targets and found.proven) or is_running(service)
-    if not found.changes and found.taken and found.proven and (running or not request["started"]):
-        return answer(found.changes, served=found.served, validated=service.validate is not None)
+    at_rest = not found.changes and found.taken and found.proven and (running or not request["started"])
+    if at_rest and not upstreams.blocked(PATIENCE):
+        validated = service.validate is not None
+        return answer(found.changes, served=found.served, validated=validated, notes=upstreams.notes)
     if running:
         refuse_unreloadable([service])
     if request["started"] and not running and service.start is None:
@@ -110,8 +115,10 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         )
     refuse_taken_ports(service, found.targets)
     if check:
-        return answer(found.changes, changed=True, served=found.served)
-    outcome = change(service, found, running=running, started=request["started"], timeout=request["prove_timeout"])
+        return answer(found.changes, changed=True, served=found.served, notes=upstreams.notes)
+    outcome = change(
+        service, found, upstreams, running=running, started=request["started"], timeout=request["prove_timeout"]
+    )
     if outcome.error is None:
         record.record(digests(wanted))
     return answer(
@@ -120,6 +127,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         served=outcome.served,
         validated=outcome.error is None and service.validate is not None,
         outcome=outcome,
+        notes=upstreams.notes,
     )
 
 
@@ -132,6 +140,7 @@ def answer(
     served: Sequence[EndpointReport] = (),
     outcome: services.Settled | None = None,
     held: Sequence[dict[str, str]] = (),
+    notes: Sequence[str] = (),
 ) -> tuple[bool, dict[str, Any]]:
     """The step's result, JSON-ready."""
     outcome = outcome or services.Settled()
@@ -139,6 +148,7 @@ def answer(
         "changed_paths": [each.wanted.path for each in changes],
         "diff": [each.as_diff() for each in changes],
         "held": list(held),
+        "notes": list(notes),
         "missing": missing,
         "validated": validated,
         "services": outcome.states,
@@ -207,7 +217,9 @@ def look(wanted: Sequence[WantedFile], targets: Sequence[ProofTarget], record: T
     return PresentState(changes, asked, served, taken)
 
 
-def change(service: Service, found: PresentState, *, running: bool, started: bool, timeout: float) -> services.Settled:
+def change(
+    service: Service, found: PresentState, upstreams: Upstreams, *, running: bool, started: bool, timeout: float
+) -> services.Settled:
     """Write the files and let the service take them.
 
     A service that does not run is still made to check its files: it would not come up with bad ones. Where it is started and then
@@ -218,10 +230,12 @@ def change(service: Service, found: PresentState, *, running: bool, started: boo
     transaction = swap(found.changes)
     rollback = transaction.rollback if found.changes else None
     if running:
-        outcome = services.settle([service], found.targets, timeout, rollback)
+        outcome = services.settle([service], found.targets, timeout, rollback, further=upstreams.blocked_anew)
     elif started:
         starting = replace(service, check=None, reload=service.start, control=None)
-        outcome = services.settle([starting], found.targets, timeout, rollback, roll_back_unproven=False)
+        outcome = services.settle(
+            [starting], found.targets, timeout, rollback, roll_back_unproven=False, further=upstreams.blocked_anew
+        )
         rename_state(outcome, service, "reloaded", "started")
     else:
         stopped = replace(service, check=None, reload=None, control=None)

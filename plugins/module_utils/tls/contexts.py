@@ -25,7 +25,7 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
 
     :raises HandshakeError: our own client certificate, or the bundle, cannot be used.
     """
-    context = _verifying(endpoint.trust) if endpoint.verify else looking_context()
+    context = _verifying(endpoint.trust, endpoint.crls) if endpoint.verify else looking_context()
     if endpoint.minimum_version:
         context.minimum_version = VERSIONS[endpoint.minimum_version]
     if endpoint.maximum_version:
@@ -55,7 +55,7 @@ def load_pair(context: ssl.SSLContext, certificate: str, key: str | None, passwo
         context.load_cert_chain(chain, secret, password=password)
 
 
-def _verifying(trust: str | None) -> ssl.SSLContext:
+def _verifying(trust: str | None, crls: str | None = None) -> ssl.SSLContext:
     """A context as clients have it. Not Python's default one, which since 3.13 asks more of a chain than other programs do.
 
     :raises HandshakeError: the bundle cannot be used.
@@ -67,6 +67,10 @@ def _verifying(trust: str | None) -> ssl.SSLContext:
         else:
             with private_file(read(trust, follow=True)) as bundle:
                 context.load_verify_locations(bundle)
+        if crls is not None:
+            with private_file(read(crls, follow=True)) as lists:
+                context.load_verify_locations(lists)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     except OSError as error:
         why = reason(error) if isinstance(error, ssl.SSLError) else error.strerror or error
         raise HandshakeError(f"the trust bundle {trust} cannot be used: {why}") from None

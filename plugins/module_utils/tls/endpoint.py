@@ -32,6 +32,7 @@ class Endpoint:
     :param verify: do as a client does: hang up on a certificate that ``trust`` does not lead to, or that is not for ``server_name``
         (without one: ``host``), and refuse what the local OpenSSL's own settings refuse.
     :param trust: path of the PEM bundle to verify with; None: what the system trusts.
+    :param crls: path of PEM revocation lists, one of every CA in ``trust`` and below it: a revoked certificate is hung up on as well.
     :param starttls: the protocol in which TLS has to be asked for first, one of ``starttls.PROTOCOLS``; None: it begins at once.
     :param proxy_protocol: the version of the PROXY protocol that the endpoint expects before anything else, 1 or 2; 0: none.
     :param minimum_version: the lowest version of TLS to speak, ``TLSv1.2`` or ``TLSv1.3``; None: as low as the local OpenSSL can.
@@ -48,6 +49,7 @@ class Endpoint:
     ticket: bool = False
     verify: bool = False
     trust: str | None = None
+    crls: str | None = None
     starttls: str | None = None
     proxy_protocol: int = 0
     minimum_version: str | None = None

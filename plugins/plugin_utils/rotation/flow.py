@@ -281,8 +281,10 @@ def trusted_files(options: Mapping[str, Any], issuer: str | None) -> TrustedFile
     paths = []
     trusted = options.get("trust_issuers")
     ours = trusted is None or issuer in trusted
-    if ours:
-        paths += [parse_path(each.get("path"), "bundles: path") for each in options["bundles"]]
+    for each in options["bundles"]:
+        chosen = each.get("issuers")
+        if ours if chosen is None else issuer in chosen:
+            paths.append(parse_path(each.get("path"), "bundles: path"))
     for client in options["clients"]:
         bundle = client.get("bundle")
         if isinstance(bundle, str):

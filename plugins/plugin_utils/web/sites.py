@@ -9,9 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_host_name, parse_port
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_host_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
@@ -22,10 +21,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import 
     parse_client_headers,
     parse_client_names,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.upstreams import (
+    UPSTREAM_FIELDS,
+    UpstreamTls,
+    parse_upstream_tls,
+    upstream_address,
+)
 
 SITE_FIELDS = (
     "name", "server_names", "certificate", "certificates", "listen", "root", "upstream", "redirect", "hsts", "http2", "client_auth",
-    "client_names", "client_headers",
+    "client_names", "client_headers", *UPSTREAM_FIELDS,
 )  # fmt: skip
 SERVERS = ("nginx", "apache", "haproxy")
 CLIENT_AUTH = ("none", "optional", "required")
@@ -80,6 +85,7 @@ class Site:
     listens: list[Listen]
     root: str | None
     upstream: str | None
+    upstream_tls: UpstreamTls | None
     redirect: bool
     hsts: int
     http2: bool
@@ -101,6 +107,7 @@ class Site:
             "root": self.root,
             "upstream": self.upstream,
             "upstream_address": upstream_address(self.upstream) if self.upstream else None,
+            "upstream_tls": self.upstream_tls.as_result() if self.upstream_tls else None,
             "hsts": self.hsts,
             "http2": self.http2,
             "client_auth": self.client_auth,
@@ -138,8 +145,8 @@ def expand_sites(
     :param client_auth: of sites that do not say.
     :param waiting: certificates that are not on the host yet.
     :param client_names: of sites that require a certificate and do not say.
-    :returns: ``[{name, server_names, certificate, certificates: [name], listen: [text], root, upstream, upstream_address, hsts, http2, client_auth,
-        client_names: [text], client_headers: [text], checks_clients, session, waiting, http_listen: [text], redirect,
+    :returns: ``[{name, server_names, certificate, certificates: [name], listen: [text], root, upstream, upstream_address, upstream_tls, hsts, http2,
+        client_auth, client_names: [text], client_headers: [text], checks_clients, session, waiting, http_listen: [text], redirect,
         redirect_port, endpoints: [{host, port, server_name, certificate}]}]``.
         ``http_listen``: the same addresses with port 80; ``redirect_port``: ``""`` or ``":8443"``.
     :raises SpecError: unknown or missing fields, two sites of one name, root and upstream at once, a bad address, something that
@@ -212,6 +219,7 @@ def parse_site(raw: Any, server: str, client_auth: str, client_names: Sequence[s
         listens=listens,
         root=root,
         upstream=upstream,
+        upstream_tls=parse_upstream_tls(fields, upstream, server),
         redirect=fields.flag("redirect"),
         hsts=parse_duration(fields.get("hsts", "0s"), f"{fields.prefix}hsts", zero=True),
         http2=fields.flag("http2"),
@@ -311,24 +319,6 @@ def parse_content(fields: Fields, server: str) -> tuple[str | None, str | None]:
                 remedy="end the URL after host and port",
             )
     return root, upstream
-
-
-def upstream_address(url: str, prefix: str = "") -> dict[str, Any]:
-    """``http://127.0.0.1:8080/app`` → ``{scheme, host, port, path}``.
-
-    :raises SpecError: it is no such URL.
-    """
-    remedy = "write http://127.0.0.1:8080"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise SpecError(f"{prefix}upstream: '{url}' is not a URL", remedy=remedy) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise SpecError(f"{prefix}upstream: '{url}' is not an http or https URL", remedy=remedy)
-    host = parse_host_name(parts.hostname, f"{prefix}upstream")
-    number = parse_port(port, f"{prefix}upstream") if port is not None else {"http": HTTP, "https": HTTPS}[parts.scheme]
-    return {"scheme": parts.scheme, "host": host, "port": number, "path": parts.path}
 
 
 def parse_listen(fields: Fields, value: Any) -> Listen:

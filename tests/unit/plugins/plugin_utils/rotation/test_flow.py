@@ -112,16 +112,25 @@ def test_which_ca(names: tuple[str, ...], name: str | None, said: str, tmp_path:
 
 def test_bundles_that_have_to_hold_the_ca() -> None:
     options = {
-        "bundles": [{"path": "/a.pem"}],
+        "bundles": [
+            {"path": "/a.pem"}, {"path": "/e.pem", "issuers": None}, {"path": "/f.pem", "issuers": ["internal"]}, {"path": "/g.pem", "issuers": []},
+        ],
         "clients": [
             {"bundle": {"path": "/b.pem", "issuers": ["internal"]}}, {"bundle": {"path": "/c.pem", "issuers": ["other"]}},
             {"bundle": {"path": "/d.pem"}}, {"bundle": {"path": "/a.pem"}}, {"certificate": "app"},
         ],
         "trust_issuers": None,
     }  # fmt: skip
-    assert trusted_files(options, "internal") == TrustedFiles("internal", ("/a.pem", "/b.pem", "/d.pem"))
+    assert trusted_files(options, "internal") == TrustedFiles(
+        "internal", ("/a.pem", "/e.pem", "/f.pem", "/b.pem", "/d.pem")
+    )
     assert trusted_files({**options, "trust_issuers": ["other"]}, "internal").issuer is None
-    assert trusted_files({**options, "trust_issuers": ["other"]}, "internal").paths == ("/b.pem", "/d.pem", "/a.pem")
+    assert trusted_files({**options, "trust_issuers": ["other"]}, "internal").paths == (
+        "/f.pem",
+        "/b.pem",
+        "/d.pem",
+        "/a.pem",
+    )
     assert trusted_files(options, None) == TrustedFiles(None)
     with pytest.raises(SpecError, match="bundles: path"):
         trusted_files({**options, "bundles": [{"path": "relative"}]}, "internal")

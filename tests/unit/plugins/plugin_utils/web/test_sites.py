@@ -29,6 +29,7 @@ def test_defaults_are_filled_in() -> None:
         "root": "/srv/www",
         "upstream": None,
         "upstream_address": None,
+        "upstream_tls": None,
         "hsts": 0,
         "http2": False,
         "client_auth": "none",

@@ -1,0 +1,27 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A live pair as one file, for programs that want certificate and key together and take a new pair at a moment of their own."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, CHAIN, FULLCHAIN, PRIVKEY, Layout
+
+# What each form has, in its order. Apache wants the leaf alone beside the key, and the chain apart.
+FORMS = {"combined": (FULLCHAIN, PRIVKEY), "leaf": (CERT, PRIVKEY), "chain": (CHAIN,)}
+
+
+def pair_copy(directory: str, name: str, form: str) -> bytes | None:
+    """The live pair in one of ``FORMS``; None: there is none.
+
+    All of it is of one generation, though another one may become live meanwhile.
+    """
+    layout = Layout(directory, name)
+    number = layout.current()
+    if number is None:
+        return None
+    parts = [read_if_there(os.path.join(layout.generation(number), each)) for each in FORMS[form]]
+    return None if None in parts else b"".join(part or b"" for part in parts)
