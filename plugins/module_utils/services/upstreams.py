@@ -104,15 +104,16 @@ def read_upstream(raw: dict[str, Any], contents: Mapping[str, bytes]) -> list[Up
     def content(path: str) -> bytes | None:
         return contents[path] if path in contents else read_if_there(path)
 
-    files = {key: content(raw[key]) if raw[key] else None for key in ("anchors", "crls")}
+    anchors, crls = (content(raw[key]) if raw[key] else None for key in ("anchors", "crls"))
     client = [content(path) for path in raw["client"]]
-    if (raw["anchors"] and files["anchors"] is None) or None in client:
+    if (raw["anchors"] and anchors is None) or None in client:
         return []
     proxy = raw["proxy"]
     return [
         Upstream(
             **{key: raw[key] for key in ("site", "url", "host", "port", "name", "path", "host_header")},
-            **files,
+            anchors=anchors,
+            crls=crls,
             client=b"".join(part or b"" for part in client) or None,
             proxy=(proxy["host"], int(proxy["port"]), proxy["server_name"]),
         )
