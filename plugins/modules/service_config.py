@@ -113,7 +113,7 @@ options:
         default: true
   upstreams:
     description:
-      - The upstreams of sites with O(upstreams.sites[].upstream_tls), for the roles of web servers. Files with the CAs, the revocation lists and
+      - The upstreams of sites, for the roles of web servers. Files with the CAs, the revocation lists and
         the server's own certificate go to C(upstreams/SERVER) in O(directory); what is there and wanted no more is removed.
       - Each upstream is asked directly before anything is changed, with the CAs and the certificate that are to come, and through the service
         afterwards. One that refuses, or would be refused, fails the task; one that does not answer is a warning.
