@@ -14,6 +14,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.features import
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
@@ -145,7 +146,7 @@ class ActionModule(TlsAction):
             raise HostError("its revocation lists changed while this task ran", remedy="run again; nothing was changed")
         result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
         trusts = [*([trust] if trust else []), *(upstreams.trusts if upstreams else ())]
-        warnings = [text for each in trusts for text in each.warnings] + [str(text) for text in answer["notes"]]
+        warnings = [text for each in trusts for text in each.warnings] + notes_of(answer)
         if warnings:
             result["warnings"] = list(dict.fromkeys(warnings))
         # In check mode: a real run would sign CRLs anew first, so the files would change.
@@ -242,6 +243,12 @@ class ActionModule(TlsAction):
 def wants_trust(upstreams: Mapping[str, Any] | None) -> bool:
     """Whether a site has an upstream that is verified."""
     return any(site["upstream_tls"] and site["upstream_tls"]["verify"] for site in (upstreams or {}).get("sites", ()))
+
+
+def notes_of(answer: Mapping[str, Any]) -> list[str]:
+    """What a host has to say for people, as far as its answer has the agreed form."""
+    notes = answer.get("notes")
+    return [printable(str(each)) for each in notes] if isinstance(notes, list) else []
 
 
 def held_lists(answer: Mapping[str, Any]) -> dict[str, str]:

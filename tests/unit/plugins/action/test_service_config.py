@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import serial_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.web.sites import expand_sites
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.pki import (
     PASSPHRASE,
@@ -168,3 +170,38 @@ def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "trusts_ours",
         "ocsp",
     }
+
+
+def test_what_the_upstreams_of_sites_need(
+    tmp_path: Path, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of each site that has one, what they are asked, and the host's words on one that is away."""
+    make_issuer(tmp_path / "store").prepare(ActionModule.now())
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "sites.j2").write_text("{{ upstreams_with_crls | join(',') }}")
+    site = {"server_names": ["www.test"], "certificate": "www"}
+    raw = [
+        {**site, "name": "up", "upstream": "https://app.test", "upstream_certificate": "proxy"},
+        {**site, "name": "plain", "upstream": "http://app.test"},
+    ]
+    sites = expand_sites(raw)
+    monkeypatch.setitem(ANSWER, "notes", ["site 'up': \x1b[2J away", 7])
+    monkeypatch.chdir(tmp_path)
+    given = f"""
+    service: nginx
+    files: [{{path: /etc/x/sites.conf, template: {tmp_path}/templates/sites.j2}}]
+    upstreams:
+      server: nginx
+      store: {{path: {tmp_path}/store, passphrase: {PASSPHRASE}}}
+      issuers: {{internal: {{type: ca}}}}
+      sites: {json.dumps(sites)}
+    """
+    result = run_action(ActionModule, given)
+    (request,) = requests
+    assert [each["path"].rpartition("/")[2] for each in request["files"]] == [
+        "sites.conf", "up.anchors.pem", "up.crls.pem", "up.client.pem",
+    ]  # fmt: skip
+    assert request["files"][0]["content"] == "up"
+    assert request["owned"] == "/etc/fleet-tls/upstreams/nginx"
+    assert [each["site"] for each in request["upstreams"]] == ["up"]
+    assert result["warnings"] == ["site 'up':  [2J away", "7"]
