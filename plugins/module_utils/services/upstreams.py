@@ -37,7 +37,9 @@ def resolved_files(files: Sequence[dict[str, Any]], directory: str, *, check: bo
         if each.get("pair"):
             content = pair_copy(directory, each["pair"], each["form"])
             if content is not None:
-                found.append({**each, "content": content.decode(), "secret": each["form"] != "chain"})
+                above = read_if_there(system_bundle()) if each.get("system_trust") else each.get("content", "").encode()
+                whole = ((above or b"") + content).decode()
+                found.append({**each, "content": whole, "secret": each["form"] != "chain"})
             elif not check:
                 raise StepError(
                     "no_certificate",
@@ -45,17 +47,25 @@ def resolved_files(files: Sequence[dict[str, Any]], directory: str, *, check: bo
                     "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
                 )
         elif each.get("system_trust"):
-            store = find_trust_store(STORES)
-            if store is None:
-                raise StepError(
-                    "no_trust_store",
-                    "the host's trust store is of no kind that is known",
-                    "give upstream_trust CA certificates; nothing was changed",
-                )
-            found.append({"path": each["path"], "link": store.bundle})
+            found.append({"path": each["path"], "link": system_bundle()})
         else:
             found.append(each)
     return found
+
+
+def system_bundle() -> str:
+    """The file of what the host's system trusts.
+
+    :raises StepError: no_trust_store.
+    """
+    store = find_trust_store(STORES)
+    if store is None:
+        raise StepError(
+            "no_trust_store",
+            "the host's trust store is of no kind that is known",
+            "give upstream_trust CA certificates; nothing was changed",
+        )
+    return store.bundle
 
 
 def left_over(owned: str | None, files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust
 
 FOLDER = "upstreams"
-ANCHORS, CRLS, CLIENT, CHAIN = "anchors", "crls", "client", "chain"
+ANCHORS, CRLS, CLIENT, CHAIN, CA = "anchors", "crls", "client", "chain", "ca"
 
 
 def upstream_file(folder: str, site: str, what: str) -> str:
@@ -109,6 +109,9 @@ def upstream_files(sites: Sequence[Mapping[str, Any]], folder: str, server: str,
             mine[CLIENT] = {"pair": tls["certificate"], "form": form, "mode": "0600"}
             if server == "apache":
                 mine[CHAIN] = {"pair": tls["certificate"], "form": "chain"}
+                # It sends the chain of its certificate only as far as it finds it among the CAs that it verifies by. None of these
+                # becomes an anchor by that: a chain has to end at a root.
+                mine[CA] = {**mine.get(ANCHORS, {}), **mine[CHAIN]}
         paths = {what: upstream_file(folder, site["name"], what) for what in mine}
         files += [{"path": paths[what], **source} for what, source in mine.items()]
         upstreams.append(asked(site, paths, server))

@@ -62,6 +62,8 @@ def test_apache_gets_the_chain_apart_and_tells_the_name_it_verifies(trust: Upstr
     files = wanted(trust, "apache", upstream_certificate="proxy")
     found = contents(files)
     assert (found["client.pem"]["form"], found["chain.pem"]["form"]) == ("leaf", "chain")
+    # What it sends of its chain is taken from among the CAs that it verifies by.
+    assert found["ca.pem"] == {**found["anchors.pem"], "pair": "proxy", "form": "chain", "path": f"{FOLDER}/www.ca.pem"}
     (asked,) = files.upstreams
     assert asked["host_header"] == "app.test"
     assert asked["client"] == [f"{FOLDER}/www.client.pem", f"{FOLDER}/www.chain.pem"]
