@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from fleet.fleet import Fleet
-from fleet.test_mutual_tls import RING
+from fleet.test_mutual_tls import RING, haproxy_with_tickets
 from fleet.web_servers import PUBLIC, SERVERS, ClientAuthority, WebServers, client_context, web_servers
 from tools.playbook import run_playbook
 
@@ -167,13 +167,14 @@ def bench(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
             fleet.exec(host, ["sh", "-e"], stdin=RING)
             fleet.exec(host, ["sh", "-ec", "grep -q app.test /etc/hosts || echo 127.0.0.1 app.test >> /etc/hosts"])
         try:
-            # As in fleet.tls.deploy: what is to serve the first pairs is configured after they were installed. Without an upstream that is
-            # told, and no reason to stop.
-            first = made.run(tls_defer_proof=True).check()
-            assert "could not be asked whether it works with the proxy" in first.stdout + first.stderr
-            made.serve(good(made))
-            made.run().check()
-            yield made
+            with haproxy_with_tickets(fleet, servers.hosts):
+                # As in fleet.tls.deploy: what is to serve the first pairs is configured after they were installed. Without an upstream that is
+                # told, and no reason to stop.
+                first = made.run(tls_defer_proof=True).check()
+                assert "could not be asked whether it works with the proxy" in first.stdout + first.stderr
+                made.serve(good(made))
+                made.run().check()
+                yield made
         finally:
             for host in servers.hosts:
                 fleet.exec(host, ["sh", "-c", "systemctl stop upstream; rm -f /root/upstream*"], check=False)
@@ -263,7 +264,8 @@ def test_check_sees_both_certificates_and_misses_one(bench: Bench) -> None:
     assert "not_served" not in run_playbook("fleet.tls.check", inventory).check().stdout
 
     bench.servers.fleet.exec(
-        host, ["sh", "-ec", "sed -i '/live.www-rsa/d' /etc/nginx/conf.d/zz-fleet-tls.conf && systemctl reload nginx"]
+        host,
+        ["sh", "-ec", "sed -i '/live.www-rsa/d' /etc/nginx/sites-enabled/zz-fleet-tls.conf && systemctl reload nginx"],
     )
     missing = run_playbook("fleet.tls.check", inventory)
     assert missing.rc == 2 and re.search("www-rsa.*serves another certificate than the one on disk", missing.stdout)
