@@ -32,8 +32,8 @@ TWO_NAME, UP_NAME, UPSTREAM = "two.test", "up.test", 8443
 KINDS = {"www-ecdsa": "ECDSA+SHA256", "www-rsa": "RSA-PSS+SHA256:RSA+SHA256"}
 VERSIONS = {"-tls1_2": ssl.TLSVersion.TLSv1_2, "-tls1_3": ssl.TLSVersion.TLSv1_3}
 PEM = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
-# What users get where the proxy does not take its upstream.
-GATEWAY_ERRORS = (500, 502, 503)
+# What users get where the proxy does not take its upstream, or is not taken by it; 0: HAProxy hangs up.
+GATEWAY_ERRORS = (0, 500, 502, 503)
 # Tells who came: the serial number of the client's certificate, and how long its chain is.
 APPLICATION = """
 import http.server, json, ssl, sys
