@@ -43,6 +43,7 @@ class ActionModule(TlsAction):
         "group": {"type": "str"},
         "session_timeout": {"type": "str", "default": "24h"},
         "defer_proof": {"type": "bool", "default": False},
+        "keeps_configuration": {"type": "bool", "default": False},
     }
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class ActionModule(TlsAction):
             group=options["group"],
             lifetime=parse_duration(options["session_timeout"], "session_timeout"),
             defer_proof=options["defer_proof"],
+            keeps_configuration=options["keeps_configuration"],
             prove_timeout=parse_timeout(options["prove_timeout"], "prove_timeout"),
             check_mode=bool(self._task.check_mode),
         )

@@ -69,6 +69,12 @@ options:
     description: For the time before a server's configuration names the keys. What is not proven is told in RV(proven), and no failure.
     type: bool
     default: false
+  keeps_configuration:
+    description:
+      - With O(defer_proof), that the servers' configuration of today stays and is only added to. What it does not let the proof succeed with
+        is refused at once then, before anything is changed.
+    type: bool
+    default: false
   prove_timeout:
     description: How long the servers have to start using the current key.
 """

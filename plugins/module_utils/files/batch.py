@@ -56,7 +56,7 @@ class WantedFile:
     def shown(self, content: bytes | None, link: str | None) -> str:
         """What the path holds, for people."""
         if self.secret and content is not None:
-            return "(a certificate with its private key, SHA-256 {0})\n".format(digest_of(content))
+            return f"(a certificate with its private key, SHA-256 {digest_of(content)})\n"
         return shown(content, link)
 
 
@@ -87,7 +87,7 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
     # What is to keep the rest of a file must not put a file in the place of a link to it.
     path = os.path.realpath(raw["path"]) if block else raw["path"]
     if raw.get("state") == "absent":
-        return WantedFile(path, block=block)
+        return WantedFile(path, block=block, secret=bool(raw.get("secret")))
     if raw.get("link") is not None:
         return WantedFile(raw["path"], link=raw["link"])
     return WantedFile(

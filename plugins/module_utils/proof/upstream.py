@@ -31,7 +31,7 @@ CERTIFICATE_REFUSED = (400, 495, 496)
 # How the words of handshakes begin that say nothing of certificates: nobody answers, or is busy.
 AWAY = (
     "connection refused", "cannot connect", "the name ", "timed out", "the connection broke",
-    "the server closed the connection during", "the server reset the connection during",
+    "the server closed the connection during", "the server reset the connection during", "the server's answer to",
 )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def request(endpoint: Endpoint, host_header: str, path: str) -> UpstreamReport:
 def refused(upstreams: Sequence[Upstream], reports: Sequence[UpstreamReport]) -> StepError | None:
     """The error for upstreams that refuse the proxy, or that it would refuse, in their words; None: there is none."""
     said = [
-        "site '{0}': {1}: {2}".format(upstream.site, upstream.url, report.error)
+        f"site '{upstream.site}': {upstream.url}: {report.error}"
         for upstream, report in zip(upstreams, reports)
         if report.error and not report.away
     ]
@@ -144,9 +144,7 @@ def refused(upstreams: Sequence[Upstream], reports: Sequence[UpstreamReport]) ->
 def unanswered(upstreams: Sequence[Upstream], reports: Sequence[UpstreamReport]) -> list[str]:
     """Which upstreams could not be asked, for people."""
     return [
-        "site '{0}': its upstream {1} could not be asked whether it works with the proxy: {2}".format(
-            upstream.site, upstream.url, report.error
-        )
+        f"site '{upstream.site}': its upstream {upstream.url} could not be asked whether it works with the proxy: {report.error}"
         for upstream, report in zip(upstreams, reports)
         if report.away
     ]
@@ -179,6 +177,4 @@ def not_through(upstream: Upstream, report: UpstreamReport, timeout: float) -> l
     seen = ask_until(lambda left: through(upstream, max(1.0, min(left, DEFAULT_TIMEOUT))), works, timeout)
     if works(seen):
         return []
-    return [
-        "site '{0}' answers {1}, and {2} itself {3}".format(upstream.site, seen.status, upstream.url, report.status)
-    ]
+    return [f"site '{upstream.site}' answers {seen.status}, and {upstream.url} itself {report.status}"]

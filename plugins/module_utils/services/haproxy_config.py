@@ -120,7 +120,8 @@ def binds(lines: Iterable[Line]) -> Iterator[Bind]:
 
 def parse_bind(line: Line, address: str) -> Bind | None:
     """One address of a ``bind``; None: no TCP port, or one that only the environment knows."""
-    if OTHER_SOCKETS.match(address):
+    # One in another network namespace, or of one device, is met by none of our connections, or by few.
+    if OTHER_SOCKETS.match(address) or {"namespace", "interface"} & set(line.words[2:]):
         return None
     family, _at, rest = address.rpartition("@")
     match = PORTS.fullmatch(rest)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import WantedFile
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read, read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.pair.copies import pair_copy
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import BRIEFLY
 from ansible_collections.fleet.tls.plugins.module_utils.proof.upstream import (
@@ -37,8 +37,10 @@ def resolved_files(files: Sequence[dict[str, Any]], directory: str, *, check: bo
         if each.get("pair"):
             content = pair_copy(directory, each["pair"], each["form"])
             if content is not None:
-                above = read_if_there(system_bundle()) if each.get("system_trust") else each.get("content", "").encode()
-                whole = ((above or b"") + content).decode()
+                above = (
+                    read(system_bundle(), follow=True) if each.get("system_trust") else each.get("content", "").encode()
+                )
+                whole = (above + content).decode()
                 found.append({**each, "content": whole, "secret": each["form"] != "chain"})
             elif not check:
                 raise StepError(
@@ -47,7 +49,8 @@ def resolved_files(files: Sequence[dict[str, Any]], directory: str, *, check: bo
                     "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
                 )
         elif each.get("system_trust"):
-            found.append({"path": each["path"], "link": system_bundle()})
+            # A copy: what the system trusts is the server's with a reload, and what it had is known when it changes.
+            found.append({**each, "content": read(system_bundle(), follow=True).decode(errors="replace")})
         else:
             found.append(each)
     return found
@@ -76,7 +79,7 @@ def left_over(owned: str | None, files: Sequence[Mapping[str, Any]]) -> list[dic
         names = []
     wanted = {each["path"] for each in files}
     paths = [os.path.join(str(owned), name) for name in names if not name.startswith(".")]
-    return [{"path": path, "state": "absent"} for path in paths if path not in wanted]
+    return [{"path": path, "state": "absent", "secret": True} for path in paths if path not in wanted]
 
 
 class Upstreams:

@@ -94,8 +94,10 @@ def tickets_step(request: dict[str, Any], given: dict[str, str]) -> tuple[bool, 
     with host_lock(request["directory"]):
         refuse_backwards(place, request)
         refuse_unreloadable(each.service for each in servers if not each.socket)
-        if not place.read_manifest():
-            # What was given out before is renewed whatever stands there now; its proof says what is wrong.
+        # What was given out before is renewed whatever stands there now; its proof says what is wrong. Where the server's configuration is
+        # still to come, that of today says nothing of it.
+        final = request.get("keeps_configuration") or not request["defer_proof"]
+        if final and not place.read_manifest():
             for each in servers:
                 if each.kind == "haproxy":
                     refuse_without_tickets(each.service)

@@ -150,12 +150,12 @@ class CanRollOver(ABC):
 class HasAccount(ABC):
     """It has an account with its CA, with a key that can be replaced."""
 
-    @abstractmethod
     def account_key_begun(self) -> bool:
         """Whether a killed run has begun to give the account a new key, and has not finished it.
 
         :raises TlsError: the store does not say.
         """
+        return False
 
     @abstractmethod
     def renew_account_key(self) -> str:

@@ -30,6 +30,7 @@ class TicketSettings:
     :param memory: keys live in memory rather than on disk.
     :param lifetime: seconds that a session lives.
     :param defer_proof: a server that does not use the ring yet is no failure.
+    :param keeps_configuration: until then, the servers' configuration is added to, not replaced.
     """
 
     directory: str
@@ -38,6 +39,7 @@ class TicketSettings:
     group: str | None
     lifetime: int
     defer_proof: bool
+    keeps_configuration: bool
     prove_timeout: float
     check_mode: bool
 
@@ -142,6 +144,7 @@ class TicketRun:
             "keys": as_pairs(record) if record else None,
             "servers": [server.as_request() for server in self.servers],
             "defer_proof": self.settings.defer_proof,
+            "keeps_configuration": self.settings.keeps_configuration,
             "prove_timeout": self.settings.prove_timeout,
         }
 

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, CHAIN, FULLCHAIN, PRIVKEY, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.proof.upstream import Upstream, through
+from ansible_collections.fleet.tls.plugins.module_utils.services import upstreams
 from ansible_collections.fleet.tls.plugins.module_utils.steps.configure import configure_step
 from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, run_openssl
@@ -88,7 +89,7 @@ class World:
         crl = how.pop("crl", None)
         wanted = [
             {"path": str(self.proxy.conf / "site.conf"), "content": how.pop("site", None) or self.site()},
-            {"path": f"{files}.anchors.pem", "content": trust},
+            {"path": f"{files}.anchors.pem", **({"content": trust} if trust else {"system_trust": True})},
             {"path": f"{files}.client.pem", "pair": "client", "form": "combined", "mode": "0600"},
             *([{"path": f"{files}.crls.pem", "content": crl}] if crl else []),
         ]
@@ -247,11 +248,29 @@ def test_a_proxy_that_does_not_reach_what_answers_is_put_back(world: World) -> N
     assert world.state() == before and world.answers() == 404
 
 
+def test_the_systems_trust_is_asked_and_proven_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's bundle may be a link; what is in it is compared at each run, so that the server takes what has changed."""
+    bundle = world.folder / "system.pem"
+    bundle.write_text(world.stranger.root.pem)
+    (world.folder / "link.pem").symlink_to(bundle)
+    monkeypatch.setattr(upstreams, "system_bundle", lambda: str(world.folder / "link.pem"))
+    with pytest.raises(StepError) as found:
+        world.run(trust=None)
+    assert found.value.code == "upstream_refused"
+    bundle.write_text(world.stranger.root.pem + world.authority.root.pem)
+    changed, answer = world.run(trust=None)
+    assert changed and not answer["error"] and world.answers() == 404
+    assert world.run(trust=None)[0] is False and world.run(trust=None, check=True)[0] is False
+    bundle.write_text(world.authority.root.pem)
+    assert world.run(trust=None)[1]["changed_paths"] == [str(world.upstreams / "www.anchors.pem")]
+
+
 def test_what_is_wanted_no_more_is_gone(world: World) -> None:
     world.run()
     (world.upstreams / "old.client.pem").write_text("a key")
     changed, answer = world.run()
     assert changed and answer["changed_paths"] == [str(world.upstreams / "old.client.pem")]
+    assert "a key" not in json.dumps(answer)
     assert sorted(os.listdir(world.upstreams)) == ["www.anchors.pem", "www.client.pem"]
 
 
