@@ -32,6 +32,7 @@ class Service:
 
     :param restart: brings it up again when it went down, with the state that it finds then.
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
+    :param anywhere: these may be a container's, too: it is not systemd that reloads them.
     :param user: who has to be able to read the private key; None: root.
     :param environment: what its unit gives its program, for its check and its reload.
     :param unreloadable: why nobody can let it take anything, for people; empty: somebody can, or nobody has to.
@@ -45,6 +46,7 @@ class Service:
     start: Command = None
     restart: Command = None
     programs: tuple[str, ...] = ()
+    anywhere: bool = False
     user: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     strict_key: bool = False
@@ -84,6 +86,7 @@ def resolve(raw: dict[str, Any]) -> Service:
         **{each: commands[each] for each in COMMANDS},
         restart=own.get("start") or known.get("restart") or known["start"],
         programs=tuple(raw.get("programs") or preset.programs),
+        anywhere="reload" in own and not units,
         user=raw.get("user") or preset.user,
         environment=variables,
         strict_key=preset.strict_key,

@@ -212,7 +212,7 @@ def guarded(wanted: Callable[[Service], Iterable[Place]]) -> Callable[[Service],
     """A guard: look at the configuration, and that nobody else has the ports it wants."""
 
     def guard(service: Service) -> None:
-        found = intruder(list(wanted(service)), service.programs)
+        found = intruder(list(wanted(service)), service.programs, anywhere=service.anywhere)
         if found:
             port, pid, program = found
             raise StepError(

@@ -169,7 +169,7 @@ def refuse_taken(service: Service, places: Sequence[Place], way_out: str) -> Non
     :param way_out: what else can be done than to stop that process, for people.
     :raises StepError: port_taken.
     """
-    found = intruder(places, service.programs) if places and service.programs else None
+    found = intruder(places, service.programs, anywhere=service.anywhere) if places and service.programs else None
     if found:
         port, pid, name = found
         raise StepError(

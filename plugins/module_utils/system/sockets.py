@@ -110,10 +110,13 @@ def process_name(pid: int | str) -> str:
         return stream.read().strip()
 
 
-def intruder(places: Sequence[Place], programs: Sequence[str]) -> tuple[int, int, str] | None:
+def intruder(
+    places: Sequence[Place], programs: Sequence[str], *, anywhere: bool = False
+) -> tuple[int, int, str] | None:
     """The first of ``places`` that another process holds: port, its process id and name.
 
     :param programs: names of the processes that may.
+    :param anywhere: in containers too.
     :returns: None: all are free, or held by one of ``programs``, or by somebody we may not look into.
     """
     met = [
@@ -123,7 +126,7 @@ def intruder(places: Sequence[Place], programs: Sequence[str]) -> tuple[int, int
         if each.meets(place.address, place.port) and not (place.v6only and each.address.version == 4)
     ]
     known = holders({each.inode for _place, each in met}) if met else {}
-    own = [each for _place, each in met if is_held_by(known.get(each.inode, []), (*programs, INIT))]
+    own = [each for _place, each in met if is_held_by(known.get(each.inode, []), (*programs, INIT), anywhere)]
     # Who has a place already does not have to get it.
     had = {(each.address, each.port) for each in own}
     for place, each in met:
@@ -133,9 +136,9 @@ def intruder(places: Sequence[Place], programs: Sequence[str]) -> tuple[int, int
     return None
 
 
-def is_held_by(owners: Iterable[tuple[int, str]], programs: Sequence[str]) -> bool:
-    """Whether one of these processes is one of ``programs``, on this host and not in a container."""
-    return any(is_one_of(name, programs) and is_of_this_host(pid) for pid, name in owners)
+def is_held_by(owners: Iterable[tuple[int, str]], programs: Sequence[str], anywhere: bool) -> bool:
+    """Whether one of these processes is one of ``programs``, on this host; in a container only with ``anywhere``."""
+    return any(is_one_of(name, programs) and (anywhere or is_of_this_host(pid)) for pid, name in owners)
 
 
 def is_free(place: Place) -> bool:

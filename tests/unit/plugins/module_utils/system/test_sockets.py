@@ -137,6 +137,10 @@ def test_a_process_with_other_files_is_not_of_this_host(tmp_path: Path, in_conta
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
             assert os.readlink(f"/proc/{process.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
             assert sockets.is_of_this_host(process.pid) is not in_container
+            owners = [(process.pid, "server")]
+            assert sockets.is_held_by(owners, ("server",), False) is not in_container
+            # Where the user's own command reloads it, it may well be in one.
+            assert sockets.is_held_by(owners, ("server",), True)
         finally:
             process.kill()
 
