@@ -63,17 +63,25 @@ UNIT = {
             {**SYSTEMD, "validate": ("mine", "-t"), "guard": None},
         ),
         # A reload of the user's own: systemd's unit would be another process.
-        (True, {"preset": as_request("nginx"), "reload": ["mine"]}, {**PLAIN, "reload": ("mine",), "guard": None}),
+        (
+            True,
+            {"preset": as_request("nginx"), "reload": ["mine"]},
+            {**PLAIN, "reload": ("mine",), "guard": None, "anywhere": True},
+        ),
         (
             True,
             {"preset": as_request("nginx"), "reload": ["mine"], "check": ["c"]},
-            {**PLAIN, "reload": ("mine",), "check": ("c",), "guard": None},
+            {**PLAIN, "reload": ("mine",), "check": ("c",), "guard": None, "anywhere": True},
         ),
         (True, {"preset": as_request("nginx"), "reload_by": "restart"}, {**SYSTEMD, "reload": SYSTEMD["restart"]}),
         (True, {"preset": as_request("nginx"), "reload_by": "none"}, {**SYSTEMD, "reload": None}),
         (True, {"reload_by": "none"}, NONE),
         (True, {"preset": {"units": ["a"], "reload_by": "restart"}}, {**UNIT, "reload": UNIT["restart"]}),
-        (True, {"preset": {"units": ["a"], "reload_by": "restart"}, "reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
+        (
+            True,
+            {"preset": {"units": ["a"], "reload_by": "restart"}, "reload": ["mine"]},
+            {**NONE, "reload": ("mine",), "anywhere": True},
+        ),
         (True, {"preset": {"units": ["a"], "reload_by": "none"}}, {**UNIT, "reload": None}),
         (
             True,
@@ -84,7 +92,7 @@ UNIT = {
         (False, {"units": ["a"], "reload_by": "restart"}, {**NONE, "unreloadable": NOBODY}),
         (False, {"units": ["a"]}, {**NONE, "unreloadable": NOBODY}),
         (True, {}, {**NONE, "unreloadable": NOBODY}),
-        (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",)}),
+        (False, {"reload": ["mine"]}, {**NONE, "reload": ("mine",), "anywhere": True}),
     ],
 )
 def test_resolve(monkeypatch: pytest.MonkeyPatch, systemd: bool, raw: Any, resolved: Any) -> None:
