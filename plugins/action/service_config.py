@@ -237,6 +237,8 @@ class ActionModule(TlsAction):
             "owner": raw["owner"],
             "group": raw["group"],
             "mode": parse_mode(raw["mode"], secret=False),
+            # By what clients are verified is brought up to date though the rest is refused.
+            **({"upkeep": True} if raw["client"] is not None else {}),
         }
 
 

@@ -32,6 +32,7 @@ class WantedFile:
     :param mode: octal text.
     :param block: ``content`` is a block of ours in somebody else's file, whose rest, owner and mode stay.
     :param secret: ``content`` has a private key: what it was and is to be is told to nobody.
+    :param upkeep: it is brought up to date though the configuration is refused.
     """
 
     path: str
@@ -42,6 +43,7 @@ class WantedFile:
     mode: str = "0644"
     block: bool = False
     secret: bool = False
+    upkeep: bool = False
 
     @property
     def digest(self) -> str:
@@ -98,6 +100,7 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
         mode=raw.get("mode") or "0644",
         block=block,
         secret=bool(raw.get("secret")),
+        upkeep=bool(raw.get("upkeep")),
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -90,14 +91,17 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         changes = compare(wanted)
         return answer(changes if check else [], changed=check and bool(changes), missing=True)
     refuse_missing_features(service, request.get("requires") or ())
-    refuse_clashes(service, request.get("claims"))
-    held = held_back(request["files"])
-    if held:
-        return answer([], held=held)
     record = TakenFiles(request["directory"], service.name)
-    targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
-    refuse_one_kind_twice(targets)
-    upstreams = Upstreams(request.get("upstreams") or (), wanted)
+    try:
+        refuse_clashes(service, request.get("claims"))
+        held = held_back(request["files"])
+        if held:
+            return answer([], held=held)
+        targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
+        refuse_one_kind_twice(targets)
+        upstreams = Upstreams(request.get("upstreams") or (), wanted)
+    except StepError as refusal:
+        return keep_up(request, service, wanted, record, refusal)
     found = look(wanted, targets, record)
     # A service that serves all its targets runs: no need to ask the init system.
     running = bool(targets and found.proven) or is_running(service)
@@ -129,6 +133,30 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         outcome=outcome,
         notes=upstreams.notes,
     )
+
+
+def keep_up(
+    request: dict[str, Any], service: Service, wanted: Sequence[WantedFile], record: TakenFiles, refusal: StepError
+) -> tuple[bool, dict[str, Any]]:
+    """What waits for no refusal: revocation lists run out, and a client that was revoked has to be turned away today.
+
+    Only files that are there already: the configuration of before names them.
+
+    :raises StepError: the refusal, where there is nothing to do; else it is in the answer, or what went wrong.
+    """
+    changes = compare(each for each in wanted if each.upkeep and os.path.exists(each.path))
+    if not changes or held_back(request["files"]) or not is_running(service) or service.unreloadable:
+        raise refusal
+    if request["check"]:
+        return answer(changes, changed=True, outcome=services.Settled(error=refusal))
+    present = PresentState(changes, (), (), taken=True)
+    outcome = change(service, present, Upstreams((), ()), running=True, started=False, timeout=request["prove_timeout"])
+    if outcome.error is None:
+        record.record(digests([each.wanted for each in changes]))
+        also = "only what clients are verified by is as it should be now"
+        remedy = re.sub(r"[.;] nothing was changed$", "", refusal.remedy, flags=re.IGNORECASE)
+        outcome.error = StepError(refusal.code, f"{refusal.message}; {also}", remedy)
+    return answer(changes, changed=not outcome.rolled_back, outcome=outcome)
 
 
 def answer(

@@ -88,6 +88,7 @@ class World:
         trust = how.pop("trust", self.authority.root.pem)
         crl = how.pop("crl", None)
         wanted = [
+            *how.pop("more", ()),
             {"path": str(self.proxy.conf / "site.conf"), "content": how.pop("site", None) or self.site()},
             {"path": f"{files}.anchors.pem", **({"content": trust} if trust else {"system_trust": True})},
             {"path": f"{files}.client.pem", "pair": "client", "form": "combined", "mode": "0600"},
@@ -263,6 +264,26 @@ def test_the_systems_trust_is_asked_and_proven_too(world: World, monkeypatch: py
     assert world.run(trust=None)[0] is False and world.run(trust=None, check=True)[0] is False
     bundle.write_text(world.authority.root.pem)
     assert world.run(trust=None)[1]["changed_paths"] == [str(world.upstreams / "www.anchors.pem")]
+
+
+def test_revocation_lists_are_kept_up_though_an_upstream_is_refused(world: World) -> None:
+    """They run out, and a client that was revoked is to be turned away today, whatever somebody else's upstream does."""
+    lists, other = world.proxy.conf / "clients.crl.pem", world.proxy.conf / "other.pem"
+
+    def wishes(text: str) -> list[dict[str, Any]]:
+        return [{"path": str(lists), "content": text, "upkeep": True}, {"path": str(other), "content": text}]
+
+    world.run(more=wishes("yesterday's"))
+    world.serve_app(world.stranger.issue("app", f"DNS:{APP}"))
+    planned = world.run(more=wishes("today's"), check=True)
+    assert planned[0] and planned[1]["error"]["code"] == "upstream_refused" and lists.read_text() == "yesterday's"
+    changed, answer = world.run(more=wishes("today's"))
+    assert changed and answer["error"]["code"] == "upstream_refused" and answer["changed_paths"] == [str(lists)]
+    assert "nothing was changed" not in answer["error"]["remedy"].lower()
+    assert (lists.read_text(), other.read_text()) == ("today's", "yesterday's")
+    with pytest.raises(StepError) as again:
+        world.run(more=wishes("today's"))
+    assert again.value.code == "upstream_refused"
 
 
 def test_what_is_wanted_no_more_is_gone(world: World) -> None:
