@@ -65,7 +65,8 @@ def test_what_the_host_is_goes_on_to_the_roles(
     monkeypatch.setattr(results, "names_responder", lambda der: responder and bool(der))
     for now in (NOW, NOW + DAY):
         facts = task_result(run_task(host, issuers, WWW, now=now), False)["ansible_facts"]
-        assert facts == {"fleet_tls_host": {**HOST, "trusts_ours": False, "ocsp": ["www"] if responder else []}}
+        more = {"trusts_ours": False, "nginx_sites": False, "ocsp": ["www"] if responder else []}
+        assert facts == {"fleet_tls_host": {**HOST, **more}}
 
 
 def test_nothing_to_do(issuers: Mapping[str, Issuer]) -> None:
