@@ -14,8 +14,10 @@ try:
 except ImportError:  # the suite unit-3.9: a managed host has no Ansible
     init_plugin_loader = None
 
-from tools import paths, trees
-from tools.times import pytest_runtest_logreport  # noqa: F401 - a hook: pytest finds it here
+from tools import paths, times, trees
+
+# A hook: pytest finds it here.
+pytest_runtest_logreport = times.pytest_runtest_logreport
 
 trees.link()
 if init_plugin_loader:

@@ -89,7 +89,7 @@ files:
   elements: dict
   contains:
     path:
-      description: The path by which it was found first. A byte that is not UTF-8 is written as an escape, such as V(\xe9).
+      description: The path by which it was found first. A byte that is not UTF-8 is written as an escape, such as V(\\xe9).
       type: str
       sample: /etc/nginx/tls/intranet.pem
     links:

@@ -148,7 +148,7 @@ def test_issuer_acme_and_http_01_by_hand(reader: Reader) -> None:
     example = filled("Issuer `acme`", {"https://acme-v02.api.letsencrypt.org/directory": reader.proxy.directory_url})[
         "tls_issuers"
     ]["public"]
-    (location,) = blocks("nginx").values()
+    location = next(iter(blocks("nginx").values()))
     check = {"challenge": {**example["challenge"], "check_address": f"127.0.0.1:{reader.pebble.http_port}"}}
     tests = {key: reader.options()[key] for key in ("ca_certificate", "anchors")}
     issuer = reader.prepared({**example, **tests, **check})

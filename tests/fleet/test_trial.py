@@ -171,7 +171,7 @@ class World:
         known = {name: values for name, values in self.fleet.host_vars().items() if name in self.hosts}
         for host, values in known.items():
             services = [
-                {"name": name, "endpoints": [f"127.0.0.1:{port}"]} for name, (_, port) in self.servers(host).items()
+                {"name": name, "endpoints": [f"127.0.0.1:{port}"]} for name, (_unit, port) in self.servers(host).items()
             ]
             certificate = {
                 "name": "front", "dns_names": ["front.test"], "issuer": "internal", "services": services,

@@ -104,7 +104,7 @@ class Maintenance:
         """From when on it may be done (None: nobody can tell), and what holds it back until then; ``""``: nothing does."""
         moment, why = now, ""
         # A freeze is passed once, and a window is waited for once after each of them.
-        for _ in range(2 * len(self.freezes) + 2):
+        for _round in range(2 * len(self.freezes) + 2):
             freeze = next((each for each in self.freezes if each.covers(moment)), None)
             if freeze is not None:
                 why = why or str(freeze)

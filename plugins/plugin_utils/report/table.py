@@ -34,7 +34,7 @@ def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     numbers: dict[Any, list[int]] = {}
     for number, each in enumerate(findings):
         # By what is_about compares, so that ten thousand certificates do not each look at ten thousand findings.
-        for key in {(each["host"], each["subject"]), (each["host"], each["path"], each["fingerprint_sha256"])}:
+        for key in ((each["host"], each["subject"]), (each["host"], each["path"], each["fingerprint_sha256"])):
             numbers.setdefault(key, []).append(number)
     for certificate in document["certificates"]:
         name, fingerprint = certificate["name"], certificate["fingerprint_sha256"]
