@@ -106,6 +106,8 @@ def test_a_run_while_leaders_change(pair: Cluster, tmp_path: Path) -> None:
             not stats["failures"]
             or "/sign/web" in message(run, host)
             or "broke the connection off" in message(run, host)
+            # On a busy machine a run waits longer for it than it may.
+            or "was held for 60 s by another run" in message(run, host)
         )
     fleet.play().check()
     assert done

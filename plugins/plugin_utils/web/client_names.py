@@ -147,6 +147,9 @@ def parse_subject(text: str, where: str) -> tuple[tuple[tuple[str, str], ...], .
     """
     try:
         name = x509.Name.from_rfc4514_string(text, ATTRIBUTES)
+        # Newer releases of cryptography refuse that themselves.
+        if not all(attribute.value for attribute in name):
+            raise ValueError("a part of it has no value")
     except ValueError as error:
         raise SpecError(
             f"{where}: '{text}' is no subject: {str(error) or 'it cannot be read'}",
