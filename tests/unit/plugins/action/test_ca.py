@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ def test_a_sick_issuer_costs_the_others_nothing(tmp_path: Path) -> None:
     with pytest.raises(AnsibleActionFail) as caught:
         run_action(Later, issuers)
     said = str(caught.value)
-    assert [word in said for word in ("port=9", "ca/broken/ca.json", "ca/other/root-1.key")] == [True] * 3, said
+    # The suite unit-lowest has no library for it, which makes it no less sick.
+    public = "port=9" if importlib.util.find_spec("acme") else "the Python package 'acme' is missing"
+    assert [word in said for word in (public, "ca/broken/ca.json", "ca/other/root-1.key")] == [True] * 3, said
     assert max(ends(tmp_path, "internal")) > Later.now() and min(ends(tmp_path, "internal")) > Later.now()
     assert [end > Later.now() + dt.timedelta(days=6) for end in ends(tmp_path, "other")] == [True]
     result = caught.value.result
