@@ -286,6 +286,14 @@ def test_two_of_one_kind_are_refused_before_anything_is_touched(bench: Bench) ->
     assert bench.leaves() == before
 
 
+def test_a_site_that_waits_for_its_certificate_stops_no_other(bench: Bench) -> None:
+    """As for an answer to its challenge, which the very configuration gives: its upstream's files are not there yet."""
+    sites = bench.variables()["tls_sites"]
+    later = {**sites[1], "name": "later", "server_names": ["later.test"], "certificate": "later"}
+    bench.run(tls_sites=[*sites, later], fleet_tls_sites_waiting=["later"]).check()
+    assert all(isinstance(answer, dict) for answer in bench.answers().values()), bench.answers()
+
+
 def test_unverified_where_the_user_says_so_and_nothing_left_of_what_is_gone(bench: Bench) -> None:
     bench.serve(bench.authority.issue("anybody", -1, dns_names=["other.test"])[1])
     bench.run(**bench.variables(upstream_verify=False, upstream_trust=None)).check()
