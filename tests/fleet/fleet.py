@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -152,10 +153,14 @@ class Fleet:
     def exec(
         self, host: str, argv: Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command on a host as root, past ssh; CalledProcessError when it fails, unless check is off."""
+        """Run a command on a host as root, past ssh; FleetError with its words when it fails, unless check is off."""
         command = exec_command(self.container(host), argv)
-        options = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        return subprocess.run(command, capture_output=True, text=True, check=check, timeout=timeout, **options)  # type: ignore[call-overload,no-any-return]
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, **given)
+        if check and done.returncode != 0:
+            words = "{0}\n{1}".format(done.stdout, done.stderr).strip()
+            raise FleetError("{0}: {1} ended with {2}\n{3}".format(host, " ".join(argv), done.returncode, words))
+        return done
 
     def host_vars(self) -> dict[str, dict[str, object]]:
         """The inventory's variables, host by host."""

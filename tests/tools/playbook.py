@@ -15,6 +15,9 @@ from typing import Any
 
 from tools import paths
 
+# The environment variable with the name of controller().
+CONTROLLER = "FLEET_TLS_CONTROLLER"
+
 
 @dataclass(frozen=True)
 class PlaybookResult:
@@ -53,11 +56,16 @@ class PlaybookResult:
         return self
 
 
-def ansible_environment(venv: str = "main", extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def controller() -> str:
+    """The virtual environment whose ansible-playbook is meant where a test names none: that of the suite (tools/suites.py)."""
+    return os.environ.get(CONTROLLER) or "main"
+
+
+def ansible_environment(venv: str | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's environment, less its own Ansible settings, with the tests' configuration and programs."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     # A locale without UTF-8 makes Ansible refuse to start; C.UTF-8 is everywhere.
-    env.update(ANSIBLE_CONFIG=str(paths.ANSIBLE_CFG), PATH=paths.tool_path(venv), LC_ALL="C.UTF-8", ANSIBLE_NOCOLOR="1")
+    env.update(ANSIBLE_CONFIG=str(paths.ANSIBLE_CFG), PATH=paths.tool_path(venv or controller()), LC_ALL="C.UTF-8", ANSIBLE_NOCOLOR="1")
     env.pop("PYTHONPATH", None)
     return {**env, **(extra or {})}
 
@@ -67,10 +75,10 @@ def playbook_command(
     inventory: str | Path,
     extra_vars: Mapping[str, Any] | None = None,
     args: Sequence[str] = (),
-    venv: str = "main",
+    venv: str | None = None,
 ) -> list[str]:
     """The command line; for tests that start ansible-playbook themselves in order to kill it."""
-    program = paths.venv(venv) / "bin" / "ansible-playbook"
+    program = paths.venv(venv or controller()) / "bin" / "ansible-playbook"
     options = ["--extra-vars", json.dumps(extra_vars)] if extra_vars else []
     return [str(program), "-i", str(inventory), *options, *args, str(playbook)]
 
@@ -83,7 +91,7 @@ def run_playbook(
     env: Mapping[str, str] | None = None,
     timeout: float = 1200,
     *,
-    venv: str = "main",
+    venv: str | None = None,
     cwd: str | Path | None = None,
 ) -> PlaybookResult:
     """Run a playbook (a path, or a collection's fleet.tls.name) and wait; subprocess.TimeoutExpired when it takes too long."""

@@ -13,7 +13,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from fleet.podman import why_not  # noqa: E402
 from tools import packages, paths, trees  # noqa: E402
-from tools.running import Run, Skipped, environment, pytest_command  # noqa: E402
+from tools.running import Run, Skipped, pytest_command  # noqa: E402
 from tools.suites import SUITES, Suite  # noqa: E402
 
 WITH_TESTS = {suite.name: suite for suite in SUITES if suite.folders}
@@ -60,7 +60,7 @@ def main(words: list[str]) -> int:
         return 2
     folders = () if paths_in(words) else suite.folders
     command = pytest_command(folders, *words, venv=suite.venv)
-    os.execve(command[0], command, environment(suite.venv))
+    os.execve(command[0], command, suite.environment())
 
 
 if __name__ == "__main__":

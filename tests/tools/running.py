@@ -124,12 +124,12 @@ def pytest_command(folders: Sequence[str], *options: str, venv: str = "main", ca
     return [program("python", venv), "-m", "pytest", "-o", where, *options, *folders]
 
 
-def pytest(run: Run, folders: Sequence[str], *options: str, venv: str = "main") -> None:
+def pytest(run: Run, folders: Sequence[str], *options: str, venv: str, env: dict[str, str]) -> None:
     """pytest on folders of the checkout; nothing collected is not a pass."""
     record = run.log.with_suffix(".jsonl")
     record.unlink(missing_ok=True)
     command = pytest_command(folders, *options, venv=venv, cache=run.name)
     try:
-        run.run(command, name="pytest", env=environment(venv, **{times.VARIABLE: str(record)}))
+        run.run(command, name="pytest", env={**env, times.VARIABLE: str(record)})
     finally:
         run.tests += times.read(record)

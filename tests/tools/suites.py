@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from tools import checks, java, packages, paths, venvs
+from tools.playbook import CONTROLLER
 from tools.running import Run, Skipped, environment, program, pytest
 
 # Two processors, and tests that wait for processes and servers: more than two at once only make each other late.
@@ -22,6 +23,7 @@ class Suite:
     about: what it is, in a line.
     folders: below the checkout; their tests run with pytest in the virtual environment ``venv``.
     options: of pytest.
+    controller: the virtual environment whose ansible-playbook they run.
     packages: uses of tools/packages.py that the tests need; others: more virtual environments.
     function: instead of folders. It returns when the suite passed and raises Failed or Skipped when not.
     containers: it needs hosts; it is skipped, with the reason, where containers cannot run.
@@ -33,6 +35,7 @@ class Suite:
     folders: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     venv: str = "main"
+    controller: str = "main"
     packages: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     function: Callable[[Run], None] | None = None
@@ -47,7 +50,7 @@ class Suite:
                 packages.ensure(*(use for use in self.packages if use != "java" or java.find_home() is None))
         except packages.SetupError as error:
             raise Skipped(" ".join(str(error).split())[-300:]) from error
-        for name in (self.venv, *self.others):
+        for name in dict.fromkeys((self.venv, self.controller, *self.others)):
             try:
                 run.venv(name)
             except venvs.NoPython as error:
@@ -59,7 +62,11 @@ class Suite:
         if self.function:
             self.function(run)
         else:
-            pytest(run, self.folders, *self.options, venv=self.venv)
+            pytest(run, self.folders, *self.options, venv=self.venv, env=self.environment())
+
+    def environment(self) -> dict[str, str]:
+        """What its tests run with."""
+        return environment(self.venv, **{CONTROLLER: self.controller})
 
 
 def molecule(run: Run) -> None:
@@ -91,7 +98,10 @@ CONTROLLER = (
 # first, and what computes (unit, lint, sanity) stands beside what waits.
 LANES = 3
 SUITES = (
-    Suite("fleet", "pytest on real hosts", ("tests/fleet",), TWO, containers=True),
+    Suite(
+        "fleet", "pytest on real hosts, with the lowest Python and ansible-core of a controller",
+        ("tests/fleet",), TWO, controller="lowest", containers=True,
+    ),
     Suite(
         "local", "whole runs against real servers on loopback; some with the lowest ansible-core as well",
         ("tests/local",), TWO, packages=("nginx", "clock"), others=("lowest",),

@@ -23,7 +23,8 @@ from tools import packages, paths
 VERSIONS = {
     "main": (14, 13, 12, 11),
     "bench": (14, 13, 12, 11),
-    "lowest": (13, 12, 11),
+    # The lowest Python too, where it is there.
+    "lowest": (11, 12, 13),
     "host": (9,),
     "sslyze": (13, 12, 11),
     "bao": (14, 13, 12, 11),
@@ -61,9 +62,13 @@ class Interpreter:
 
 
 def _folders() -> list[str]:
-    """Where interpreters live; pyenv's own folders because its shims answer only for the chosen versions."""
+    """Where interpreters live; pyenv's own folders because its shims answer only for the chosen versions.
+
+    The system's come first: distributions build theirs with all optimisations, and pyenv by default does not (a loop takes 1.4 to 1.8 times
+    as long).
+    """
     home = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
-    found = [*without_shims(os.environ.get("PATH", os.defpath)).split(os.pathsep), "/usr/bin", "/usr/local/bin"]
+    found = ["/usr/bin", *without_shims(os.environ.get("PATH", os.defpath)).split(os.pathsep), "/usr/local/bin"]
     return found + sorted(glob.glob(home + "/versions/*/bin")) + sorted(glob.glob("/opt/python*/bin"))
 
 
