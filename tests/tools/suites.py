@@ -103,11 +103,11 @@ SUITES = (
         ("tests/fleet",), TWO, controller="lowest", containers=True,
     ),
     Suite(
-        "local", "whole runs against real servers on loopback; some with the lowest ansible-core as well",
-        ("tests/local",), TWO, packages=("nginx", "clock"), others=("lowest",),
+        "local", "whole runs against real servers on loopback, with the lowest Python and ansible-core of a controller; some with the newest",
+        ("tests/local",), TWO, controller="lowest", packages=("nginx", "clock"),
     ),
     Suite(
-        "acme", "the issuer acme with real ACME and DNS servers on loopback",
+        "acme", "the issuer acme with real ACME and DNS servers on loopback; here, in bao and in molecule runs the newest ansible-core",
         ("tests/acme_servers",), TWO, packages=("nginx", "acme"), others=("acme2certifier",),
     ),
     Suite(
