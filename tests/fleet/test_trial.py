@@ -119,7 +119,16 @@ ssl.privkey = "{LIVE}/privkey.pem"
 proxy.server = ( "" => (( "host" => "app.corp.example", "port" => 80 )) )
 """
 MASTER = {"deb11": "global\n    master-worker\n"}
-AWAIT_NAMES = "for _ in $(seq 300); do getent ahostsv4 app.corp.example >/dev/null && break; sleep 0.2; done"
+AWAIT_NAMES = """for _ in $(seq 300); do getent ahostsv4 app.corp.example >/dev/null && break; sleep 0.2; done
+getent ahostsv4 app.corp.example >/dev/null || { echo "no name server"; exit 1; }
+"""
+# Stopped before any of them starts: one may still have a port that another one is to have.
+START = """systemctl stop {0}
+systemctl reset-failed {0} 2>/dev/null || true
+for unit in {0}; do
+  systemctl start $unit || {{ systemctl status --no-pager --full $unit; journalctl --no-pager -n 30 -u $unit; exit 1; }}
+done
+"""
 OWN = """mkdir -p /run/secrets
 openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=own.test -keyout /run/secrets/own.key -out /run/secrets/own.crt 2>/dev/null
 a2enmod --quiet ssl
@@ -206,7 +215,7 @@ class World:
             for path, text in {**files, "/root/program": PROGRAM}.items():
                 lines.append(f"mkdir -p $(dirname {path}); if test -e {path}; then cp {path} {path}.before; fi")
                 lines.append(f"cat >{path} <<'END OF FILE'\n{text}END OF FILE")
-            lines += ["chmod 0755 /root/program", f"systemctl restart {' '.join(units)}"]
+            lines += ["chmod 0755 /root/program", START.format(" ".join(units))]
             self.fleet.exec(host, ["sh", "-e"], stdin="\n".join(lines) + "\n", timeout=300)
 
     def tear_down(self) -> None:
