@@ -14,10 +14,11 @@ try:
 except ImportError:  # the suite unit-3.9: a managed host has no Ansible
     init_plugin_loader = None
 
-from tools import paths, times, trees
+from tools import order, paths, times, trees
 
-# A hook: pytest finds it here.
+# Hooks: pytest finds them here.
 pytest_runtest_logreport = times.pytest_runtest_logreport
+pytest_collection_modifyitems = order.pytest_collection_modifyitems
 
 trees.link()
 if init_plugin_loader:

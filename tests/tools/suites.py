@@ -13,7 +13,7 @@ from tools.playbook import CONTROLLER
 from tools.running import Run, Skipped, environment, program, pytest
 
 # Two processors, and tests that wait for processes and servers: more than two at once only make each other late.
-TWO = ("-n", "2", "--dist", "loadfile")
+TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @dataclass(frozen=True)
