@@ -16,7 +16,7 @@ from typing import Any
 from tools import paths
 
 # The environment variable with the name of controller().
-CONTROLLER = "FLEET_TLS_CONTROLLER"
+CONTROLLER_VARIABLE = "FLEET_TLS_CONTROLLER"
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,19 @@ class PlaybookResult:
 
 def controller() -> str:
     """The virtual environment whose ansible-playbook is meant where a test names none: that of the suite (tools/suites.py)."""
-    return os.environ.get(CONTROLLER) or "main"
+    return os.environ.get(CONTROLLER_VARIABLE) or "main"
 
 
 def ansible_environment(venv: str | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's environment, less its own Ansible settings, with the tests' configuration and programs."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     # A locale without UTF-8 makes Ansible refuse to start; C.UTF-8 is everywhere.
-    env.update(ANSIBLE_CONFIG=str(paths.ANSIBLE_CFG), PATH=paths.tool_path(venv or controller()), LC_ALL="C.UTF-8", ANSIBLE_NOCOLOR="1")
+    env.update(
+        ANSIBLE_CONFIG=str(paths.ANSIBLE_CFG),
+        PATH=paths.tool_path(venv or controller()),
+        LC_ALL="C.UTF-8",
+        ANSIBLE_NOCOLOR="1",
+    )
     env.pop("PYTHONPATH", None)
     return {**env, **(extra or {})}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from tools import checks, java, packages, paths, venvs
-from tools.playbook import CONTROLLER
+from tools.playbook import CONTROLLER_VARIABLE
 from tools.running import Run, Skipped, environment, program, pytest
 
 # Two processors, and tests that wait for processes and servers: more than two at once only make each other late.
@@ -66,7 +66,7 @@ class Suite:
 
     def environment(self) -> dict[str, str]:
         """What its tests run with."""
-        return environment(self.venv, **{CONTROLLER: self.controller})
+        return environment(self.venv, **{CONTROLLER_VARIABLE: self.controller})
 
 
 def molecule(run: Run) -> None:
