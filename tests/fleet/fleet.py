@@ -47,12 +47,14 @@ class Host:
     """A host of the fleet; ``ops`` is the ordinary user, who becomes root with sudo.
 
     :param servers: packages in place of those that all hosts of its release have; without an image of them there is no host.
+    :param layout: of an image with such packages: a folder whose ``set-up.sh`` rearranges it.
     """
 
     name: str
     release: str
     user: str = "root"
     servers: tuple[str, ...] = ()
+    layout: Path | None = None
 
 
 DEFAULT = (
@@ -135,7 +137,7 @@ class Fleet:
             host if host.servers else replace(host, release=images.instead(host.release, built)) for host in self.hosts
         )
         return {
-            host.name: images.ensure(host.release, host.servers) if host.servers else built[host.release]
+            host.name: images.ensure(host.release, host.servers, host.layout) if host.servers else built[host.release]
             for host in self.hosts
         }
 

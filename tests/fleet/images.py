@@ -97,33 +97,39 @@ NOTHING_ENABLED = (
     # Written while the packages were set up, where nobody resolves names.
     'rm -rf "$1"/var/lib/rabbitmq/mnesia',
 )
+# Where the folder of a layout is while its script runs.
+LAYOUT = "/usr/src/stand-in"
+LAID_OUT = ('chroot "$1" sh {0}/set-up.sh >&2'.format(LAYOUT),)
 
 
-def tag(release: str, servers: Sequence[str] = ()) -> str:
+def tag(release: str, servers: Sequence[str] = (), layout: Path | None = None) -> str:
     """The image's name; it changes with the recipe, so an image made by an older recipe is never taken."""
     preferences = [PREFERENCES[release]] if release in PREFERENCES else []
-    recipe = json.dumps(
-        [_packages(release, servers), FILES, _customize(servers), *preferences, release], sort_keys=True
-    )
-    return "{0}/{1}:{2}".format(REPOSITORY, release, hashlib.sha256(recipe.encode()).hexdigest()[:12])
+    recipe = [_packages(release, servers), FILES, _customize(servers, layout), *preferences, release]
+    known = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+    for path in sorted(each for each in layout.rglob("*") if each.is_file()) if layout else ():
+        known.update(json.dumps([str(path.relative_to(layout)), path.stat().st_mode & 0o100]).encode())
+        known.update(path.read_bytes())
+    return "{0}/{1}:{2}".format(REPOSITORY, release, known.hexdigest()[:12])
 
 
-def ensure(release: str, servers: Sequence[str] = ()) -> str:
+def ensure(release: str, servers: Sequence[str] = (), layout: Path | None = None) -> str:
     """The tag of a release's image, built first where it is not there yet.
 
     :param servers: packages in place of :data:`SERVERS`; they make an image of their own.
+    :param layout: a folder whose ``set-up.sh`` is run in the image, as its last step.
     """
     if release not in RELEASES:
         raise ImageError("unknown release {0}; known: {1}".format(release, ", ".join(RELEASES)))
     if release in os.environ.get(LEFT_OUT, "").split(","):
         raise ImageError("no image of {0}: left out of this run".format(release))
-    name = tag(release, servers)
+    name = tag(release, servers, layout)
     if not _exists(name):
         with _lock(release):
             if not _exists(name):
                 print("building {0}".format(name), file=sys.stderr, flush=True)
-                _build(release, name, servers)
-                _remove_stale(_variant(release, servers), name)
+                _build(release, name, servers, layout)
+                _remove_stale(_variant(release, servers, layout), name)
     return name
 
 
@@ -150,23 +156,25 @@ def _exists(name: str) -> bool:
     return bool(podman("images", "--quiet", "--filter", "reference=" + name).strip())
 
 
-def _variant(release: str, servers: Sequence[str]) -> str:
+def _variant(release: str, servers: Sequence[str], layout: Path | None) -> str:
     """The label that images of one purpose share."""
-    return "+".join([release, *servers])
+    return "+".join([release, *servers, *([layout.name] if layout else [])])
 
 
 def _packages(release: str, servers: Sequence[str]) -> list[str]:
     return [*INCLUDE, *(servers or SERVERS[release])]
 
 
-def _customize(servers: Sequence[str]) -> list[str]:
-    return [*CUSTOMIZE, *(NOTHING_ENABLED if servers else ())]
+def _customize(servers: Sequence[str], layout: Path | None) -> list[str]:
+    return [*CUSTOMIZE, *(NOTHING_ENABLED if servers else ()), *(LAID_OUT if layout else ())]
 
 
-def _build(release: str, name: str, servers: Sequence[str]) -> None:
+def _build(release: str, name: str, servers: Sequence[str], layout: Path | None) -> None:
     # /var/tmp: an archive is 250 MB, and /tmp may be memory.
     with tempfile.TemporaryDirectory(prefix="fleet-tls-image-", dir="/var/tmp") as folder:
-        hooks = ["--customize-hook=" + line for line in _customize(servers)]
+        hooks = ["--customize-hook=" + line for line in _customize(servers, layout)]
+        if layout:
+            hooks.insert(0, '--customize-hook=cp -r --no-preserve=ownership {0} "$1"{1}'.format(layout, LAYOUT))
         if release in PREFERENCES:
             write = """printf '{0}' > "$1"/etc/apt/preferences.d/fleet""".format(PREFERENCES[release])
             hooks.append('--essential-hook=mkdir -p "$1"/etc/apt/preferences.d && ' + write)
@@ -187,7 +195,7 @@ def _build(release: str, name: str, servers: Sequence[str]) -> None:
         else:
             words = [line for line in last.splitlines() if line.startswith(("E:", "W:", "Err:"))] or last.splitlines()
             raise ImageError("no image of {0}: {1}".format(release, " ".join(words[-4:])))
-        label = "LABEL {0}={1}".format(LABEL, _variant(release, servers))
+        label = "LABEL {0}={1}".format(LABEL, _variant(release, servers, layout))
         podman("import", "--quiet", "--change", label, str(archive), name)
 
 

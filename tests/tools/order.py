@@ -13,7 +13,7 @@ LONGEST = (
     # fleet
     "test_rotate_ca.py", "test_session_tickets.py", "test_web_pairs.py", "test_clients.py", "test_services_bad_luck.py",
     "test_beside_theirs.py", "test_canary.py", "test_deploy_web.py", "test_services.py", "test_trust.py", "test_tls_profile.py",
-    "test_client_names.py", "test_presets.py", "test_mutual_tls.py", "test_trial.py",
+    "test_client_names.py", "test_rhel_family.py", "test_presets.py", "test_mutual_tls.py", "test_trial.py",
     # local
     "test_rotations_bad_luck.py", "test_deploy.py", "test_rotations_killed.py", "test_pools.py", "test_maintenance.py",
     "test_ways_to_a_host.py", "test_killed.py", "test_check.py", "test_attacks_victims.py", "test_foreign_issuers.py",

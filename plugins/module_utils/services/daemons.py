@@ -30,6 +30,7 @@ UNIT_DIRECTORIES = (
 class Service:
     """A service of this host, its commands decided; None: there is nothing to run.
 
+    :param prepare: before it is checked for the first time, where it does not run.
     :param restart: brings it up again when it went down, with the state that it finds then.
     :param programs: names of the processes that may hold its ports; empty: nobody knows.
     :param anywhere: these may be a container's, too: it is not systemd that reloads them.
@@ -44,6 +45,7 @@ class Service:
     reload: Command = None
     check: Command = None
     start: Command = None
+    prepare: Command = None
     restart: Command = None
     programs: tuple[str, ...] = ()
     anywhere: bool = False
@@ -68,12 +70,14 @@ def resolve(raw: dict[str, Any]) -> Service:
     # another process.
     if systemd_runs() and (units or (preset.units and "reload" not in own)):
         found = find_units(units or preset.units)
+        prepared_by = tuple(each for each in preset.prepared_by if unit_text(each) is not None)
+        known["prepare"] = ("systemctl", "start", *prepared_by) if prepared_by else None
         known.update(unit_commands(found, preset if preset.units else Preset()))
         if preset.validate:
             calls = ask_unit(found[0])
             variables = calls.environment
             if preset.check_word:
-                known["validate"] = calls.check(preset.validate, preset.check_word)
+                known["validate"] = calls.check(preset.validate, preset.check_word, preset.programs)
     commands = {**known, **own}
     instead = raw.get("reload_by") or (preset.reload_by if "reload" not in own else None)
     if instead:
@@ -84,6 +88,7 @@ def resolve(raw: dict[str, Any]) -> Service:
     return Service(
         name=str(raw["name"]),
         **{each: commands[each] for each in COMMANDS},
+        prepare=known.get("prepare"),
         restart=own.get("start") or known.get("restart") or known["start"],
         programs=tuple(raw.get("programs") or preset.programs),
         anywhere="reload" in own and not units,
@@ -137,14 +142,19 @@ def find_units(candidates: Sequence[str]) -> tuple[str, ...]:
 
 def is_daemon(name: str) -> bool:
     """Whether there is such a unit, and it has processes of its own: Debian brackets instances in units that do nothing."""
+    text = unit_text(name)
+    return text is not None and not any(line.strip() == "Type=oneshot" for line in text.splitlines())
+
+
+def unit_text(name: str) -> str | None:
+    """The file of a unit; None: there is none."""
     prefix, at, _instance = name.partition("@")
     for directory in UNIT_DIRECTORIES:
         try:
-            text = read_text(os.path.join(directory, prefix + at + ".service"), follow=True)
+            return read_text(os.path.join(directory, prefix + at + ".service"), follow=True)
         except OSError:
             continue
-        return not any(line.strip() == "Type=oneshot" for line in text.splitlines())
-    return False
+    return None
 
 
 def instances(pattern: str) -> tuple[str, ...]:

@@ -21,9 +21,11 @@ class Preset:
 
     :param units: its systemd unit, under the names that distributions give it; the first that is there and is more than a
         bracket around others (``Type=oneshot``) counts. A pattern stands for all its instances.
+    :param prepared_by: units that systemd starts before it, and that make what its check wants to see: before a first start it would find fault
+        with what nobody has changed.
     :param validate: what finds fault with its configuration.
-    :param check_word: the argument that makes its program check its configuration and end; where its unit runs that program, the
-        unit's own arguments count for the check.
+    :param check_word: the argument that makes each of its ``programs`` check its configuration and end; where its unit runs one of them,
+        it is called as the unit calls it for the check.
     :param reload, check, start: commands where systemd does not run; ``check`` exits 0 when it runs.
     :param through_unit: where systemd runs, reload it through its unit; else by ``reload`` there too.
     :param reload_by: ``restart``: its unit is restarted, because it takes a new pair by nothing less; ``none``: it notices by itself.
@@ -41,6 +43,7 @@ class Preset:
     """
 
     units: tuple[str, ...] = ()
+    prepared_by: tuple[str, ...] = ()
     validate: Command = None
     check_word: str | None = None
     reload: Command = None

@@ -33,14 +33,21 @@ class UnitCalls:
     commands: tuple[tuple[str, ...], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def check(self, usual: Sequence[str], word: str) -> tuple[str, ...]:
+    def check(self, usual: Sequence[str], word: str, programs: Sequence[str]) -> tuple[str, ...]:
         """The command by which the service's configuration is checked.
 
         :param usual: where the unit tells nothing of it, because it runs another program (a container's, say).
-        :param word: the argument that makes the program check its configuration and end.
+        :param word: the argument that makes one of ``programs`` check its configuration and end.
         """
-        same = [each for each in self.commands if os.path.basename(each[0]) == os.path.basename(usual[0])]
+        same = [each for each in self.commands if is_one_of(each[0], programs)]
         return (*same[-1], word) if same else tuple(usual)
+
+
+def is_one_of(path: str, programs: Sequence[str]) -> bool:
+    """Whether a unit's program is one of these. A script of ``/etc/init.d``, of which systemd has made the unit, may have the same name;
+    called with a word more, it would start the service."""
+    folder, name = os.path.split(path)
+    return name in programs and folder != "/etc/init.d"
 
 
 def ask_unit(unit: str) -> UnitCalls:

@@ -38,7 +38,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.precautions imp
     refuse_unreloadable,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.services.upstreams import Upstreams, left_over, resolved_files
-from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program
+from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program, run
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
 # Seconds that a service has to show that nothing needs to be done.
@@ -253,8 +253,10 @@ def change(
     A service that does not run is still made to check its files: it would not come up with bad ones. Where it is started and then
     does not serve what it should, the files stay: before them nothing worked that could be put back.
 
-    :raises StepError: the files cannot be written; nothing was changed then.
+    :raises StepError: the files cannot be written, or what has to be there before a first start cannot be made; nothing was changed then.
     """
+    if service.prepare and not running:
+        run(service.prepare, "start")
     transaction = swap(found.changes)
     rollback = transaction.rollback if found.changes else None
     if running:

@@ -10,7 +10,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.pid_files import pr
 
 PRESET = Preset(
     units=("apache2", "httpd"),
+    # The RHEL family's, which makes the pair that its ssl.conf names.
+    prepared_by=("httpd-init",),
+    # Debian's unit runs this, and it sets what the configuration needs. The RHEL family's unit runs httpd itself: apachectl there
+    # shows nothing of a configuration.
     validate=("apachectl", "-t"),
+    check_word="-t",
     reload=("apachectl", "graceful"),
     check=process_of("/run/apache2/apache2.pid", "/run/httpd/httpd.pid"),
     start=("apachectl", "start"),

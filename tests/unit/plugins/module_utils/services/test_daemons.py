@@ -151,6 +151,17 @@ def test_units(
     assert daemons.find_units(wanted) == found
 
 
+@pytest.mark.parametrize(("there", "prepare"), [(True, ("systemctl", "start", "httpd-init")), (False, None)])
+def test_what_a_first_check_wants(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool, prepare: tuple[str, ...] | None
+) -> None:
+    if there:
+        (tmp_path / "httpd-init.service").write_text("[Service]\nType=oneshot\n")
+    monkeypatch.setattr(daemons, "UNIT_DIRECTORIES", (str(tmp_path),))
+    monkeypatch.setattr(daemons, "systemd_runs", lambda: True)
+    assert daemons.resolve({**bare("apache"), "preset": as_request("apache")}).prepare == prepare
+
+
 @pytest.mark.parametrize(
     ("raw", "reload", "check"),
     [

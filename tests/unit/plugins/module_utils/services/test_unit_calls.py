@@ -27,12 +27,24 @@ START = ("/usr/sbin/haproxy", "-Ws", "-f", "a.cfg", "-p", "/run/pid")
     [
         ((), USUAL),
         ((("/bin/docker", "run", "haproxy", "-c"),), USUAL),
+        ((("/etc/init.d/haproxy", "start"),), USUAL),
         ((START,), (*START, "-c")),
         ((("/bin/sh", "-c", "x"), START), (*START, "-c")),
     ],
 )
 def test_check(commands: tuple[tuple[str, ...], ...], check: tuple[str, ...]) -> None:
-    assert UnitCalls(commands).check(USUAL, "-c") == check
+    assert UnitCalls(commands).check(USUAL, "-c", ("haproxy",)) == check
+
+
+@pytest.mark.parametrize(
+    ("start", "check"),
+    [
+        (("/usr/sbin/apachectl", "start"), ("apachectl", "-t")),  # Debian's unit
+        (("/usr/sbin/httpd", "-DFOREGROUND"), ("/usr/sbin/httpd", "-DFOREGROUND", "-t")),  # the RHEL family's
+    ],
+)
+def test_check_by_the_program_that_the_unit_runs(start: tuple[str, ...], check: tuple[str, ...]) -> None:
+    assert UnitCalls((start,)).check(("apachectl", "-t"), "-t", ("apache2", "httpd")) == check
 
 
 def test_environment_files() -> None:
