@@ -11,51 +11,24 @@ from __future__ import annotations
 
 import itertools
 import math
-import multiprocessing
-import os
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from storm.handshakes import Context, Outcome, shake
+from storm.notes import Notes
+from storm.plan import MUTUAL, OPEN, PAUSE, VERSIONS, Plan
+from storm.visitors import Visitors
 
-VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-OPEN, MUTUAL = ("www.test", 443), ("mtls.test", 8443)
 # Servers count a session's age in whole seconds: one this much younger than its lifetime is tried, and counts.
 MARGIN = 1.5
 # A client takes no session to a server that may not be through with its handshake in time, in seconds.
 TIME_FOR_IT = 1.0
-# Between two handshakes of a client, in seconds. About a hundred a second for each kind of server then: clients that come as fast as
-# they can take the processors from the playbooks, which then take twice as long and prove nothing more.
-PAUSE = 0.1
-SAMPLES = 12
 # That a client keeps at a time, about.
 SESSIONS = 8
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the clients of one kind of server are to do.
-
-    :param open_nodes: addresses of the nodes whose site takes everybody; :param mutual_nodes: of those that verify their clients.
-    :param bundle: what the clients trust.
-    :param good: folder of the pair of a client that is accepted; :param refused: folders of those that are not, by name.
-    :param spare: folder of the pair that is revoked in the storm.
-    :param lifetime: of a session, in seconds.
-    """
-
-    kind: str
-    open_nodes: tuple[str, ...]
-    mutual_nodes: tuple[str, ...]
-    bundle: str
-    good: str
-    spare: str
-    refused: dict[str, str]
-    lifetime: float
 
 
 @dataclass
@@ -73,45 +46,21 @@ class Kept:
 
 
 class Clients:
-    """The threads of one process, and what they counted: (event, what) → how often."""
+    """The threads of one process, and what they noted."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.event = ""
         # May the spare client come in (True), has it been revoked (False), or is that being done (None)?
         self.spare_good: bool | None = True
         self.spare = plan.spare
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.samples: list[str] = []
-        self.lock = threading.Lock()
+        self.notes = Notes(plan.kind)
         self.over = threading.Event()
         works: list[Callable[[ssl.TLSVersion], None]] = [
             self.come_anew, self.come_back, self.come_anew_certified, self.come_back_certified, self.come_while_good,
         ]  # fmt: skip
         self.threads = [threading.Thread(target=work, args=(each,)) for work in works for each in VERSIONS]
         self.threads.append(threading.Thread(target=self.try_in_vain))
-
-    def note(self, *what: str, event: str = "") -> None:
-        """Count."""
-        with self.lock:
-            for each in what:
-                self.counts[event or self.event, each] += 1
-
-    def tell(self, what: str, outcome: Outcome, where: str) -> None:
-        """Count something that must not be, and keep how it was for people."""
-        self.note(what)
-        with self.lock:
-            if len(self.samples) < SAMPLES:
-                self.samples.append(
-                    f"{self.plan.kind}, {self.event}: {what}: {where}: {outcome.words.splitlines()[0] if outcome.words else ''}"
-                )
-
-    def good(self, outcome: Outcome, where: str) -> bool:
-        """One of a client that has to be accepted: whether it was."""
-        self.note("handshakes")
-        if not outcome.accepted:
-            self.tell("failed", outcome, where)
-        return outcome.accepted
+        self.threads += [threading.Thread(target=work) for work in Visitors(plan, self.notes, self.over).works()]
 
     def context(self, version: ssl.TLSVersion, pair: str | None = None) -> Context:
         """A client's, with what is trusted now."""
@@ -128,7 +77,7 @@ class Clients:
             if self.over.wait(PAUSE):
                 return
             context = context if context.is_current() else self.context(version)
-            self.good(shake(context, node, OPEN), f"new client, {version.name}, {node}")
+            self.notes.good(shake(context, node, OPEN), f"new client, {version.name}, {node}")
 
     def come_anew_certified(self, version: ssl.TLSVersion) -> None:
         """The same with a certificate."""
@@ -137,7 +86,7 @@ class Clients:
             if self.over.wait(PAUSE):
                 return
             context = context if context.is_current() else self.context(version, self.plan.good)
-            self.good(shake(context, node, MUTUAL), f"new certified client, {version.name}, {node}")
+            self.notes.good(shake(context, node, MUTUAL), f"new certified client, {version.name}, {node}")
 
     def come_back(self, version: ssl.TLSVersion) -> None:
         """A client that takes its sessions to the nodes in turn until they are too old. It gets a new one every few seconds, from the nodes in
@@ -160,10 +109,10 @@ class Clients:
             return False
         kept.context.keep_up()
         outcome = shake(kept.context, node, OPEN, kept.session)
-        if not self.good(outcome, f"resuming client, {version.name}, {node}") or self.is_old(kept):
+        if not self.notes.good(outcome, f"resuming client, {version.name}, {node}") or self.is_old(kept):
             return False
         if outcome.resumed:
-            self.note("tried", "resumed")
+            self.notes.note("tried", "resumed")
         else:
             self.not_resumed(kept, outcome, f"{version.name}, {node}, a session of {kept.age():.1f} s")
         return outcome.resumed
@@ -172,17 +121,17 @@ class Clients:
         """A first handshake, and the session that it gives."""
         begun = time.monotonic()
         outcome = shake(context, node, where)
-        if not self.good(outcome, f"client without a session, {node}") or outcome.session is None:
+        if not self.notes.good(outcome, f"client without a session, {node}") or outcome.session is None:
             return None
         return Kept(context, outcome.session, begun, outcome.leaf)
 
     def not_resumed(self, kept: Kept, outcome: Outcome, where: str) -> None:
         """nginx begins all sessions anew under another certificate, and nothing else may end one."""
         if self.plan.kind == "nginx" and outcome.leaf != kept.leaf:
-            self.note("reset")
+            self.notes.note("reset")
         else:
-            self.note("tried")
-            self.tell("lost", outcome, where)
+            self.notes.note("tried")
+            self.notes.tell("lost", outcome, where)
 
     def come_back_certified(self, version: ssl.TLSVersion) -> None:
         """The same with a certificate: each node keeps these sessions for itself, and loses them when it is told of other CAs, other
@@ -192,18 +141,21 @@ class Clients:
         for node in itertools.cycle(self.plan.mutual_nodes):
             if self.over.wait(PAUSE):
                 return
-            mine = kept.get(node) if event == self.event else None
-            if event != self.event:
-                kept, event = {}, self.event
+            mine = kept.get(node) if event == self.notes.event else None
+            if event != self.notes.event:
+                kept, event = {}, self.notes.event
             if mine is None or self.is_old(mine, TIME_FOR_IT):
                 kept[node] = self.begin(self.context(version, self.plan.good), node, MUTUAL)
                 continue
             mine.context.keep_up()
             outcome = shake(mine.context, node, MUTUAL, mine.session)
-            if not self.good(outcome, f"resuming certified client, {version.name}, {node}") or not outcome.resumed:
+            if (
+                not self.notes.good(outcome, f"resuming certified client, {version.name}, {node}")
+                or not outcome.resumed
+            ):
                 kept[node] = None
-            if outcome.accepted and event == self.event and event.startswith("tickets") and not self.is_old(mine):
-                self.note("certified tried", *(["certified resumed"] if outcome.resumed else []), event=event)
+            if outcome.accepted and event == self.notes.event and event.startswith("tickets") and not self.is_old(mine):
+                self.notes.note("certified tried", *(["certified resumed"] if outcome.resumed else []), event=event)
 
     def come_while_good(self, version: ssl.TLSVersion) -> None:
         """The client that is revoked in the storm, anew and with a session of each node."""
@@ -223,34 +175,31 @@ class Clients:
                 outcome = shake(context, node, MUTUAL, mine.session if mine else None)
                 where = f"revoked client, {'resuming' if resuming else 'new'}, {version.name}, {node}"
                 if may:
-                    self.good(outcome, where)
+                    self.notes.good(outcome, where)
                 elif may is False:
-                    self.bad(outcome, where)
+                    self.notes.bad(outcome, where)
                     if mine and not self.is_old(mine):
-                        self.note("revoked sessions")
+                        self.notes.note("revoked sessions")
                 # A session is renewed as long as one is given, so that it is young when the client is revoked.
                 if outcome.accepted and outcome.session and not outcome.resumed and (not mine or mine.age() > 3):
                     kept[node] = Kept(context, outcome.session, begun, outcome.leaf)
 
-    def bad(self, outcome: Outcome, where: str) -> None:
-        """One of a client that has to be refused; that nobody answered is no refusal."""
-        if outcome.refused:
-            self.note("refused")
-        else:
-            self.tell("wrong" if outcome.accepted else "failed", outcome, where)
-
     def try_in_vain(self) -> None:
         """Those who have to be refused all the time: the client revoked before, one of another CA, and one without a certificate."""
         pairs: dict[str, str | None] = {"no certificate": None, **self.plan.refused}
+        contexts: dict[tuple[str, ssl.TLSVersion], Context] = {}
         for node in itertools.cycle(self.plan.mutual_nodes):
             for (name, pair), version in itertools.product(pairs.items(), VERSIONS):
                 if self.over.wait(PAUSE):
                     return
-                outcome = shake(self.context(version, pair), node, MUTUAL)
-                self.bad(outcome, f"{name}, {version.name}, {node}")
+                context = contexts.get((name, version))
+                if context is None or not context.is_current():
+                    context = contexts[name, version] = self.context(version, pair)
+                outcome = shake(context, node, MUTUAL)
+                self.notes.bad(outcome, f"{name}, {version.name}, {node}")
 
     def serve(self, pipe: Connection) -> None:
-        """Do what comes over the pipe, until ``("end",)``; ``("counts",)`` is answered."""
+        """Do what comes over the pipe, until ``("end",)``; ``("report",)`` is answered."""
         while True:
             try:
                 word, *rest = pipe.recv()
@@ -258,65 +207,17 @@ class Clients:
                 # Whoever started this is gone.
                 word = "end"
             if word == "event":
-                (self.event,) = rest
+                self.notes.event, self.notes.phase = rest
                 for thread in self.threads:
                     if thread.ident is None:
                         thread.start()
             elif word == "spare":
                 self.spare_good, self.spare = rest
-            elif word == "counts":
-                with self.lock:
-                    pipe.send((dict(self.counts), list(self.samples)))
+            elif word == "report":
+                pipe.send(self.notes.report())
             else:
                 self.over.set()
                 for thread in self.threads:
                     if thread.ident is not None:
                         thread.join()
                 return
-
-
-def run(plan: Plan, pipe: Connection) -> None:
-    """The process; what rotates keys and certificates goes before it."""
-    os.nice(10)
-    Clients(plan).serve(pipe)
-
-
-class Crowd:
-    """The processes of all kinds, from outside."""
-
-    def __init__(self, plans: list[Plan]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipes: dict[str, Connection] = {}
-        self.processes = []
-        for plan in plans:
-            mine, its = context.Pipe()
-            process = context.Process(target=run, args=(plan, its), daemon=True)
-            process.start()
-            self.pipes[plan.kind] = mine
-            self.processes.append(process)
-
-    def tell(self, *words: object) -> None:
-        """Everybody."""
-        for pipe in self.pipes.values():
-            pipe.send(words)
-
-    def counts(self) -> dict[str, Counter[tuple[str, str]]]:
-        """Kind → (event, what) → how often, so far."""
-        return {kind: Counter(counts) for kind, (counts, _samples) in self.ask().items()}
-
-    def samples(self) -> list[str]:
-        """What must not have been, in words."""
-        return [each for _counts, samples in self.ask().values() for each in samples]
-
-    def ask(self) -> dict[str, tuple[dict[tuple[str, str], int], list[str]]]:
-        """All processes, which answer at once."""
-        self.tell("counts")
-        return {kind: pipe.recv() for kind, pipe in self.pipes.items()}
-
-    def end(self) -> None:
-        """Until all threads have ended."""
-        self.tell("end")
-        for process in self.processes:
-            process.join(90)
-            if process.is_alive():
-                process.kill()

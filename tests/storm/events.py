@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens while the clients come and go: rotations, each by the playbook that a user runs; and two ways of doing it wrong."""
+"""What happens while the clients come and go: rotations, each by the playbook that a user runs; and ways of doing it wrong."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from storm.clients import Crowd
+from storm import beside
+from storm.crowd import Crowd
 from storm.world import CLIENT, NODES, World
 from tools import paths
 from tools.playbook import PlaybookResult
 
-BREAKS = ("ring", "trust")
+BREAKS = ("ring", "trust", "theirs")
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,21 @@ def rollover_without_stages(world: World, unused_crowd: Crowd) -> PlaybookResult
     return world.run("deploy")
 
 
+def leaf_at_their_cost(world: World, unused_crowd: Crowd) -> PlaybookResult:
+    """Wrong: a node of each kind loses what the user has there."""
+    for kind, nodes in NODES.items():
+        world.fleet.exec(nodes[0][1], ["sh", "-e"], stdin=beside.lost(kind))
+    return world.run("deploy", tls_force=True)
+
+
 def schedule(broken: str = "") -> tuple[Event, ...]:
     """All events, in the order in which they come; ``broken``: one of ``BREAKS``, done wrong."""
     step = tickets_without_a_node if broken == "ring" else tickets
+    renewal = leaf_at_their_cost if broken == "theirs" else leaf
     change = rollover_without_stages if broken == "trust" else rollover
     return (
         Event("tickets-1", "session tickets, first step", step),
-        Event("leaf", "leaf rotation", leaf),
+        Event("leaf", "leaf rotation", renewal),
         Event("tickets-2", "session tickets, second step", step),
         Event("revocation", "revocation of a client", revocation),
         Event("tickets-3", "session tickets, third step", step),

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from fleet.fleet import Fleet, Host
+from fleet.podman import podman
 from fleet.web_servers import ClientAuthority
-from storm.clients import MUTUAL, OPEN, Plan
+from storm import beside
+from storm.plan import MUTUAL, OPEN, PASSED_ON, Plan
 from tools.playbook import PlaybookResult, run_playbook
 
 CLIENT = "client"
@@ -32,10 +34,21 @@ NODES = {
     "haproxy": (("haproxy1", "haproxy2"), ("haproxy1", "haproxy2")),
 }
 KIND = {host: kind for kind, nodes in NODES.items() for mine in nodes for host in mine}
+# Whose certified clients' site is the upstream of whose.
+NEXT = {
+    "nginx1": "nginx2",
+    "nginx2": "nginx1",
+    "apache1": "apache3",
+    "apache2": "apache4",
+    "haproxy1": "haproxy2",
+    "haproxy2": "haproxy1",
+}
 HOSTS = tuple(Host(name, "bookworm") for name in KIND)
 REDIS = "apache1"
 # Seconds that a session lives; two steps of the ring are as far apart.
 LIFETIME = 40
+# The site for everybody has both.
+PAIRS = {"www-ecdsa": "ecdsa-p256", "www-rsa": "rsa-2048"}
 UPSTREAM = "127.0.0.1:8081"
 APPLICATION = f"""
 pid /run/application.pid;
@@ -59,11 +72,14 @@ class World:
     """The fleet, the store and the inventory.
 
     :param folder: of everything that is written here.
+    :param edges: whether the listeners behind the PROXY protocol are there: what they are to serve has to be there first.
+    :param their_files: host → what the user's files are, since everything is set up.
     """
 
     fleet: Fleet
     folder: Path
-    seconds: dict[str, float] = field(default_factory=dict)
+    edges: bool = False
+    their_files: dict[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
@@ -74,6 +90,11 @@ class World:
     def bundle(self) -> Path:
         """What the clients trust."""
         return self.folder / "client" / "ca.pem"
+
+    @property
+    def their_bundle(self) -> Path:
+        """The user's certificates of all nodes."""
+        return self.folder / "theirs.pem"
 
     def pair(self, name: str) -> Path:
         """A client's live pair."""
@@ -91,22 +112,42 @@ class World:
         """What the inventory says about a node."""
         kind = KIND[host]
         serves = {"upstream": f"http://{UPSTREAM}"} if kind == "haproxy" else {"root": "/var/www/html"}
-        sites = [
-            {"name": name, "server_names": [where[0]], "certificate": "www", "listen": where[1], "client_auth": auth, **serves}
-            for name, where, auth, nodes in (("www", OPEN, "none", 0), ("mtls", MUTUAL, "required", 1))
-            if host in NODES[kind][nodes]
+        is_open, is_mutual = (host in nodes for nodes in NODES[kind])
+        two = {"certificates": list(PAIRS)}
+        sites = is_open * [
+            {"name": "www", "server_names": [OPEN[0]], "listen": OPEN[1], **two, **serves},
+            # The certified clients' site of another node is its upstream.
+            {"name": "up", "server_names": [PASSED_ON[0]], "listen": PASSED_ON[1], **two, "upstream": f"https://{MUTUAL[0]}:{MUTUAL[1]}",
+             "upstream_certificate": "proxy"},
+        ] + is_mutual * [
+            {"name": "mtls", "server_names": [MUTUAL[0]], "listen": MUTUAL[1], "certificate": "www-ecdsa", "client_auth": "required", **serves},
         ]  # fmt: skip
-        certificate = {
-            "name": "www", "issuer": "internal", "dns_names": [OPEN[0], MUTUAL[0]], "scope": "pool", "pool": kind,
-            # So a renewal is a new leaf and no more; keys are replaced when that is asked for.
-            "private_key": {"rotation_policy": "never"},
-        }  # fmt: skip
+        certificates: list[dict[str, Any]] = [
+            {
+                "name": name, "issuer": "internal", "dns_names": [OPEN[0], MUTUAL[0], PASSED_ON[0]], "scope": "pool", "pool": f"{kind}-{name}",
+                # So a renewal is a new leaf and no more; keys are replaced when that is asked for.
+                "private_key": {"algorithm": algorithm, "rotation_policy": "never"},
+            }
+            for name, algorithm in PAIRS.items()
+            if is_open or name == "www-ecdsa"
+        ]  # fmt: skip
+        if is_open:
+            certificates.append(
+                {"name": "proxy", "issuer": "internal", "dns_names": [f"{host}.test"], "usages": ["client_auth"]}
+            )
+            if kind == "haproxy":
+                certificates[0]["outputs"] = [{"path": beside.EDGE_PAIR, "format": "combined"}]
+            if self.edges:
+                edge = {"host": "127.0.0.1", "port": beside.PROXIED[1], "proxy_protocol": True}
+                # What one service has is reloaded together: nginx ends sessions with each new certificate of a site.
+                certificates[0]["services"] = [{"name": kind, "endpoints": [edge]}]
+                certificates[1]["services"] = [kind]
         sessions: dict[str, Any] = {"tls_session_tickets": kind != "apache", "tls_session_ticket_pool": kind}
         if host in NODES["apache"][0]:
             sessions["tls_session_cache"] = f"redis:{self.fleet.addresses[REDIS]}:6379"
         if kind == "haproxy":
             sessions["tls_haproxy_global"] = True
-        return {"tls_web_server": kind, "tls_sites": sites, "tls_certificates": [certificate], **sessions}
+        return {"tls_web_server": kind, "tls_sites": sites, "tls_certificates": certificates, **sessions}
 
     def client(self) -> dict[str, Any]:
         """What it says about the clients' host."""
@@ -136,6 +177,8 @@ class World:
             "tls_issuers": {"internal": {"type": "ca", "duration": "30d"}},
             "tls_trust_system": False,
             "tls_session_timeout": f"{LIFETIME}s",
+            # The proof of a certificate of the other kind is a process of its own, which has to get a processor.
+            "tls_prove_timeout": "120s",
         }
         path = self.folder / "inventory.json"
         path.write_text(json.dumps({"all": {"hosts": {**hosts, CLIENT: self.client()}, "vars": shared}}))
@@ -153,12 +196,38 @@ class World:
                 open_nodes=tuple(self.fleet.addresses[host] for host in mine),
                 mutual_nodes=tuple(self.fleet.addresses[host] for host in mutual),
                 bundle=str(self.bundle),
+                their_bundle=str(self.their_bundle),
                 good=str(self.pair("app")),
                 spare=str(self.pair("spare")),
                 refused={"revoked before": str(self.kept("gone")), "another CA": str(self.kept("stranger"))},
                 lifetime=LIFETIME,
+                app_sockets=self.sockets(kind, beside.APP_SOCKET),
+                stats_sockets=self.sockets(kind, beside.STATS_SOCKET),
             )
             for kind, (mine, mutual) in NODES.items()
+        ]
+
+    def sockets(self, kind: str, path: str) -> tuple[str, ...]:
+        """Where this machine sees a socket of its nodes."""
+        if kind != "haproxy":
+            return ()
+        asked = "inspect", "--format", "{{.State.Pid}}"
+        return tuple(
+            f"/proc/{podman(*asked, self.fleet.container(host)).strip()}/root{path}" for host in NODES[kind][0]
+        )
+
+    def digests(self) -> dict[str, str]:
+        """What the user's files are now."""
+        return {
+            host: self.fleet.exec(host, ["sh", "-e"], stdin=beside.digest(kind)).stdout for host, kind in KIND.items()
+        }
+
+    def touched(self) -> list[str]:
+        """Files of the user's that are not what they were, in words."""
+        return [
+            f"{host}: files of the user's were changed: {before.split()} {now.split()}"
+            for (host, before), now in zip(self.their_files.items(), self.digests().values())
+            if before != now
         ]
 
     def wait_for_interval(self) -> None:
@@ -173,7 +242,9 @@ class World:
 def prepare(world: World, host: str) -> None:
     """A node, before anything is deployed there."""
     fleet = world.fleet
-    fleet.exec(host, ["sh", "-e"], stdin=PREPARE)
+    fleet.exec(host, ["sh", "-e"], stdin=PREPARE + beside.site(KIND[host]))
+    if host in NEXT:
+        fleet.exec(host, ["tee", "-a", "/etc/hosts"], stdin=f"{fleet.addresses[NEXT[host]]} {MUTUAL[0]}\n")
     if KIND[host] == "haproxy":
         fleet.exec(host, ["tee", "/root/application.conf"], stdin=APPLICATION)
         fleet.exec(host, ["nginx", "-c", "/root/application.conf"])
@@ -191,11 +262,23 @@ def world(folder: Path) -> Iterator[World]:
         made = World(fleet, folder)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda host: prepare(made, host.name), HOSTS))
+        made.their_bundle.write_text("".join(fleet.exec(host, ["cat", "/etc/theirs.crt"]).stdout for host in KIND))
+        refuse_some(made)
         made.run("deploy").check()
-        made.keep("gone")
-        stranger = ClientAuthority(folder / "strangers", "Strangers").issue("stranger")[1].read_text()
-        made.kept("stranger").mkdir()
-        for name in ("fullchain", "privkey"):
-            (made.kept("stranger") / f"{name}.pem").write_text(stranger)
-        made.run("revoke", tls_revoke_hosts=[CLIENT], tls_revoke_names=["gone"]).check()
+        for nodes, _mutual in NODES.values():
+            for host in nodes:
+                fleet.exec(host, ["sh", "-e"], stdin=beside.edge(KIND[host]))
+        made.edges, made.their_files = True, made.digests()
         yield made
+
+
+def refuse_some(world: World) -> None:
+    """The pairs of clients that no server may accept. Before there is one: a run for the clients' host alone takes no time."""
+    alone = {"tls_hosts": CLIENT, "tls_clients": []}
+    world.run("deploy", **alone).check()
+    world.keep("gone")
+    world.run("revoke", tls_revoke_hosts=[CLIENT], tls_revoke_names=["gone"], **alone).check()
+    stranger = ClientAuthority(world.folder / "strangers", "Strangers").issue("stranger")[1].read_text()
+    world.kept("stranger").mkdir()
+    for name in ("fullchain", "privkey"):
+        (world.kept("stranger") / f"{name}.pem").write_text(stranger)
