@@ -82,6 +82,8 @@ def test_three_steps_and_no_client_loses_a_session(pool: Pool) -> None:
                 connect(old[each], pool.fleet.addresses["edge2"], PORTS[server], sessions[server, each])[0]
                 for server, each in sessions
             )
+        # On a busy machine three steps are soon done, and clients slow.
+        seen.wait_for(LEAST_RESUMPTIONS)
     print(f"resumed {dict(seen.resumed)} of {dict(seen.tried)}")
     assert seen.failed == []
     assert seen.resumed == seen.tried

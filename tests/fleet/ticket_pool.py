@@ -205,7 +205,7 @@ def connect(
     context: ssl.SSLContext, address: str, port: int, session: ssl.SSLSession | None = None
 ) -> tuple[bool, ssl.SSLSession]:
     """One connection to its end: whether it resumed ``session``, and the session it has."""
-    with socket.create_connection((address, port), 20) as plain:
+    with socket.create_connection((address, port), 120) as plain:
         with context.wrap_socket(plain, server_hostname="pool.test", session=session) as tls:
             tls.sendall(b"GET / HTTP/1.0\r\nHost: pool.test\r\n\r\n")
             while tls.recv(4096):
@@ -229,6 +229,12 @@ class Clients:
     tried: Counter[tuple[str, str]] = field(default_factory=Counter)
     resumed: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+
+    def wait_for(self, least: int) -> None:
+        """Until each of the four has tried more often than that; five minutes at most."""
+        end = time.monotonic() + 300
+        while time.monotonic() < end and (len(self.tried) < 4 or min(self.tried.values()) <= least):
+            time.sleep(0.2)
 
 
 @contextmanager
