@@ -29,6 +29,8 @@ MARGIN = 1.5
 TIME_FOR_IT = 1.0
 # That a client keeps at a time, about.
 SESSIONS = 8
+# So long has a node refused a client without a session until it may not take one either, in seconds: old workers have gone by then.
+SETTLED = 10.0
 
 
 @dataclass
@@ -158,8 +160,13 @@ class Clients:
                 self.notes.note("certified tried", *(["certified resumed"] if outcome.resumed else []), event=event)
 
     def come_while_good(self, version: ssl.TLSVersion) -> None:
-        """The client that is revoked in the storm, anew and with a session of each node."""
+        """The client that is revoked in the storm, anew and with a session of each node.
+
+        Nodes learn of it one after the other, and until all know, the sessions of the first may have become too old to show anything. So each
+        node counts from when it refuses the client.
+        """
         kept: dict[str, Kept] = {}
+        refused_since: dict[str, float] = {}
         for node in itertools.cycle(self.plan.mutual_nodes):
             if self.over.wait(PAUSE):
                 return
@@ -174,9 +181,14 @@ class Clients:
                 begun = time.monotonic()
                 outcome = shake(context, node, MUTUAL, mine.session if mine else None)
                 where = f"revoked client, {'resuming' if resuming else 'new'}, {version.name}, {node}"
+                if outcome.accepted and not resuming:
+                    refused_since.pop(node, None)
+                elif outcome.refused and not resuming:
+                    refused_since.setdefault(node, begun)
+                knows = may is None and begun - refused_since.get(node, begun) > SETTLED
                 if may:
                     self.notes.good(outcome, where)
-                elif may is False:
+                elif may is False or knows:
                     self.notes.bad(outcome, where)
                     if mine and not self.is_old(mine):
                         self.notes.note("revoked sessions")
