@@ -85,6 +85,6 @@ class Visitors:
         """Of both sorts."""
         app = (self.plan.app_sockets, http(beside.SITE[0]), b"theirs", "app socket")
         stats = (self.plan.stats_sockets, b"show info\n", b"Uptime_sec", "stats socket")
-        for _, (paths, request, wanted, what) in self.turns(("all nodes",), (app, stats)):
+        for _node, (paths, request, wanted, what) in self.turns(("all nodes",), (app, stats)):
             for path in paths:
                 self.notes.theirs(local(path, request, wanted), what, path)
