@@ -94,7 +94,7 @@ class ActionModule(TlsAction):
         prepared = {name: "; ".join(filter(None, (renewed.get(name), made.get(name)))) for name in {**renewed, **made}}
         errors = [error for each in upkeeps for error in each.errors]
         try:
-            kept = kept_up(store, issuers.values(), check_mode=bool(self._task.check_mode))
+            kept = kept_up(store, issuers.values(), check_mode=not self.may_note)
         except TlsError as error:
             kept, errors = (), [*errors, error]
         result: dict[str, Any] = {
@@ -163,7 +163,9 @@ class ActionModule(TlsAction):
         known = len(each.errors)
         if due:
             each.tried(clocks.refuse)
-        if not self._task.check_mode and len(each.errors) == known:
+        # What is not due is only noted.
+        may = self.may_note and not due if self.is_asked else not self._task.check_mode
+        if may and len(each.errors) == known:
             each.tried(partial(work, self.now()))
         each.done += [due] if due and len(each.errors) == known else []
 

@@ -80,6 +80,8 @@ class ActionModule(TlsAction):
             check_mode=bool(self._task.check_mode),
             ignore_clocks=options["ignore_clocks"],
             await_clocks=options["await_clocks"],
+            notes=self.may_note,
+            foretells=not self.is_asked,
             run=THIS_RUN.name,
             run_started=THIS_RUN.started,
         )
@@ -95,7 +97,7 @@ class ActionModule(TlsAction):
             now=self.now(),
         )()
         result = task_result(run, bool(self._task.diff))
-        warned = kept_up(store, issuers.values(), check_mode=settings.check_mode)
+        warned = kept_up(store, issuers.values(), check_mode=not self.may_note)
         if warned:
             result["warnings"] = [*result.get("warnings", ()), *warned]
         error = failure(run)

@@ -93,7 +93,7 @@ class ActionModule(TlsAction):
         sources = trusted_by(issuers, client.bundle.issuers, client.bundle.anchors, "bundle: issuers")
         selection = select(sources, self.now())
         self.warnings += [expired_text(anchor) for anchor in selection.expired]
-        if not self._task.check_mode:
+        if not self._task.check_mode or self.is_asked:
             self.warnings += absent_texts(issuers, sources, self.now())
         # On a fresh controller, check mode: the CA would have been made by now, and its root would be installed.
         if not (self._task.check_mode and sources and not selection.expired):

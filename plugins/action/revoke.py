@@ -122,7 +122,7 @@ class ActionModule(TlsAction):
         """One round trip: no server of the host takes a revoked client, and none of the certificates is served or installed."""
         lifetimes = {name: each.lifetime for name, each in issuers.items()}
         spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
-        settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
+        settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True, notes=False)
         keys = {row.key_id for row in store.issuances() if row.fingerprint in prints}
         problems: list[str] = []
         for name in dict.fromkeys(row.issuer for row in store.issuances() if row.fingerprint in prints):

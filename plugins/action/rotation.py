@@ -110,7 +110,7 @@ class ActionModule(TlsAction):
         lifetimes = {name: each.lifetime for name, each in load_issuers(options["issuers"], flow.store).items()}
         spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
         files = trusted_files(options, flow.issuer.name if flow.issuer else None)
-        settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True)
+        settings = Settings(directory=parse_directory(options["directory"], "directory"), check_mode=True, notes=False)
         system = options["system"] and bool(files.issuer)
         request, secrets = flow.proof_request(spec, settings, files, options["endpoints"], system=system)
         answer = self.step("prove", request, variables, secrets)

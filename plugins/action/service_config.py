@@ -131,6 +131,8 @@ class ActionModule(TlsAction):
             "claims": options["claims"] or None,
             "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
             "check": bool(self._task.check_mode),
+            # In check mode a certificate may be one that the run would have issued by now.
+            "complete": self.is_asked or not self._task.check_mode,
         }
         upstreams = self.upstream_files(options["upstreams"], request["directory"])
         if upstreams:

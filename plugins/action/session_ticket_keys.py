@@ -61,6 +61,7 @@ class ActionModule(TlsAction):
             keeps_configuration=options["keeps_configuration"],
             prove_timeout=parse_timeout(options["prove_timeout"], "prove_timeout"),
             check_mode=bool(self._task.check_mode),
+            notes=self.may_note,
         )
         run = TicketRun(
             host=self.host(variables),

@@ -59,7 +59,7 @@ class ActionModule(TlsAction):
         services = parse_bare_services(options["services"], parse_presets(options["service_presets"]))
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
         result.update(changed_paths=[], services={})
-        absent = [] if self._task.check_mode else absent_texts(issuers, sources, self.now())
+        absent = [] if self._task.check_mode and not self.is_asked else absent_texts(issuers, sources, self.now())
         if absent:
             result["warnings"] = [*result.get("warnings", ()), *absent]
         system = options.get("system")

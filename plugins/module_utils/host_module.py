@@ -35,14 +35,28 @@ def answer_of(
     """
     try:
         with time_limit(seconds, lambda why: last_words(step, why)):
-            changed, answer = steps[step](request, secrets)
+            return outcome_of(steps, step, request, secrets)
     except TimeIsUp as end:
-        changed, answer = False, {"error": too_slow(step, str(end)).as_answer()}
+        return {"changed": False, "answer": {"error": too_slow(step, str(end)).as_answer()}}
+
+
+def outcome_of(
+    steps: Mapping[str, Step], step: str, request: dict[str, Any], secrets: dict[str, str]
+) -> dict[str, Any]:
+    """As :func:`answer_of`, in the time that somebody else counts."""
+    try:
+        changed, answer = steps[step](request, secrets)
     except StepError as error:
         changed, answer = False, {"error": error.as_answer()}
     except OSError as error:
         changed, answer = False, {"error": from_os_error(error, f"step {step}").as_answer()}
     return {"changed": changed, "answer": sendable(answer)}
+
+
+def several_steps(steps: Mapping[str, Step], request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """The step ``several``: steps without secrets, one after the other; the error of one is its own answer. See docs/host-protocol.md."""
+    outcomes = [outcome_of(steps, each["step"], each["request"], {}) for each in request["requests"]]
+    return any(each["changed"] for each in outcomes), {"outcomes": outcomes}
 
 
 def sendable(value: Any) -> Any:

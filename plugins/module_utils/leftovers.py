@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 
-OURS = re.compile(r"AnsiballZ_host_(look|apply|configure|prove|files)\.py")
+OURS = re.compile(r"AnsiballZ_host_(look|apply|configure|prove|files|several)\.py")
 # As Ansible names them: the moment, the process id, a random number.
 TEMPORARY = re.compile(r"ansible-tmp-[0-9.]+-[0-9]+-[0-9]+")
 # Seconds; longer than any step may take, so that none of it can be in use.

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +21,16 @@ PONG = re.compile(r"^(\S+) \| SUCCESS =>", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended: wall time in seconds, and for each host that did not fail how much it changed."""
+    """A process that ended: wall time in seconds, and for each host that did not fail how much it changed.
+
+    :param cpu: seconds of processor time of it and all its processes, those on other machines aside.
+    :param largest: bytes that the largest of them had in memory.
+    """
 
     seconds: float
     changed: dict[str, int]
+    cpu: float
+    largest: int
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str]) -> Finished:
@@ -30,19 +38,27 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Finished:
 
     :raises WrongResult: it failed, on the whole or for one host; the text has its own words.
     """
-    start = time.monotonic()
-    done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    seconds = time.monotonic() - start
-    words = "{0}\n{1}\n{2}".format(" ".join(command), done.stdout[-6000:], done.stderr[-2000:])
-    if done.returncode != 0:
-        raise WrongResult(f"exit status {done.returncode} of {words}")
-    recap = RECAP.findall(done.stdout)
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        start = time.monotonic()
+        # Not subprocess.run(): it does not tell what the process cost.
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+        ) as process:
+            _pid, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - start
+        output.seek(0)
+        errors.seek(0)
+        told, complaints = output.read(), errors.read()
+    words = "{0}\n{1}\n{2}".format(" ".join(command), told[-6000:], complaints[-2000:])
+    if process.returncode != 0:
+        raise WrongResult(f"exit status {process.returncode} of {words}")
+    recap = RECAP.findall(told)
     if any(unreachable != "0" or failed != "0" for _host, _changed, unreachable, failed in recap):
         raise WrongResult("a host failed: " + words)
     changed = {host: int(count) for host, count, _unreachable, _failed in recap}
-    return Finished(seconds, changed or dict.fromkeys(PONG.findall(done.stdout), 0))
+    changed = changed or dict.fromkeys(PONG.findall(told), 0)
+    return Finished(seconds, changed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def check_unchanged(finished: Finished, hosts: Collection[str]) -> None:

@@ -109,7 +109,7 @@ def test_every_host_trusts_every_other_and_redirects(fleet: Fleet, deployed: tup
         assert f"Location: https://{host.name}.test/page" in answer
 
 
-def test_the_second_run_changes_nothing_and_needs_four_visits(
+def test_the_second_run_changes_nothing_and_needs_one_visit(
     fleet: Fleet, deployed: tuple[Path, PlaybookResult]
 ) -> None:
     folder, _first = deployed
@@ -118,7 +118,7 @@ def test_the_second_run_changes_nothing_and_needs_four_visits(
 
     assert second.changed == 0
     assert set(visits) == set(fleet.addresses.values())
-    assert max(visits.values()) <= 4
+    assert max(visits.values()) == 1
 
 
 def test_one_visit_when_nothing_is_due_and_two_when_something_is(
@@ -156,4 +156,4 @@ def test_a_host_that_cannot_be_reached_costs_the_others_nothing(
     result = run_playbook("fleet.tls.deploy", fleet.inventory, variables(folder), args=["-i", str(absent)])
 
     assert result.stats["absent"]["unreachable"] == 1
-    assert all(result.stats[host.name]["failures"] == 0 and result.stats[host.name]["ok"] > 2 for host in fleet.hosts)
+    assert all(result.stats[host.name]["failures"] == 0 and result.stats[host.name]["ok"] > 0 for host in fleet.hosts)

@@ -117,15 +117,10 @@ def test_from_nothing_to_a_proven_site_and_then_nothing_to_do(world: World) -> N
     assert second.changed == 0
     assert world.nginx.pid() and "BEGIN PRIVATE KEY" not in text(first) + text(second)
     assert world.passphrase not in text(first) + text(second)
-    # Round trips: trust, certificates, nginx.
-    assert second.stdout.count("exec(sys.stdin.buffer.read(") == 3 and "Using module file" not in second.stdout
+    # One round trip: trust, certificates, nginx.
+    assert second.stdout.count("exec(sys.stdin.buffer.read(") == 1 and "Using module file" not in second.stdout
     steps = [each for each in second.task_results if each["action"].startswith("fleet.tls.") and each["status"] == "ok"]
-    assert [each["action"] for each in steps] == [
-        "fleet.tls.certificates",
-        "fleet.tls.ca",
-        "fleet.tls.trust_bundle",
-        "fleet.tls.service_config",
-    ]
+    assert [each["action"] for each in steps] == ["fleet.tls.due_parts"]
 
 
 def test_check_mode_on_a_fresh_host_touches_nothing(world: World) -> None:

@@ -78,7 +78,8 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step, under the host's lock."""
     raw = request["services"][0]
     service, check = resolve(raw), bool(request["check"])
-    files = resolved_files(request["files"], request["directory"], check=check)
+    complete = bool(request.get("complete", not check))
+    files = resolved_files(request["files"], request["directory"], check=not complete)
     wanted = [parse_wanted(each) for each in [*files, *left_over(request.get("owned"), request["files"])]]
     missing = missing_program(service)
     if missing:
@@ -97,7 +98,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         held = held_back(request["files"])
         if held:
             return answer([], held=held)
-        targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=check)
+        targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=not complete)
         refuse_one_kind_twice(targets)
         upstreams = Upstreams(request.get("upstreams") or (), wanted)
     except StepError as refusal:

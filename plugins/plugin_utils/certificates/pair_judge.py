@@ -62,9 +62,8 @@ class PairJudge:
         """The verdict on what others have made, knowing what lies ready; an issuer that cannot tell is noted."""
         if found.leaf is None or not isinstance(issuer, HandsOutReadyMade) or not verdicts.asks_for_successor(verdict):
             return verdict
-        record = not self.settings.check_mode
         try:
-            successor = issuer.successor(spec.name, self.host, found.leaf, self.now, record=record)
+            successor = issuer.successor(spec.name, self.host, found.leaf, self.now, record=self.settings.notes)
         except TlsError as error:
             note = f"issuer '{issuer.name}': {error.about('')}".rstrip(".")
             return replace(verdict, notes=(*verdict.notes, note))

@@ -26,6 +26,8 @@ class Settings:
     :param run: names the run of ansible-playbook that the task belongs to, the same for all its hosts.
     :param run_started: when that began, seconds since the epoch; infinite: nothing is known to be younger.
     :param ignore_clocks: issue whatever hosts' clocks say of the controller's.
+    :param notes: what was seen may be noted in the store.
+    :param foretells: in check mode, find out whether what is due would be refused.
     :param await_clocks: where a clock is in doubt, issue nothing before all hosts have been heard, in a later task.
     """
 
@@ -40,6 +42,8 @@ class Settings:
     maintenance: Maintenance = Maintenance()
     ignore_clocks: bool = False
     await_clocks: bool = False
+    notes: bool = True
+    foretells: bool = True
 
     @property
     def waits_for_clocks(self) -> bool:

@@ -95,8 +95,9 @@ class HostRun:
             due = self.for_each(due, lambda each: opinion.refuse())
             due = self.for_each(due, lambda each: verdicts.refuse_clock(self.skew))
         if self.settings.check_mode:
-            self.foretell(due)
-            self.asking().foresee([each for each in due if not each.pool and not each.error])
+            if self.settings.foretells:
+                self.foretell(due)
+                self.asking().foresee([each for each in due if not each.pool and not each.error])
             return self
         if due:
             self.issue(self.request_keys(due))

@@ -30,6 +30,8 @@ class StepTooSlow(BaseException):
 
 def seconds_for(step: str, request: Mapping[str, Any]) -> float:
     """The time limit of one step (docs/host-protocol.md), from what it was asked for."""
+    if step == "several":
+        return sum(seconds_for(each["step"], each["request"]) for each in request["requests"])
     if step == "prove":
         request = {**request["look"], **request}
     certificates, clients = request.get("certificates") or (), request.get("clients") or ()

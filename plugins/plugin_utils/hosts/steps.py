@@ -39,6 +39,7 @@ MODULES = {
     "fleet.tls.host_configure": ("trust", "configure", "tickets", "client"),
     "fleet.tls.host_prove": ("handshake", "trace", "prove"),
     "fleet.tls.host_files": ("files",),
+    "fleet.tls.host_several": ("several",),
 }
 # The fact in which Ansible keeps the interpreter that it found.
 DISCOVERED = "discovered_interpreter_python"
@@ -192,7 +193,13 @@ class HostSteps(ActionBase):
 
 def holds_secrets(step: str, request: Any, secrets: Mapping[str, str]) -> bool:
     """Whether a step tells its host something that a module, which is a file as long as it runs, should not."""
-    return bool(secrets) or step == "configure" or names_passphrase(request)
+    parts = request.get("requests") or () if step == "several" else ()
+    return (
+        bool(secrets)
+        or step == "configure"
+        or any(holds_secrets(each["step"], each["request"], {}) for each in parts)
+        or names_passphrase(request)
+    )
 
 
 def names_passphrase(value: Any) -> bool:

@@ -59,6 +59,8 @@ class TlsAction(HostSteps):
     """An action of this collection: ``ARGUMENTS`` and :meth:`act` are all it has to bring."""
 
     ARGUMENTS: ClassVar[dict[str, Any]] = {}
+    # Of a task that fleet.tls.due_parts asks what it would do: whether the run is in check mode. None: this is the task itself.
+    asked_in_check_mode: bool | None = None
     _supports_check_mode = True
     _supports_async = False
 
@@ -75,6 +77,26 @@ class TlsAction(HostSteps):
             raise AnsibleActionFail(
                 f"{self.host(variables)}: {error}", result={"error": error.as_dict(), **getattr(error, "result", {})}
             ) from None
+
+    def foreseen(self, variables: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
+        """What the task would come to. It is in check mode by itself; what it has seen it may note, unless all of the run is in check mode.
+
+        :param check_mode: whether it is.
+        :raises AnsibleError: as :meth:`run`, and TlsError.
+        """
+        self.asked_in_check_mode = check_mode
+        _result, options = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
+        return self.act(options, variables)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it is only asked what it would do: then it leaves out nothing of which a run would say something."""
+        return self.asked_in_check_mode is not None
+
+    @property
+    def may_note(self) -> bool:
+        """Whether what was seen may be noted in the store."""
+        return not (self._task.check_mode if self.asked_in_check_mode is None else self.asked_in_check_mode)
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """The task itself.

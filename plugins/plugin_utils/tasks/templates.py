@@ -34,8 +34,14 @@ def render_template(action: ActionBase, name: str, variables: Mapping[str, Any],
         ) from error
     text = trust_as_template(action._loader.get_text_file_contents(path))
     roots = [*variables.get("ansible_search_path", []), action._loader.get_basedir(), os.path.dirname(path)]
-    templar = action._templar.copy_with_new_env(
-        searchpath=[folder for root in roots for folder in (os.path.join(root, "templates"), root)],
-        available_variables={"ansible_managed": "Ansible managed", **variables, **extra},
-    )
+    templar = templar_for(action, tuple(folder for root in roots for folder in (os.path.join(root, "templates"), root)))
+    templar.available_variables = {"ansible_managed": "Ansible managed", **variables, **extra}
     return str(templar.template(text, escape_backslashes=False, overrides=OVERRIDES) or "")
+
+
+def templar_for(action: ActionBase, folders: tuple[str, ...]) -> Any:
+    """A templar that includes and imports templates from there. All of an action's share one: what they import is compiled once."""
+    known = action.__dict__.setdefault("_fleet_tls_templars", {})
+    if folders not in known:
+        known[folders] = action._templar.copy_with_new_env(searchpath=list(folders))
+    return known[folders]

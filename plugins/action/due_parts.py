@@ -1,0 +1,277 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.due_parts``: which parts of a deployment have anything to do on a host, found out in one visit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.loader import filter_loader
+
+from ansible_collections.fleet.tls.plugins.action import (
+    ca,
+    certificates,
+    clients,
+    host_facts,
+    service_config,
+    session_ticket_keys,
+    trust_bundle,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import WRONG
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.outlooks import (
+    OTHER_HOST,
+    UNKNOWN_HOST,
+    WRONG_CLOCK,
+    differ,
+    outlook_of_task,
+    told_facts,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import Outlook, due_parts, in_order
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import HostFacts, parse_host_facts
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.known_facts import known_facts, note_facts
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import (
+    Question,
+    SecondQuestion,
+    SharedTask,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import (
+    RoleTask,
+    role_task,
+    specified,
+    wrong_variables,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import RunNote, noted_clocks
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
+
+WEB_SERVERS = ("nginx", "apache", "haproxy")
+# Part, or web server → its action, and where its role has the task. All of it is read here, in the process that forks the workers.
+ACTIONS: dict[str, tuple[type[TlsAction], RoleTask]] = {
+    "certificates": (certificates.ActionModule, role_task("certificates", "fleet.tls.certificates")),
+    "ca": (ca.ActionModule, role_task("ca", "fleet.tls.ca")),
+    "trust": (trust_bundle.ActionModule, role_task("trust", "fleet.tls.trust_bundle")),
+    "session_tickets": (session_ticket_keys.ActionModule, role_task("session_tickets", "fleet.tls.session_ticket_keys")),
+    "clients": (clients.ActionModule, role_task("clients", "fleet.tls.clients")),
+    "facts": (host_facts.ActionModule, role_task("nginx", "fleet.tls.host_facts")),
+    **{each: (service_config.ActionModule, role_task(each, "fleet.tls.service_config", "configure")) for each in WEB_SERVERS},
+}  # fmt: skip
+for role_name in {task.role for _action, task in ACTIONS.values()}:
+    specified(role_name)
+DEFAULTS = {name: value for _action, task in ACTIONS.values() for name, value in task.defaults.items()}
+# So are the filters that the roles use.
+filter_loader.get("fleet.tls.sites")
+
+
+class ActionModule(TlsAction):
+    """Ask each part what it would do. It fails for none of them: a part that refuses is due, and says why itself."""
+
+    STEPS = ("several",)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.thumbprints: list[str] = []
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        # Of the host's variables, which several parts need. They may refer to defaults of the roles, which agree with each other.
+        seen = {**DEFAULTS, **variables}
+        self.values = Values(self._templar.copy_with_new_env(available_variables=seen), seen)
+        server = self.web_server(variables)
+        parts = variables.get("fleet_tls_parts")
+        if not isinstance(parts, Mapping):
+            raise SpecError("there is no fleet_tls_parts", remedy="this task is for fleet.tls.deploy, which has it")
+        wanted = in_order(name for name in parts if self.concerns(name, variables))
+        if not wanted:
+            return self.concluded({}, None)
+        names = {name: server if name == "web_server" else name for name in wanted}
+        wrong = self.wrong(names, variables)
+        if wrong:
+            return self.concluded(dict.fromkeys(wanted, Outlook(wrong)), None)
+        store = self.store(variables)
+        facts = self.known(store, variables)
+        outlooks, tasks = self.begun(names, facts, variables)
+        self.visit([each for each in tasks.values() if each.question], variables)
+        outlooks |= {name: outlook_of_task(tasks[name]) for name in wanted if name in tasks}
+        told = told_facts(tasks)
+        if told is not None and store is not None and not self._task.check_mode:
+            note_facts(store, self.host(variables), told)
+        if told is not None and "web_server" in tasks and differ(told, facts):
+            outlooks["web_server"] = OTHER_HOST
+        if abs(noted_clocks().get(self.host(variables), 0.0)) > WRONG:
+            # When all hosts have been asked, the parts know whose clock it is.
+            outlooks = dict.fromkeys(wanted, WRONG_CLOCK)
+        return self.concluded(outlooks, told)
+
+    def concluded(self, outlooks: dict[str, Outlook], told: HostFacts | None) -> dict[str, Any]:
+        """The task's result.
+
+        :param told: what the host said of itself.
+        """
+        due = due_parts(outlooks)
+        if self.thumbprints and "web_server" in due and "ca" not in due:
+            # It is from that part that the server's role knows whose challenges it answers.
+            due = due_parts({**outlooks, "ca": Outlook(says=True)})
+        why = {name: each.why for name, each in outlooks.items() if each.why}
+        return {
+            "changed": False,
+            "due": due,
+            "why": why,
+            **({"ansible_facts": told.as_facts()} if told and due else {}),
+        }
+
+    def web_server(self, variables: Mapping[str, Any]) -> str:
+        """``tls_web_server``.
+
+        :raises SpecError: there is no role for it.
+        """
+        if "tls_web_server" not in variables:
+            return WEB_SERVERS[0]
+        server = self.values.named("tls_web_server")
+        if server not in WEB_SERVERS:
+            raise SpecError(
+                f"tls_web_server: '{server}' is unknown",
+                remedy=f"known: {', '.join(WEB_SERVERS)}. Nothing was changed",
+            )
+        return str(server)
+
+    def concerns(self, part: str, variables: Mapping[str, Any]) -> bool:
+        """Whether a part has to do with this host, as the playbook has it; one that cannot be told says so itself."""
+        try:
+            return bool(self._templar.template(variables["fleet_tls_parts"][part]))
+        except AnsibleError:
+            return True
+
+    def wrong(self, names: Mapping[str, str], variables: Mapping[str, Any]) -> str | None:
+        """That the host's variables are not as the roles want them, in words; None: they are, as far as can be seen without the parts.
+
+        What is wrong may have a secret in it, so it is left to the roles to say.
+        """
+        roles = [ACTIONS[name][1].role for name in names.values()]
+        return (
+            "a variable is not of the type that its role says"
+            if wrong_variables(roles, variables, self.values)
+            else None
+        )
+
+    def store(self, variables: Mapping[str, Any]) -> Store | None:
+        """The host's store; None: it has none, or none that can be used."""
+        try:
+            return load_store(self.values.named("tls_store")) if "tls_store" in variables else None
+        except (AnsibleError, TlsError):
+            return None
+
+    def known(self, store: Store | None, variables: Mapping[str, Any]) -> HostFacts | None:
+        """What the host was when it was asked last."""
+        told = variables.get("ansible_facts", {}).get("fleet_tls_host")
+        with contextlib.suppress(HostError):
+            if told:
+                return parse_host_facts(told)
+        return known_facts(store, self.host(variables)) if store else None
+
+    def begun(
+        self, names: Mapping[str, str], facts: HostFacts | None, variables: Mapping[str, Any]
+    ) -> tuple[dict[str, Outlook], dict[str, SharedTask]]:
+        """The parts' tasks, each up to its question to the host; and the outlooks of parts that have none.
+
+        :param names: part → its name in ``ACTIONS``.
+        """
+        outlooks, tasks = {}, {}
+        others = {name: fact for name, fact in variables.get("ansible_facts", {}).items() if name != "fleet_tls_host"}
+        # The host is asked whether it trusts what we put there, whatever it did last.
+        variables = {**variables, "ansible_facts": others}
+        for part, name in names.items():
+            if part == "ca":
+                outlooks[part] = self.of_ca(variables)
+            elif part != "web_server":
+                tasks[part] = SharedTask(partial(self.foreseen_by, name, {}, variables))
+            elif facts is None:
+                outlooks[part] = UNKNOWN_HOST
+            else:
+                given = self.given(name, variables)
+                seen = {**variables, "ansible_facts": {**others, **facts.as_facts()}}
+                tasks[part] = SharedTask(partial(self.foreseen_by, name, given, seen))
+        if "web_server" in names and "certificates" not in names:
+            tasks["facts"] = SharedTask(partial(self.foreseen_by, "facts", {}, variables))
+        return outlooks, tasks
+
+    def given(self, server: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """What a web server's role is included with, or knows of the parts before it."""
+        thumbprints = [*variables.get("fleet_tls_acme_thumbprints", ()), *self.thumbprints]
+        known = {"fleet_tls_acme_thumbprints": list(dict.fromkeys(thumbprints))} if thumbprints else {}
+        return {f"fleet_tls_{server}_missing": "report", **known}
+
+    def foreseen_by(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        variables: Mapping[str, Any],
+        ask: Callable[[Question], Mapping[str, Any]],
+        **changes: Any,
+    ) -> dict[str, Any]:
+        """What the task of one of ``ACTIONS`` would come to.
+
+        :param given: variables that its role is included with.
+        :param ask: asks the host.
+        :param changes: options that are not to be as the role has them.
+        """
+        kind, role = ACTIONS[name]
+        known = {name: value for name, value in self.values.known.items() if name in variables}
+        seen = role.variables({**variables, **known}, given)
+        templar = self._templar.copy_with_new_env(available_variables=seen)
+        task = role.task.copy()
+        task.args = {**role.options(Values(templar, seen)), **changes}
+        task.check_mode, task.diff = True, False
+        action = kind(task, self._connection, self._play_context, self._loader, templar, self._shared_loader_obj)
+
+        def result_of(step: str, request: Any, _variables: Any, secrets: Any, _limit: float) -> Mapping[str, Any]:
+            if secrets:
+                raise SecondQuestion(step)
+            return ask(Question(step, request))
+
+        action.result_of = result_of  # type: ignore[method-assign]
+        return action.foreseen(seen, check_mode=bool(self._task.check_mode))
+
+    def of_ca(self, variables: Mapping[str, Any]) -> Outlook:
+        """That of the certificate authorities, found out once for hosts with the same; what there is to say, one of them says."""
+        batch = variables.get("ansible_play_batch") or ()
+        asked = [
+            json.dumps(self.values.known.get(each), sort_keys=True, default=str)
+            for each in ("tls_store", "tls_issuers")
+        ]
+        note = RunNote("due_parts", THIS_RUN.name, str(self._task._uuid), *asked, *map(str, batch))
+        with note.held() as known:
+            if known is not None:
+                self.thumbprints = known["thumbprints"]
+                return Outlook(known["why"])
+            task = SharedTask(partial(self.foreseen_by, "ca", {}, variables, once=False))
+            outlook = outlook_of_task(task)
+            self.thumbprints = list((task.result or {}).get("acme_thumbprints", ()))
+            note.write({"why": outlook.why, "thumbprints": self.thumbprints})
+            return outlook
+
+    def visit(self, tasks: Sequence[SharedTask], variables: dict[str, Any]) -> None:
+        """Ask the host what these tasks ask, and let them go on to their ends.
+
+        :raises AnsibleConnectionFailure: the host cannot be reached.
+        """
+        if not tasks:
+            return
+        questions = [each.question._asdict() for each in tasks if each.question]
+        try:
+            outcomes = self.step("several", {"requests": questions}, variables).get("outcomes")
+            if not isinstance(outcomes, list) or len(outcomes) != len(tasks):
+                raise HostError("the host did not answer everything")
+        except AnsibleConnectionFailure:
+            raise
+        except (AnsibleError, TlsError) as error:
+            outcomes = [error] * len(tasks)
+        for each, outcome in zip(tasks, outcomes):
+            each.answer(outcome if isinstance(outcome, (Mapping, Exception)) else HostError("that is no answer"))
