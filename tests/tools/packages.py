@@ -29,6 +29,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "krb5-config": "libkrb5-dev",
         "gcc": "gcc",
         "/usr/include/stdlib.h": "libc6-dev",
+        "python3-config": "python3-dev",
     },
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
     "clock": {"faketime": "faketime"},

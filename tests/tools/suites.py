@@ -82,8 +82,10 @@ def molecule(run: Run) -> None:
 
 def storm(run: Run) -> None:
     """./dev storm."""
-    env = environment(PYTHONPATH=str(paths.ROOT / "tests"), FLEET_TLS_COLLECTIONS=str(paths.COLLECTIONS))
-    run.run([program("python"), "-m", "storm"], name="storm", env=env)
+    run.venv("system")
+    folders = {"PYTHONPATH": str(paths.ROOT / "tests"), "FLEET_TLS_COLLECTIONS": str(paths.COLLECTIONS)}
+    env = environment("system", **folders, **{CONTROLLER_VARIABLE: "system"})
+    run.run([program("python", "system"), "-m", "storm"], name="storm", env=env)
 
 
 # All unit tests less those of module_utils.
@@ -96,19 +98,19 @@ CONTROLLER = (
 )
 # In this order they are started, so many at once as there are lanes; a lane that is free takes the next. What takes longest comes
 # first, and what computes (unit, lint, sanity) stands beside what waits.
-LANES = 3
+LANES = 2
 SUITES = (
     Suite(
         "fleet", "pytest on real hosts, with the lowest Python and ansible-core of a controller",
-        ("tests/fleet",), TWO, controller="lowest", containers=True,
+        ("tests/fleet",), TWO, venv="lowest", controller="lowest", containers=True,
     ),
     Suite(
         "local", "whole runs against real servers on loopback, with the lowest Python and ansible-core of a controller; some with the newest",
-        ("tests/local",), TWO, controller="lowest", packages=("nginx", "clock"),
+        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock"),
     ),
     Suite(
-        "acme", "the issuer acme with real ACME and DNS servers on loopback; here, in bao and in molecule runs the newest ansible-core",
-        ("tests/acme_servers",), TWO, packages=("nginx", "acme"), others=("acme2certifier",),
+        "acme", "the issuer acme with real ACME and DNS servers on loopback",
+        ("tests/acme_servers",), TWO, venv="system", controller="system", packages=("nginx", "acme"), others=("acme2certifier",),
     ),
     Suite(
         "unit", "unit tests with the newest ansible-core and cryptography",
@@ -118,7 +120,7 @@ SUITES = (
     Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
     Suite(
         "bao", "the store and the issuer of type openbao, with real servers on loopback",
-        ("tests/bao",), TWO, packages=("nginx",), others=("bao",),
+        ("tests/bao",), TWO, venv="system", controller="system", packages=("nginx",), others=("bao",),
     ),
     Suite(
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",

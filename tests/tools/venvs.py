@@ -25,11 +25,14 @@ VERSIONS = {
     "bench": (14, 13, 12, 11),
     # The lowest Python too, where it is there.
     "lowest": (11, 12, 13),
+    # The same, with the newest of all else that it takes.
+    "system": (11, 12, 13),
     "host": (9,),
     "sslyze": (13, 12, 11),
     "bao": (14, 13, 12, 11),
     "acme2certifier": (13, 12, 11),
-    "kerberos": (14, 13, 12, 11),
+    # That of "system", whose tests load what is built there.
+    "kerberos": (11, 12, 13),
     "report": (14, 13, 12, 11),
     "eda": (13, 12, 11),
 }
@@ -38,6 +41,7 @@ LAYERS = {
     "main": ("core", "test"),
     "bench": ("bench",),
     "lowest": ("lowest",),
+    "system": ("system",),
     "host": ("host",),
     "sslyze": ("sslyze",),
     "bao": ("bao",),
