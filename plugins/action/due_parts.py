@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.loader import filter_loader
 
 from ansible_collections.fleet.tls.plugins.action import (
     ca,
@@ -37,6 +37,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.outlooks impo
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import Outlook, due_parts, in_order
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import HostFacts, parse_host_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.known_facts import known_facts, note_facts
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import (
     Question,
     SecondQuestion,
@@ -67,8 +68,6 @@ ACTIONS: dict[str, tuple[type[TlsAction], RoleTask]] = {
 for role_name in {task.role for _action, task in ACTIONS.values()}:
     specified(role_name)
 DEFAULTS = {name: value for _action, task in ACTIONS.values() for name, value in task.defaults.items()}
-# So are the filters that the roles use.
-filter_loader.get("fleet.tls.sites")
 
 
 class ActionModule(TlsAction):
@@ -81,9 +80,12 @@ class ActionModule(TlsAction):
         self.thumbprints: list[str] = []
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        # Of the host's variables, which several parts need. They may refer to defaults of the roles, which agree with each other.
-        seen = {**DEFAULTS, **variables}
-        self.values = Values(self._templar.copy_with_new_env(available_variables=seen), seen)
+        self.values = self.values_for(variables)
+        store = self.store(variables)
+        facts = self.known(store, variables)
+        # Variables may ask what the host is, as they may in the roles.
+        variables = {**variables, "ansible_facts": self.presumed(facts, variables)}
+        self.values = self.values_for(variables)
         server = self.web_server(variables)
         parts = variables.get("fleet_tls_parts")
         if not isinstance(parts, Mapping):
@@ -95,16 +97,15 @@ class ActionModule(TlsAction):
         wrong = self.wrong(names, variables)
         if wrong:
             return self.concluded(dict.fromkeys(wanted, Outlook(wrong)), None)
-        store = self.store(variables)
-        facts = self.known(store, variables)
         outlooks, tasks = self.begun(names, facts, variables)
         self.visit([each for each in tasks.values() if each.question], variables)
         outlooks |= {name: outlook_of_task(tasks[name]) for name in wanted if name in tasks}
         told = told_facts(tasks)
         if told is not None and store is not None and not self._task.check_mode:
             note_facts(store, self.host(variables), told)
-        if told is not None and "web_server" in tasks and differ(told, facts):
-            outlooks["web_server"] = OTHER_HOST
+        if (tasks.keys() & {"certificates", "facts"}) and (told is None or differ(told, facts)):
+            # All were asked with variables of the host that it was.
+            outlooks = dict.fromkeys(wanted, OTHER_HOST)
         if abs(noted_clocks().get(self.host(variables), 0.0)) > WRONG:
             # When all hosts have been asked, the parts know whose clock it is.
             outlooks = dict.fromkeys(wanted, WRONG_CLOCK)
@@ -124,8 +125,20 @@ class ActionModule(TlsAction):
             "changed": False,
             "due": due,
             "why": why,
+            # The same for all hosts of a play; that of a host that has not got here yet is of an earlier play.
+            "task": str(self._task._uuid),
             **({"ansible_facts": told.as_facts()} if told and due else {}),
         }
+
+    def values_for(self, variables: Mapping[str, Any]) -> Values:
+        """Of the host's variables, which several parts need. They may refer to defaults of the roles, which agree with each other."""
+        seen = {**DEFAULTS, **variables}
+        return Values(self._templar.copy_with_new_env(available_variables=seen), seen)
+
+    def presumed(self, facts: HostFacts | None, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The host's facts, with what it was when it was asked last; whether it trusts what we put there, it is asked whatever it said then."""
+        others = {name: fact for name, fact in variables.get("ansible_facts", {}).items() if name != "fleet_tls_host"}
+        return {**others, **(dataclasses.replace(facts, trusts_ours=True).as_facts() if facts else {})}
 
     def web_server(self, variables: Mapping[str, Any]) -> str:
         """``tls_web_server``.
@@ -184,9 +197,6 @@ class ActionModule(TlsAction):
         :param names: part → its name in ``ACTIONS``.
         """
         outlooks, tasks = {}, {}
-        others = {name: fact for name, fact in variables.get("ansible_facts", {}).items() if name != "fleet_tls_host"}
-        # The host is asked whether it trusts what we put there, whatever it did last.
-        variables = {**variables, "ansible_facts": others}
         for part, name in names.items():
             if part == "ca":
                 outlooks[part] = self.of_ca(variables)
@@ -195,9 +205,7 @@ class ActionModule(TlsAction):
             elif facts is None:
                 outlooks[part] = UNKNOWN_HOST
             else:
-                given = self.given(name, variables)
-                seen = {**variables, "ansible_facts": {**others, **facts.as_facts()}}
-                tasks[part] = SharedTask(partial(self.foreseen_by, name, given, seen))
+                tasks[part] = SharedTask(partial(self.foreseen_by, name, self.given(name, variables), variables))
         if "web_server" in names and "certificates" not in names:
             tasks["facts"] = SharedTask(partial(self.foreseen_by, "facts", {}, variables))
         return outlooks, tasks
@@ -240,7 +248,7 @@ class ActionModule(TlsAction):
         return action.foreseen(seen, check_mode=bool(self._task.check_mode))
 
     def of_ca(self, variables: Mapping[str, Any]) -> Outlook:
-        """That of the certificate authorities, found out once for hosts with the same; what there is to say, one of them says."""
+        """That of the certificate authorities, found out once for hosts with the same; what there is to say, the first of them to get there says."""
         batch = variables.get("ansible_play_batch") or ()
         asked = [
             json.dumps(self.values.known.get(each), sort_keys=True, default=str)
@@ -250,17 +258,19 @@ class ActionModule(TlsAction):
         with note.held() as known:
             if known is not None:
                 self.thumbprints = known["thumbprints"]
-                return Outlook(known["why"])
+                # So that it is said even where the host that asked does not get there.
+                return Outlook(known["why"], says=known["says"])
             task = SharedTask(partial(self.foreseen_by, "ca", {}, variables, once=False))
             outlook = outlook_of_task(task)
             self.thumbprints = list((task.result or {}).get("acme_thumbprints", ()))
-            note.write({"why": outlook.why, "thumbprints": self.thumbprints})
+            note.write({"why": outlook.why, "says": outlook.says, "thumbprints": self.thumbprints})
             return outlook
 
     def visit(self, tasks: Sequence[SharedTask], variables: dict[str, Any]) -> None:
         """Ask the host what these tasks ask, and let them go on to their ends.
 
         :raises AnsibleConnectionFailure: the host cannot be reached.
+        :raises HostError: it is too slow.
         """
         if not tasks:
             return
@@ -272,6 +282,9 @@ class ActionModule(TlsAction):
         except AnsibleConnectionFailure:
             raise
         except (AnsibleError, TlsError) as error:
+            if getattr(error, "code", None) == TOO_SLOW:
+                # Each part would wait as long again, and all other hosts with it.
+                raise
             outcomes = [error] * len(tasks)
         for each, outcome in zip(tasks, outcomes):
             each.answer(outcome if isinstance(outcome, (Mapping, Exception)) else HostError("that is no answer"))

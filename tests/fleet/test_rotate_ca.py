@@ -49,15 +49,13 @@ def test_a_ca_is_replaced_and_no_request_fails(site: World) -> None:
 
     told = site.run("rotate_ca", "--check").check()
     assert site.record() == {} and "stage none, next prepare" in told.stdout
-    # Each server is missing in one of the stages, and each stage is entered by a run that is killed at that moment.
+    # A server is missing in the stage that nobody may leave alone; the next is entered by a run that is killed at that moment. More kills and more
+    # hosts that are away: tests/local/test_rotations_killed.py, test_rotations_bad_luck.py.
     stays(site, "prepare", "web3")
     site.killed_at("activate")
     assert all("internal CA Issuing" in site.issuer_of(*each) for each in EVERYWHERE)
-    stays(site, "activate", "web2")
     told = site.run("rotate_ca", "--check").check()
     assert "'retire' is next, held back by" in told.stdout + told.stderr and site.record()["stage"] == "activate"
-    site.killed_at("retire")
-    stays(site, "retire", "web1")
 
     with site.started("rotate_ca") as first:
         me = site.record()["runner"]

@@ -45,7 +45,9 @@ class DeployedHost:
         endpoint = {"host": "127.0.0.1", "port": self.guarded, "server_name": self.domain}
         return {
             "tls_directory": str(self.tls),
-            "tls_trust_bundles": [{"path": str(self.folder / "bundle.pem")}],
+            # Variables may ask what the host is.
+            "tls_trust_bundles": "{{ [{'path': '%s'}] if ansible_facts.fleet_tls_host.family | default('') else [] }}"
+            % (self.folder / "bundle.pem"),
             "tls_certificates": [
                 {"name": "www", **wanted},
                 {"name": "other", **wanted},
@@ -100,10 +102,17 @@ class Deployment:
             yield self
 
     def deploy(
-        self, *args: str, extra: Any = None, changes: Mapping[str, Mapping[str, Any]] | None = None, **common: Any
+        self,
+        *args: str,
+        playbook: str | Path = "fleet.tls.deploy",
+        extra: Any = None,
+        env: Mapping[str, str] | None = None,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        **common: Any,
     ) -> PlaybookResult:
         """The playbook.
 
+        :param playbook: another one that has it in it.
         :param changes: host → variables that are not as usual.
         :param common: the same for all of them.
         """
@@ -118,7 +127,7 @@ class Deployment:
         hosts = {name: {**host.variables(), **(changes or {}).get(name, {})} for name, host in self.hosts.items()}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**known, **common}}}))
-        return run_playbook("fleet.tls.deploy", inventory, extra, args)
+        return run_playbook(playbook, inventory, extra, args, env)
 
 
 def due(result: PlaybookResult) -> dict[str, list[str]]:

@@ -155,11 +155,59 @@ def test_revocation_lists_that_are_due_are_signed_once_and_given_out(deployment:
     assert due(deployment.deploy().check()) == dict.fromkeys(deployment.hosts, [])
 
 
+def test_a_client_is_asked_again_after_the_server_of_another_host_has_changed(deployment: Deployment) -> None:
+    """It has nothing to do by itself, and another host gets a certificate in this run that it does not trust."""
+    calm, both = deployment.hosts["calm"], ("--limit", "client,calm")
+    (client,) = deployment.hosts["client"].variables()["tls_clients"]
+    endpoint = {"host": "127.0.0.1", "port": calm.guarded, "server_name": calm.domain}
+    visits = {**client, "bundle": {**client["bundle"], "issuers": ["internal"]}, "endpoints": [endpoint]}
+    common = {"tls_issuers": {"internal": {"type": "ca"}, "other": {"type": "ca"}}, "tls_prove_timeout": "10s"}
+    changes: dict[str, dict[str, object]] = {"client": {"tls_clients": [visits]}}
+    deployment.deploy(*both, changes=changes, **common).check()
+    first, *rest = calm.variables()["tls_certificates"]
+    changes["calm"] = {"tls_certificates": [{**first, "issuer": "other"}, *rest]}
+    result = deployment.deploy(*both, changes=changes, **common)
+    assert due(result) == {"client": [], "calm": ALL}
+    assert [result.stats[each]["failures"] for each in ("client", "calm")] == [1, 0], result.stdout
+    deployment.deploy(*both).check()
+
+
+TWICE = """
+- ansible.builtin.import_playbook: fleet.tls.deploy
+- hosts: bundle
+  gather_facts: false
+  tasks:
+    - ansible.builtin.file: {path: "{{ tls_directory }}/../bundle.pem", state: absent}
+- ansible.builtin.import_playbook: fleet.tls.deploy
+"""
+
+
+def test_with_any_strategy_no_host_is_left_before_it_was_asked(deployment: Deployment) -> None:
+    """What all said in an earlier deployment of the same run is no answer."""
+    playbook = deployment.folder / "twice.yml"
+    playbook.write_text(TWICE)
+    # One after the other: the first knows its answer before the second is asked.
+    few = ("--forks", "1", "--limit", "configuration,bundle")
+    result = deployment.deploy(*few, playbook=playbook, env={"ANSIBLE_STRATEGY": "free"}).check()
+    assert result.stats["bundle"]["changed"] == 2 and (deployment.hosts["bundle"].folder / "bundle.pem").exists()
+
+
+def test_a_warning_of_the_ca_is_said_though_the_host_that_asked_is_away(deployment: Deployment) -> None:
+    (crl,) = deployment.store.glob("ca/internal/issuing-1.crl")
+    before = crl.read_bytes()
+    crl.unlink()
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_retries": 0}
+    changes = {name: away for name in deployment.hosts if name != "calm"}
+    result = deployment.deploy(changes=changes, tls_store={"path": str(deployment.store)})
+    assert "passphrase" in "".join(result.results(action="fleet.tls.ca", host="calm")[0]["warnings"])
+    crl.write_bytes(before)
+
+
 def test_another_host_under_the_same_name_is_noticed(deployment: Deployment) -> None:
     entry = deployment.store / "hosts" / "calm.json"
     known = json.loads(entry.read_text())
     entry.write_text(json.dumps({**known, "openssl": [1, 1, 1]}))
-    assert due(deployment.deploy("--check").check())["calm"] == ["web_server", "clients"]
+    assert due(deployment.deploy("--check").check())["calm"] == ALL
     assert json.loads(entry.read_text())["openssl"] == [1, 1, 1]
     assert deployment.deploy().check().changed == 0
     assert json.loads(entry.read_text()) == known

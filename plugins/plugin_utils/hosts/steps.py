@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printab
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
     MARGIN,
+    TOO_SLOW,
     StepTooSlow,
     seconds_for,
     waiting_at_most,
@@ -79,6 +80,7 @@ class HostSteps(ActionBase):
         except StepTooSlow as error:
             raise HostError(
                 f"step '{step}': {error}",
+                code=TOO_SLOW,
                 remedy="see what keeps the host; the next run puts right what is unfinished there",
             ) from None
         answer = result.get("answer")

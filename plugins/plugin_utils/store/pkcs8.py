@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import hmac
 import mmap
 import os
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
@@ -85,14 +89,18 @@ def opened(pem: bytes, passphrase: bytes) -> Any:
     """
     name = hmac.digest(OPENED.secret, passphrase + b"\0" + pem, "sha256")
     der = OPENED.get(name)
-    if der is not None:
-        return serialization.load_der_private_key(der, None)
-    key = serialization.load_pem_private_key(pem, passphrase)
-    clear = key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    OPENED.put(name, clear)
-    return key
+    if der is None:
+        # All hosts of a stage want the keys of a CA at the same moment.
+        with OPENED.alone(name):
+            der = OPENED.get(name)
+            if der is None:
+                key = serialization.load_pem_private_key(pem, passphrase)
+                clear = key.private_bytes(
+                    serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
+                OPENED.put(name, clear)
+                return key
+    return serialization.load_der_private_key(der, None)
 
 
 class OpenedKeys:
@@ -107,6 +115,8 @@ class OpenedKeys:
     def __init__(self) -> None:
         self.secret = os.urandom(32)
         self.memory = mmap.mmap(-1, self.SLOTS * self.SIZE)
+        # Never written to: its bytes are locked.
+        self.locks = tempfile.TemporaryFile()  # pylint: disable=consider-using-with
 
     def get(self, name: bytes) -> bytes | None:
         """What was put under a name, as long as nothing else needed its place."""
@@ -127,6 +137,16 @@ class OpenedKeys:
         start, entry = self.start(name), len(whole).to_bytes(LENGTH_BYTES, "big") + whole
         if len(entry) <= self.SIZE:
             self.memory[start : start + len(entry)] = entry
+
+    @contextlib.contextmanager
+    def alone(self, name: bytes) -> Iterator[None]:
+        """While it lasts, another process that wants this waits. A lock of ``lockf`` is a process's own, whoever opened the file."""
+        place = name[0] % self.SLOTS
+        fcntl.lockf(self.locks, fcntl.LOCK_EX, 1, place)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self.locks, fcntl.LOCK_UN, 1, place)
 
     def start(self, name: bytes) -> int:
         """The place of a name."""

@@ -116,10 +116,10 @@ def test_a_host_that_hangs_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
         run_action(Hanging, "{}")
 
 
-def test_several_steps_have_the_time_of_all_of_them() -> None:
+def test_several_steps_have_the_time_of_the_slowest() -> None:
     look = {"certificates": [{}, {}]}
     both = {"requests": [{"step": "look", "request": look}, {"step": "facts", "request": {}}]}
-    assert seconds_for("several", both) == seconds_for("look", look) + seconds_for("facts", {})
+    assert seconds_for("several", both) == seconds_for("look", look) > seconds_for("facts", {})
 
 
 def test_several_steps_are_as_secret_as_one_of_them() -> None:

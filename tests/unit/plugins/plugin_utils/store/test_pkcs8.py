@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_without_openssl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_a_key_is_opened_once_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By all its processes together; each has a copy of the key, and none without the passphrase."""
+    """By all its processes together, which want it at the same moment; each has a copy of the key, and none without the passphrase."""
     put_key(make_store(tmp_path), "keys/a.key", KEY, expect=None)
     monkeypatch.setattr(pkcs8, "OPENED", OpenedKeys())
     count, real = multiprocessing.get_context("fork").Value("i", 0), serialization.load_pem_private_key
@@ -101,6 +102,7 @@ def test_a_key_is_opened_once_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     def counted(*arguments: Any) -> Any:
         with count.get_lock():
             count.value += 1
+        time.sleep(0.3)  # so that all of them are here
         return real(*arguments)
 
     monkeypatch.setattr(pkcs8.serialization, "load_pem_private_key", counted)
@@ -108,8 +110,8 @@ def test_a_key_is_opened_once_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     def work() -> str:
         return key_id(get_key(make_store(tmp_path), "keys/a.key").public_key())
 
-    assert in_processes([work]) == [key_id(KEY.public_key())] and count.value == 1
-    assert set(in_processes([work] * 4)) == {key_id(KEY.public_key())} and count.value == 1
+    for _time in range(2):
+        assert set(in_processes([work] * 4)) == {key_id(KEY.public_key())} and count.value == 1
     with pytest.raises(PassphraseError):
         get_key(make_store(tmp_path, "another passphrase"), "keys/a.key")
     clear = KEY.private_bytes(
