@@ -101,18 +101,9 @@ class Deployment:
                 stack.enter_context(host.nginx)
             yield self
 
-    def deploy(
-        self,
-        *args: str,
-        playbook: str | Path = "fleet.tls.deploy",
-        extra: Any = None,
-        env: Mapping[str, str] | None = None,
-        changes: Mapping[str, Mapping[str, Any]] | None = None,
-        **common: Any,
-    ) -> PlaybookResult:
-        """The playbook.
+    def inventory(self, changes: Mapping[str, Mapping[str, Any]] | None = None, **common: Any) -> Path:
+        """Write the inventory.
 
-        :param playbook: another one that has it in it.
         :param changes: host → variables that are not as usual.
         :param common: the same for all of them.
         """
@@ -125,9 +116,24 @@ class Deployment:
             "tls_prove_timeout": "60s",
         }
         hosts = {name: {**host.variables(), **(changes or {}).get(name, {})} for name, host in self.hosts.items()}
-        inventory = self.folder / "inventory.json"
-        inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**known, **common}}}))
-        return run_playbook(playbook, inventory, extra, args, env)
+        path = self.folder / "inventory.json"
+        path.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**known, **common}}}))
+        return path
+
+    def deploy(
+        self,
+        *args: str,
+        playbook: str | Path = "fleet.tls.deploy",
+        extra: Any = None,
+        env: Mapping[str, str] | None = None,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        **common: Any,
+    ) -> PlaybookResult:
+        """The playbook; the rest is as :meth:`inventory` has it.
+
+        :param playbook: another one that has it in it.
+        """
+        return run_playbook(playbook, self.inventory(changes, **common), extra, args, env)
 
 
 def due(result: PlaybookResult) -> dict[str, list[str]]:

@@ -35,6 +35,7 @@ VERSIONS = {
     "kerberos": (11, 12, 13),
     "report": (14, 13, 12, 11),
     "eda": (13, 12, 11),
+    "mitogen": (14, 13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -49,6 +50,7 @@ LAYERS = {
     "kerberos": ("kerberos",),
     "report": ("report",),
     "eda": ("eda",),
+    "mitogen": ("mitogen",),
 }
 
 

@@ -8,15 +8,15 @@ Become, ``environment`` and whatever else a connection brings is done by Ansible
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ansible import constants as C
-from ansible.errors import AnsibleValueOmittedError
-from ansible.executor.interpreter_discovery import discover_interpreter
+from ansible.errors import AnsibleError, AnsibleValueOmittedError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable, shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
@@ -27,6 +27,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
     waiting_at_most,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.parcel import Parcel, pack, parcel, parse_answer
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.with_mitogen import OWN_PROCESS, is_mitogen, unlogged
+
+T = TypeVar("T")
 
 # Characters: of an error, the end of a traceback, which has its cause; of what is shown at -vvv.
 MOST_SAID = 500
@@ -55,6 +58,8 @@ class HostSteps(ActionBase):
     """
 
     STEPS: ClassVar[tuple[str, ...]] = ()
+    # Whether Ansible's way through a pipe was not as it is known here: then no other step of this task tries it.
+    pipe_is_unknown = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -107,18 +112,44 @@ class HostSteps(ActionBase):
         limit: float,
     ) -> Mapping[str, Any]:
         """What Python on the host came to, in the form of a module's result; ``limit``: seconds that it may take."""
-        module = MODULE_OF[step]
-        interpreter = self.known_interpreter(variables, secret=holds_secrets(step, request, secrets))
-        if interpreter:
-            result = self.through_pipe(
-                interpreter, parcel(module.rpartition(".")[2], step, request, secrets, seconds=limit)
-            )
-            if self._is_pipelining_enabled("new") or not wants_terminal(result):
-                return result
+        result = None if self.pipe_is_unknown else self.piped(step, request, variables, secrets, limit)
+        if result is not None:
+            return result
         arguments: dict[str, Any] = {"step": step, "request": dict(request), "seconds": limit}
         if secrets:
             arguments["secrets"] = dict(secrets)
-        return self._execute_module(module_name=module, module_args=arguments, task_vars=variables)  # type: ignore[no-any-return]
+        known = {**variables, **OWN_PROCESS} if is_mitogen(self._connection) else variables
+        return self._execute_module(module_name=MODULE_OF[step], module_args=arguments, task_vars=known)  # type: ignore[no-any-return]
+
+    def piped(
+        self,
+        step: str,
+        request: Mapping[str, Any],
+        variables: dict[str, Any],
+        secrets: Mapping[str, str],
+        limit: float,
+    ) -> Mapping[str, Any] | None:
+        """As :meth:`result_of`, through a pipe; None: the step has to go as a module.
+
+        How Ansible leads a pipe to a host is its own affair, which may be another one with its next release or a plugin that changes it.
+        Modules it promises. So whatever is not as expected sends the step as a module, even if the host may have done it by then:
+        a step that was done is found done. What changes a certificate comes after a look, which has met the surprise before.
+        """
+        try:
+            interpreter = self.known_interpreter(variables, secret=holds_secrets(step, request, secrets))
+            if not interpreter:
+                return None
+            module = MODULE_OF[step].rpartition(".")[2]
+            result = self.through_pipe(interpreter, parcel(module, step, request, secrets, seconds=limit))
+            return None if wants_terminal(result) and not self.takes_input() else result
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            if not is_surprise(error):
+                raise
+            self.pipe_is_unknown = True
+            # Not its own words: they might be about what was sent.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self.show(f"step '{step}' goes as a module: {type(error).__name__} in {place.filename}:{place.lineno}")
+            return None
 
     def known_interpreter(self, variables: dict[str, Any], *, secret: bool) -> str | None:
         """The host's Python, where a step can go straight into its input; None: it has to go as a module, packed by Ansible.
@@ -129,7 +160,7 @@ class HostSteps(ActionBase):
         """
         if getattr(self._connection, "_remote_is_local", False):
             return None
-        if not self._is_pipelining_enabled("new") and not (secret and self.could_pipe()):
+        if not self.takes_input() and not (secret and self.could_pipe()):
             return None
         delegate = self._task.delegate_to
         known = variables["ansible_delegated_vars"][delegate] if delegate else variables
@@ -139,12 +170,26 @@ class HostSteps(ActionBase):
             if DISCOVERED not in facts:
                 if delegate:
                     return None
-                self._discovered_interpreter_key = DISCOVERED
-                self._discovered_interpreter = facts[DISCOVERED] = discover_interpreter(
-                    self, "python", interpreter, known
-                )
+                facts[DISCOVERED] = self.discovered(interpreter, known)
             interpreter = str(facts[DISCOVERED])
         return interpreter
+
+    def discovered(self, mode: str, variables: dict[str, Any]) -> str:
+        """The interpreter that Ansible finds.
+
+        :param mode: how it is to look: "auto" and the like.
+        """
+        # Here, because it is not for plugins: if it is gone, the step goes as a module.
+        from ansible.executor.interpreter_discovery import discover_interpreter
+
+        found = as_known(str, discover_interpreter(self, "python", mode, variables))
+        self._discovered_interpreter_key = DISCOVERED
+        self._discovered_interpreter = found  # type: ignore[assignment]
+        return found
+
+    def takes_input(self) -> bool:
+        """Whether the connection gives a command its input: pipelining is on, or Mitogen is the connection."""
+        return is_mitogen(self._connection) or bool(self._connection.is_pipelining_enabled())
 
     def could_pipe(self) -> bool:
         """Whether the connection takes an input, though pipelining is off: it is by default, for hosts whose sudo wants a terminal."""
@@ -160,21 +205,28 @@ class HostSteps(ActionBase):
             return AUTO
 
     def through_pipe(self, interpreter: str, sent: Parcel) -> Mapping[str, Any]:
-        """Start Python on the host with a step on its input; the result has the form of a module's."""
+        """Start Python on the host with a step on its input; the result has the form of a module's.
+
+        :raises TypeError: what Ansible says of it has not the form that is known here; and whatever else a change of it may lead to.
+        """
         # Quoted as a whole, as Ansible has it with modules: what was discovered is a host's own word.
-        command = self._connection._shell.join([interpreter, "-c", sent.program])
-        done = self._low_level_execute_command(
-            f"{self._compute_environment_string()} {command}".strip(), in_data=sent.input
-        )
-        result = parse_answer(done["stdout"])
+        command = as_known(str, self._connection._shell.join([interpreter, "-c", sent.program]))
+        environment = as_known(str, self._compute_environment_string())
+        data = unlogged(sent.input) if is_mitogen(self._connection) else sent.input
+        done = self._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
+        status, output, errors = as_known(int, done["rc"]), as_known(str, done["stdout"]), as_known(str, done["stderr"])
+        result = parse_answer(output)
         if result and result.get("failed"):
             self.show(str(result.get("exception")))
             return result
-        if result and done["rc"] == 0:
+        if result and status == 0:
             return result
-        self.show(done["stdout"])
-        self.show(done["stderr"])
-        return {"failed": True, "module_stderr": done["stderr"] or done["stdout"]}
+        self.show(output)
+        self.show(errors)
+        if status == 0:
+            # A Python that was given the step answers, or fails.
+            raise TypeError("the step did not reach the host's Python")
+        return {"failed": True, "module_stderr": errors or output}
 
     def show(self, text: str) -> None:
         """What a host said, for those who asked for it with -vvv."""
@@ -187,10 +239,26 @@ class HostSteps(ActionBase):
 
         Not where one host's facts become those of all.
         """
-        if not self._discovered_interpreter_key or self._task.run_once:
+        key = getattr(self, "_discovered_interpreter_key", None)
+        if not key or self._task.run_once:
             return result
-        facts = {self._discovered_interpreter_key: self._discovered_interpreter}
+        facts = {key: self._discovered_interpreter}
         return {**result, "ansible_facts": {**result.get("ansible_facts", {}), **facts}}
+
+
+def as_known(kind: type[T], value: Any) -> T:
+    """What Ansible gave, if it is of the kind that it was when this was written.
+
+    :raises TypeError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"Ansible gave {type(value).__name__} in place of {kind.__name__}")
+    return value
+
+
+def is_surprise(error: Exception) -> bool:
+    """Whether an error says that Ansible is not as it is known here. Its own errors are about hosts and settings, but for its assertions."""
+    return isinstance(error, AssertionError) or not isinstance(error, (AnsibleError, TlsError))
 
 
 def holds_secrets(step: str, request: Any, secrets: Mapping[str, str]) -> bool:
