@@ -82,11 +82,14 @@ def dns_name(host: str, certificate: str) -> str:
 
 
 class Hosts:
-    """So many equal hosts with nginx running, the opponents' CA, and a store for ours."""
+    """So many equal hosts with nginx running, the opponents' CA, and a store for ours.
 
-    def __init__(self, count: int) -> None:
+    :param packages: what is on them besides; none: the servers that the tests' hosts have.
+    """
+
+    def __init__(self, count: int, packages: tuple[str, ...] = PACKAGES) -> None:
         self.names = tuple("host{0}".format(number + 1) for number in range(count))
-        self.fleet = Fleet("bench", [Host(name, RELEASE) for name in self.names], PACKAGES)
+        self.fleet = Fleet("bench", [Host(name, RELEASE, servers=packages) for name in self.names])
         self.folder = self.fleet.folder
         # Both sides' CA keys are encrypted; a passphrase of the day, handed over in the environment only.
         self.environment = {PASSPHRASE_VARIABLE: secrets.token_urlsafe(18)}
