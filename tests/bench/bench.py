@@ -27,16 +27,24 @@ from fleet.podman import PodmanError
 from tools import paths
 
 VERSIONS = """
-import json, importlib.metadata as m, ansible_collections, os
-crypto = [p + "/community/crypto/MANIFEST.json" for p in ansible_collections.__path__ if os.path.exists(p + "/community/crypto/MANIFEST.json")]
-print(json.dumps({"ansible-core": m.version("ansible-core"), "cryptography": m.version("cryptography"),
-  "community.crypto": json.load(open(crypto[0]))["collection_info"]["version"]}))
+import json, importlib.metadata as m, importlib.util, os
+installed = {each.metadata["Name"]: each.version for each in m.distributions()}
+found = {name: installed[name] for name in ("ansible-core", "cryptography", "mitogen") if name in installed}
+collections = importlib.util.find_spec("ansible_collections")
+for place in collections.submodule_search_locations if collections else ():
+    manifest = place + "/community/crypto/MANIFEST.json"
+    if os.path.exists(manifest):
+        found["community.crypto"] = json.load(open(manifest))["collection_info"]["version"]
+print(json.dumps(found))
 """
 
 
-def versions(hosts: Hosts) -> str:
-    """The machine and everything that takes part, in one line."""
-    python = str(paths.venv(VENV) / "bin" / "python")
+def versions(hosts: Hosts, venv: str = VENV) -> str:
+    """The machine and everything that takes part, in one line.
+
+    :param venv: the virtual environment that was measured.
+    """
+    python = str(paths.venv(venv) / "bin" / "python")
     found = json.loads(subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout)
     ask = [python, "-c", "import platform; print(platform.python_version())"]
     release = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())

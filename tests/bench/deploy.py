@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,12 +36,18 @@ HEAD = "| median of {0} rounds | {1} | {2} | × ping | CPU seconds, {1} | CPU se
 
 
 class Deployment:
-    """Hosts with certificates, trust, session ticket keys, sites of nginx and an mTLS client that visits its own host."""
+    """Hosts with certificates, trust, session ticket keys, sites of nginx and an mTLS client that visits its own host.
 
-    def __init__(self, hosts: Hosts, certificates: int) -> None:
+    :param settings: environment variables of Ansible's that are not as usual.
+    """
+
+    def __init__(
+        self, hosts: Hosts, certificates: int, venv: str = VENV, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.hosts = hosts
         self.certificates = certificates
-        self.environment = ansible_environment(VENV, hosts.environment)
+        self.venv = venv
+        self.environment = ansible_environment(venv, {**hosts.environment, **(settings or {})})
         self.inventory = hosts.folder / "deployment.yml"
 
     def prepare(self) -> None:
@@ -54,9 +60,13 @@ class Deployment:
         check_changed(self.run(), self.hosts.names)
         check_unchanged(self.run(), self.hosts.names)
 
-    def run(self) -> Finished:
+    def run(self, *args: str) -> Finished:
         """The playbook on all hosts."""
-        return measure(playbook_command("fleet.tls.deploy", self.inventory, venv=VENV), self.environment)
+        return self.measured(playbook_command("fleet.tls.deploy", self.inventory, args=args, venv=self.venv))
+
+    def measured(self, command: Sequence[str]) -> Finished:
+        """A command, run and timed."""
+        return measure(command, self.environment)
 
     def unchanged(self) -> Finished:
         """The same, with nothing to do."""
@@ -66,8 +76,8 @@ class Deployment:
 
     def ping(self) -> Finished:
         """A ping of all hosts."""
-        program = str(paths.venv(VENV) / "bin" / "ansible")
-        return measure([program, "-i", str(self.inventory), "all", "-m", "ansible.builtin.ping"], self.environment)
+        program = str(paths.venv(self.venv) / "bin" / "ansible")
+        return self.measured([program, "-i", str(self.inventory), "all", "-m", "ansible.builtin.ping"])
 
 
 def everything(host: str, certificates: int) -> dict[str, Any]:
@@ -93,9 +103,13 @@ def everything(host: str, certificates: int) -> dict[str, Any]:
     return {**known, "tls_session_tickets": True, "tls_clients": [client]}
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="./dev bench deploy", description=__doc__.partition("\n")[0])
+def arguments(kind: str, about: str) -> argparse.Namespace:
+    """The command line of a benchmark that deploys.
+
+    :param kind: its name.
+    :param about: what it says of itself, in a line.
+    """
+    parser = argparse.ArgumentParser(prog=f"./dev bench {kind}", description=about)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--hosts", type=int, default=8)
     parser.add_argument("--certificates", type=int, default=4, help="of each host, besides that of its client")
@@ -129,7 +143,7 @@ def table(runs: Mapping[str, list[Finished]], title: str) -> str:
 
 def main() -> int:
     """Measure and print."""
-    options = arguments()
+    options = arguments("deploy", __doc__.partition("\n")[0])
     hosts = Hosts(options.hosts)
     runs: dict[str, list[Finished]] = {PING: [], DEPLOY: []}
     try:

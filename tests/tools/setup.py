@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the parts of .dev/ that are named: link, copy, core, test, lowest, system, bench, nginx, fleet. Run by ./dev; standard library only."""
+"""Make the parts of .dev/ that are named: link, copy, core, test, lowest, system, bench, mitogen, nginx, fleet. Run by ./dev; standard library only."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PARTS = {
     "lowest": lambda: venvs.ensure("lowest"),
     "system": lambda: venvs.ensure("system"),
     "bench": lambda: venvs.ensure("bench"),
+    "mitogen": lambda: venvs.ensure("mitogen"),
     "nginx": lambda: packages.ensure("nginx"),
     "fleet": lambda: packages.ensure("fleet"),
 }
