@@ -35,7 +35,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     STORE_OPTIONS,
     TlsAction,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import RunNote, noted_clocks
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import RunNote, noted_clocks, noted_lists
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import parse_held
 
 
 class ActionModule(TlsAction):
@@ -108,7 +109,8 @@ class ActionModule(TlsAction):
         }
         thumbprints = [shown["thumbprints"] for shown in result["issuers"].values()]
         result["acme_thumbprints"] = sorted({each for mine in thumbprints for each in mine})
-        warnings = [*kept, *(clocks.warnings if any_due and not clocks_wanted else ())]
+        warnings = [text for each in upkeeps for text in each.taken_over]
+        warnings += [*kept, *(clocks.warnings if any_due and not clocks_wanted else ())]
         warnings += [text for each in upkeeps for text in each.tried(partial(waiting, [each.issuer], self.now())) or ()]
         if warnings:
             result["warnings"] = warnings
@@ -156,7 +158,7 @@ class ActionModule(TlsAction):
             self.make(each, each.unprepared, issuer.prepare, clocks)
         if isinstance(issuer, KeepsCrls):
             # Also where none is due: what they list is noted, so that no host has to look it up.
-            self.make(each, each.crls_due, issuer.crls, clocks)
+            self.make(each, each.crls_due, each.list_revoked, clocks)
 
     def make(self, each: Upkeep, due: str | None, work: Callable[[dt.datetime], Any], clocks: ClockOpinion) -> None:
         """Do ``work``, which makes what is ``due``, and note what came of it."""
@@ -188,12 +190,14 @@ class Upkeep:
     """What was done for one issuer (in check mode: would be), in words, and what went wrong with it.
 
     :param unprepared, crls_due: what there was to do, in words.
+    :param taken_over: what hosts' CRLs listed that the store's did not, in words.
     """
 
     issuer: Issuer
     unprepared: str | None = None
     crls_due: str | None = None
     done: list[str] = field(default_factory=list)
+    taken_over: list[str] = field(default_factory=list)
     errors: list[TlsError] = field(default_factory=list)
 
     def find(self, now: dt.datetime) -> None:
@@ -202,6 +206,18 @@ class Upkeep:
             self.unprepared = self.tried(partial(self.issuer.unprepared, now))
         if isinstance(self.issuer, KeepsCrls):
             self.crls_due = self.tried(partial(self.issuer.crls_due, now))
+
+    def list_revoked(self, now: dt.datetime) -> None:
+        """Its CRLs signed anew where that is due, with what newer ones list that hosts have shown in this run.
+
+        Where one cannot be merged, its CA's key cannot be used, so that nothing else is signed with it; the other CAs go on.
+        """
+        if not isinstance(self.issuer, KeepsCrls):
+            return
+        seen = parse_held(noted_lists()) if self.crls_due else ()
+        if seen:
+            self.taken_over += self.tried(partial(self.issuer.take_over_crls, seen, now)) or ()
+        self.issuer.crls(now)
 
     def tried(self, work: Callable[[], Any]) -> Any:
         """What ``work`` returns; None where it fails, which costs nothing else."""

@@ -41,6 +41,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     STORE_OPTIONS,
     TlsAction,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import noted_lists
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import parse_held
 
 
 class ActionModule(TlsAction):
@@ -96,7 +98,7 @@ class ActionModule(TlsAction):
         if options["state"] == "chosen" or self._task.check_mode:
             return {**result, "revoked_at": newest_revocation(store, issuers, rows)}
         warnings = self.refuse_wrong_clock(ignore=options["ignore_clocks"])
-        outcome = revoke_rows(issuers, store, due, options["reason"], self.now())
+        outcome = revoke_rows(issuers, store, due, options["reason"], self.now(), parse_held(noted_lists()))
         concerned = [issuers[name] for name in dict.fromkeys(row.issuer for row in outcome.revoked)]
         result["revoked_at"] = newest_revocation(store, issuers, rows)
         result["crls"] = [

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
@@ -15,15 +16,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     ProofEndpoint,
     parse_bare_services,
     parse_presets,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     CLOCKS_OPTION,
     DIRECTORY_OPTION,
@@ -31,14 +29,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     PROVE_TIMEOUT_OPTION,
     TlsAction,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import note_lists
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.templates import render_template
-from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust, parse_held
-from ansible_collections.fleet.tls.plugins.plugin_utils.trust.upstream_trust import (
-    FOLDER,
-    UpstreamFiles,
-    UpstreamTrust,
-    upstream_files,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, parse_held
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.server_trust import ServerTrust, TrustOptions
+from ansible_collections.fleet.tls.plugins.plugin_utils.trust.upstream_trust import FOLDER
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.sites import SERVERS
 
 SOURCES = ("template", "content", "link", "client")
@@ -119,7 +114,8 @@ class ActionModule(TlsAction):
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         (service,) = parse_bare_services([options["service"]], parse_presets(options["service_presets"]))
         endpoints = tuple(ProofEndpoint(**each, explicit=True) for each in options["endpoints"])
-        if options["client_trust"] or wants_trust(options["upstreams"]):
+        wish = trust_options(options)
+        if wish.dated:
             # Where a host says so of itself only, its own look has told it.
             self.refuse_wrong_clock(ignore=options["ignore_clocks"])
         request = {
@@ -134,79 +130,57 @@ class ActionModule(TlsAction):
             # In check mode a certificate may be one that the run would have issued by now.
             "complete": self.is_asked or not self._task.check_mode,
         }
-        upstreams = self.upstream_files(options["upstreams"], request["directory"])
-        if upstreams:
-            # Of this server's own: what of it is wanted no more goes, a key above all.
-            folder = f"{request['directory']}/{FOLDER}/{options['upstreams']['server']}"
-            request |= {"upstreams": list(upstreams.upstreams), "owned": folder}
-        options = {**options, "upstream_files": upstreams}
-        trust, answer = self.configure(options, variables, request, {})
+        # Nothing is signed before the host has shown whether its lists have what the store's lack.
+        trust, held = wish.trust(self.now(), renew=False), {}
+        if trust.due and not self._task.check_mode:
+            with contextlib.suppress(HostError):
+                # What it refuses now, it refuses again below: that must not keep a list from being signed.
+                held = held_lists(self.configure(options, variables, {**request, "check": True}, trust, {}))
+            trust = wish.trust(self.now(), parse_held(held.values()), renew=True)
+        answer = self.configure(options, variables, request, trust, held)
         held = held_lists(answer)
         if held:
-            trust, answer = self.configure(options, variables, request, held)
+            seen = parse_held(held.values())
+            if self.is_asked:
+                note_lists(wish.signed_by_ours(seen, self.now()))
+            trust = wish.trust(self.now(), seen, renew=not self._task.check_mode)
+            answer = self.configure(options, variables, request, trust, held)
         if held_lists(answer):
             raise HostError("its revocation lists changed while this task ran", remedy="run again; nothing was changed")
         result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
-        trusts = [*([trust] if trust else []), *(upstreams.trusts if upstreams else ())]
-        warnings = [text for each in trusts for text in each.warnings] + notes_of(answer)
+        warnings = [text for each in trust.all for text in each.warnings] + notes_of(answer)
         if warnings:
             result["warnings"] = list(dict.fromkeys(warnings))
         # In check mode: a real run would sign CRLs anew first, so the files would change.
-        result["changed"] = result["changed"] or any(each.due for each in trusts)
+        result["changed"] = result["changed"] or trust.due
         if self._task.diff:
             result["diff"] = answer["diff"]
         return result
 
     def configure(
-        self, options: dict[str, Any], variables: dict[str, Any], request: dict[str, Any], held: dict[str, str]
-    ) -> tuple[ClientTrust | None, dict[str, Any]]:
+        self,
+        options: dict[str, Any],
+        variables: dict[str, Any],
+        request: dict[str, Any],
+        trust: ServerTrust,
+        held: dict[str, str],
+    ) -> dict[str, Any]:
         """One round trip.
 
         :param held: digest → content of files of revocation lists that the host would not give up unseen.
         """
-        raw = options["client_trust"]
-        trust = self.client_trust(raw, parse_held(held.values())) if raw else None
-        upstreams: UpstreamFiles | None = options["upstream_files"]
+        upstreams = trust.upstreams
         known = {"upstreams_with_crls": list(upstreams.with_crls) if upstreams else []}
-        files = [self.file_request(each, {**variables, **known}, trust) for each in options["files"]]
-        for each, wish in zip(files, options["files"]):
-            if wish["client"] == "crls" and "content" in each:
+        files = [self.file_request(each, {**variables, **known}, trust.clients) for each in options["files"]]
+        if upstreams:
+            files += [dict(each) for each in upstreams.files]
+            # Of this server's own: what of it is wanted no more goes, a key above all.
+            request = {**request, "upstreams": list(upstreams.upstreams), "owned": trust_options(options).folder}
+        for each in files:
+            if "over" in each:
                 each["over"] = sorted(held)
-        files += [dict(each) for each in upstreams.files] if upstreams else []
         refuse_twice((each["path"] for each in files), "files: two entries have the path")
-        return trust, self.step("configure", {**request, "files": files}, variables)
-
-    def upstream_files(self, raw: dict[str, Any] | None, directory: str) -> UpstreamFiles | None:
-        """What the upstreams of sites need; None: nobody asked.
-
-        :raises TlsError: as :meth:`UpstreamTrust.of`.
-        """
-        if raw is None:
-            return None
-        known = raw["issuers"] and wants_trust(raw)
-        issuers = load_issuers(raw["issuers"], load_store(raw["store"])) if known else {}
-        trust = UpstreamTrust(
-            issuers, raw["from_issuers"], raw["anchors"], self.now(), raw["revocation"], not self._task.check_mode
-        )
-        return upstream_files(raw["sites"], f"{directory}/{FOLDER}/{raw['server']}", raw["server"], trust)
-
-    def client_trust(self, raw: dict[str, Any], held: Sequence[x509.CertificateRevocationList]) -> ClientTrust:
-        """The CAs and CRLs by which clients are verified.
-
-        :raises TlsError: as :func:`client_trust`: nothing to trust, a CA without a current CRL.
-        """
-        issuers = load_issuers(raw["issuers"], load_store(raw["store"])) if raw["issuers"] else {}
-        names = list(issuers) if raw["from_issuers"] is None else raw["from_issuers"]
-        return client_trust(
-            issuers,
-            names,
-            raw["anchors"],
-            raw["crls"],
-            self.now(),
-            revocation=raw["revocation"],
-            renew=not self._task.check_mode,
-            held=held,
-        )
+        return self.step("configure", {**request, "files": files}, variables)
 
     def file_request(self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None) -> dict[str, Any]:
         """One of ``files`` in the form the host gets.
@@ -241,12 +215,15 @@ class ActionModule(TlsAction):
             "mode": parse_mode(raw["mode"], secret=False),
             # By what clients are verified is brought up to date though the rest is refused.
             **({"upkeep": True} if raw["client"] is not None else {}),
+            **({"over": []} if raw["client"] == "crls" else {}),
         }
 
 
-def wants_trust(upstreams: Mapping[str, Any] | None) -> bool:
-    """Whether a site has an upstream that is verified."""
-    return any(site["upstream_tls"] and site["upstream_tls"]["verify"] for site in (upstreams or {}).get("sites", ()))
+def trust_options(options: Mapping[str, Any]) -> TrustOptions:
+    """By what clients and upstreams are to be verified."""
+    upstreams = options["upstreams"]
+    folder = f"{parse_directory(options['directory'], 'directory')}/{FOLDER}"
+    return TrustOptions(options["client_trust"], upstreams, f"{folder}/{upstreams['server']}" if upstreams else folder)
 
 
 def notes_of(answer: Mapping[str, Any]) -> list[str]:

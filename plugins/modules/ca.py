@@ -14,6 +14,8 @@ description:
     account.
   - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its life is over;
     where that cannot be done (no passphrase, a root key kept elsewhere) the present one stays, with a warning when its end is near.
+  - Where hosts have shown newer CRLs in this run (M(fleet.tls.due_parts)), because the store was restored from an older copy, what those list
+    is taken over before anything is signed, with a warning that says so.
   - M(fleet.tls.certificates) makes the CA as well when it first issues. This module does it ahead, so that the root can be distributed first.
   - An issuer that cannot be prepared costs the others nothing, and its CRLs are signed all the same; the task fails at its end and says
     all that went wrong.

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - The first task of the playbook C(fleet.tls.deploy). It asks the task of each part what it would do, and all of them share one visit to
     the host.
+  - Revocation lists that the host has, and that list what the store's do not, are kept for the tasks of this run that sign new ones. That is
+    why C(fleet.tls.revoke) begins with it, too.
   - It never fails a host for what a part would refuse. That part is due then, and says itself what is wrong.
   - The parts that concern the host are those that are true in the variable C(fleet_tls_parts), as that playbook has it.
 author:

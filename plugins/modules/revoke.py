@@ -10,7 +10,8 @@ short_description: Revoke certificates, and prove that servers know of it
 version_added: 0.1.0
 description:
   - Revokes certificates of the ledger, at whichever issuer they are from. Those of an issuer of type V(ca) are listed in its CRL, which is
-    signed anew at once; other issuers are asked to revoke them.
+    signed anew at once; other issuers are asked to revoke them. What hosts' CRLs list that were shown in this run is listed as well, as
+    M(fleet.tls.ca) does it.
   - The playbook C(fleet.tls.revoke) brings the CRLs to every server as well, ends old sessions, and proves it;
     C(fleet.tls.replace_compromised) replaces keys before.
   - With each revocation at an issuer of type V(ca) the serial number of a canary is revoked, too, which nobody has a key for. With

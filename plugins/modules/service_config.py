@@ -84,6 +84,7 @@ options:
     description:
       - By what the service is to verify its clients, for files with C(client). It is put together on the controller.
       - Where revocation is checked, every CA needs a current revocation list, or nobody could connect. One that has none is refused here.
+        Before one is signed, the host is asked whether its own lists more.
       - Templates find C(client_trust_digest) of it, for names that have to change with it.
     type: dict
     suboptions:

@@ -175,7 +175,18 @@ class CaCrls:
             return ()
         with self.store.lock(f"ca/{self.name}"):
             found = {each: (ca, self.newer(each, ca, seen, now)) for each, ca in authorities().items()}
-            return tuple(self.merge(each, ca, newer, now) for each, (ca, newer) in found.items() if newer)
+            said: list[str] = []
+            errors: list[TlsError] = []
+            for each, (ca, newer) in found.items():
+                # As where they are renewed: one that cannot be signed must not keep another from listing what hosts know.
+                try:
+                    said += [self.merge(each, ca, newer, now)] if newer else []
+                except TlsError as error:
+                    errors.append(error)
+        if errors:
+            errors[0].message = "; ".join([*said, errors[0].message])
+            raise errors[0]
+        return tuple(said)
 
     def newer(
         self, authority_id: str, certificate: x509.Certificate, seen: Iterable[Crl], now: dt.datetime

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of, suggestion
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import REASONS
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls, waiting
@@ -30,7 +30,7 @@ class RevocationResult:
 
     :param revocations: what is revoked, in the order asked for; what had been revoked before is there as it was.
     :param crls: those of the issuers concerned, as they are now.
-    :param warnings: what keeps a CRL from telling, in words; empty where all of them do.
+    :param warnings: what keeps a CRL from telling, and what hosts knew better than the store, in words.
     """
 
     revocations: tuple[Revocation, ...]
@@ -39,12 +39,18 @@ class RevocationResult:
 
 
 def revoke(
-    issuers: Mapping[str, Issuer], store: Store, which: Iterable[str], reason: str, now: dt.datetime
+    issuers: Mapping[str, Issuer],
+    store: Store,
+    which: Iterable[str],
+    reason: str,
+    now: dt.datetime,
+    seen: Sequence[x509.CertificateRevocationList] = (),
 ) -> RevocationResult:
     """Revoke certificates of the ledger, all of them or (where one cannot be) none.
 
     :param which: serial numbers or SHA-256 fingerprints, hex with or without colons.
     :param reason: one of ``REASONS``.
+    :param seen: CRLs that hosts have: what our CAs have signed of them, and the store does not know, is listed too.
     :raises SpecError: another reason, no such certificate, or one of an issuer that is not there or keeps no CRL.
     :raises TlsError: the ledger or a CRL cannot be written; what is recorded is listed by the next run.
     """
@@ -57,8 +63,21 @@ def revoke(
         ledger = stack.enter_context(store.ledger())
         revocations = tuple(revoke_one(ledger, issuers, each, known, now) for each in wanted)
     concerned = [issuers[name] for name in dict.fromkeys(each.issuance.issuer for each in revocations)]
-    crls = tuple(crl for issuer in concerned if isinstance(issuer, KeepsCrls) for crl in issuer.crls(now))
-    return RevocationResult(revocations, crls, waiting(concerned, now))
+    keepers = [issuer for issuer in concerned if isinstance(issuer, KeepsCrls)]
+    taken_over = [text for issuer in keepers for text in listed_by_hosts(issuer, seen, now)] if seen else []
+    crls = tuple(crl for issuer in keepers for crl in issuer.crls(now))
+    return RevocationResult(revocations, crls, (*taken_over, *waiting(concerned, now)))
+
+
+def listed_by_hosts(
+    issuer: KeepsCrls, seen: Sequence[x509.CertificateRevocationList], now: dt.datetime
+) -> tuple[str, ...]:
+    """Let the issuer list what CRLs of hosts list; what became of it, in words."""
+    try:
+        return issuer.take_over_crls(seen, now)
+    except TlsError as error:
+        # The servers' own part fails by it. Here it must not keep what is revoked now from being listed.
+        return (str(error),)
 
 
 def revoke_one(ledger: Ledger, issuers: Mapping[str, Issuer], which: str, reason: str, now: dt.datetime) -> Revocation:

@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import REASONS
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, CanaryPair
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRevoke, CanRollOver, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     fingerprint,
     key_id,
@@ -139,10 +140,16 @@ def revoked_already(store: Store, issuers: Iterable[str]) -> frozenset[str]:
 
 
 def revoke_rows(
-    issuers: Mapping[str, Issuer], store: Store, rows: Sequence[Issuance], reason: str, now: dt.datetime
+    issuers: Mapping[str, Issuer],
+    store: Store,
+    rows: Sequence[Issuance],
+    reason: str,
+    now: dt.datetime,
+    seen: Sequence[x509.CertificateRevocationList] = (),
 ) -> Outcome:
     """Revoke certificates at whoever issued them; what fails with one CA does not keep the others.
 
+    :param seen: as in :func:`revocation.revoke`.
     :raises SpecError: another reason.
     """
     known, outcome = one_of(reason, REASONS, "reason"), Outcome()
@@ -153,7 +160,7 @@ def revoke_rows(
             outcome.failed.append(f"'{name}', which issued {listing(mine)}, is not among the issuers")
         elif isinstance(issuer, KeepsCrls):
             prints = [row.fingerprint for row in mine] + canary_print(issuer, store, now)
-            done = revocation.revoke({name: issuer}, store, prints, known, now)
+            done = revocation.revoke({name: issuer}, store, prints, known, now, seen)
             outcome.revoked += mine
             outcome.warnings += done.warnings
         else:

@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,10 @@ class RunNote:
             yield json.loads(self.path.read_bytes()) if self.path.exists() else None
 
     def write(self, content: dict[str, Any]) -> None:
-        """To be done while it is held."""
-        self.path.write_text(json.dumps(content))
+        """To be done while it is held. Whole or not at all: others read it, though this process may be ended."""
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(content))
+        new.replace(self.path)
 
 
 def note_clock(host: str, skew: float) -> None:
@@ -63,6 +65,19 @@ def noted_clocks() -> dict[str, float]:
 def clocks_path() -> Path:
     """Where they are noted."""
     return directory() / "fleet-tls-clocks"
+
+
+def note_lists(pem: Iterable[str]) -> None:
+    """Revocation lists (PEM) that hosts have and that may be newer than the store's, for whoever signs the next ones."""
+    note = RunNote("lists")
+    with note.held() as known:
+        note.write({"pem": list(dict.fromkeys([*(known or {}).get("pem", ()), *pem]))})
+
+
+def noted_lists() -> tuple[str, ...]:
+    """All that were noted in this run."""
+    with RunNote("lists").held() as known:
+        return tuple((known or {}).get("pem", ()))
 
 
 def directory() -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust
 
 FOLDER = "upstreams"
@@ -35,6 +36,7 @@ class UpstreamTrust:
     :param anchors: PEM texts of others, by their names.
     :param revocation: whether it is checked, where all of the CAs of a site keep their lists with us.
     :param renew: sign lists anew where that is due.
+    :param held: lists that the host has, as in :func:`client_trust`.
     """
 
     issuers: Mapping[str, Issuer]
@@ -43,6 +45,7 @@ class UpstreamTrust:
     now: dt.datetime
     revocation: bool = True
     renew: bool = True
+    held: Sequence[x509.CertificateRevocationList] = ()
     _known: dict[str, ClientTrust] = field(default_factory=dict)
 
     def of(self, tls: Mapping[str, Any]) -> ClientTrust:
@@ -59,7 +62,14 @@ class UpstreamTrust:
             # Servers refuse everybody of a CA without a current list: it is checked where it is sure that there is one of every CA.
             sure = not anchors and all(isinstance(self.issuers.get(name), KeepsCrls) for name in names)
             self._known[key] = client_trust(
-                self.issuers, names, anchors, [], self.now, revocation=self.revocation and sure, renew=self.renew
+                self.issuers,
+                names,
+                anchors,
+                [],
+                self.now,
+                revocation=self.revocation and sure,
+                renew=self.renew,
+                held=self.held,
             )
         return self._known[key]
 
@@ -102,7 +112,7 @@ def upstream_files(sites: Sequence[Mapping[str, Any]], folder: str, server: str,
             trusts.append(chosen)
             mine[ANCHORS] = {"content": chosen.bundle}
             if chosen.crls:
-                mine[CRLS] = {"content": chosen.crls}
+                mine[CRLS] = {"content": chosen.crls, "over": []}
                 with_crls.append(site["name"])
         if tls["certificate"]:
             form = "leaf" if server == "apache" else "combined"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.fleet.tls.plugins.action.ca import ActionModule
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem, make_crl, make_entry
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, serial_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks import run_notes
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
-from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_issuer, snapshot
+from ansible_collections.fleet.tls.tests.unit.support.pki import (
+    DAY,
+    PASSPHRASE,
+    cheap_scrypt,
+    make_issuer,
+    make_request,
+    snapshot,
+)
 
 __all__ = ["cheap_scrypt"]
 
@@ -140,6 +151,43 @@ def test_crls_are_renewed_when_the_root_is_near_its_end(tmp_path: Path) -> None:
         run_action(AtTheEnd, options(tmp_path, "issuer: internal"))
     (root,) = make_issuer(tmp_path).crls(AtTheEnd.now(), renew=False)
     assert root.next_update_utc is not None and root.next_update_utc > AtTheEnd.now()
+
+
+@pytest.mark.parametrize("sick", [False, True])
+def test_what_hosts_list_is_listed_before_anything_is_signed(
+    sick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was restored; a host has shown its list to this run. One that nobody can sign costs no other CA."""
+    monkeypatch.setattr(run_notes, "directory", lambda: tmp_path)
+    run_action(ActionModule, options(tmp_path / "store", "issuer: internal"))
+    issuer = make_issuer(tmp_path / "store")
+    (issued,) = issuer.issue([make_request()], ActionModule.now())
+    shutil.copytree(tmp_path / "store", tmp_path / "backup")
+    serial = serial_text(issued.chain[0].serial_number)
+    revoke({"internal": issuer}, issuer.store, [serial], "key_compromise", ActionModule.now())
+    root = issuer.authority("root-1")
+    newer = make_crl(root, [make_entry(7, 1, "unspecified")], number=1, now=ActionModule.now(), lifetime=DAY)
+    run_notes.note_lists(crl_to_pem(crl) for crl in (newer, *issuer.crls(ActionModule.now())))
+    key = tmp_path / "backup/ca/internal/root-1.key"
+    if sick:
+        key.write_text(key.read_text().replace("M", "N", 40))
+
+    def play(action: type[ActionModule], *, check_mode: bool = False) -> tuple[dict[str, Any], list[str]]:
+        try:
+            result = run_action(action, options(tmp_path / "backup", "issuer: internal"), check_mode=check_mode)
+        except AnsibleActionFail as error:
+            result = dict(error.result or {})
+        return result, [serial for crl in result["issuers"]["internal"]["crls"] for serial in crl["revoked"]]
+
+    before = snapshot(tmp_path / "backup")
+    # Where nothing is signed, nothing is merged: the server's own part does that.
+    assert play(ActionModule)[1] == [] and play(Later, check_mode=True)[1] == []
+    assert snapshot(tmp_path / "backup") == before
+    result, revoked = play(Later)
+    assert revoked == ([serial] if sick else ["7", serial])
+    said = str(result["error"] if sick else result["warnings"])
+    assert said.count("lists 1 certificates that it lacks: merged as number") == (1 if sick else 2) and "root-1" in said
+    assert sick or result["changed"]
 
 
 def test_once_for_all_hosts_of_a_batch(tmp_path: Path) -> None:

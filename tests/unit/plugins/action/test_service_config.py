@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from pathlib import Path
@@ -14,9 +15,16 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.fleet.tls.plugins.action.host_facts import ActionModule as HostFacts
 from ansible_collections.fleet.tls.plugins.action.service_config import ActionModule
 from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import facts_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem, parse_pem_crls, serials
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
+    crl_to_pem,
+    is_crl_of,
+    parse_pem_crls,
+    serials,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import serial_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks import run_notes
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.sites import expand_sites
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
@@ -25,6 +33,7 @@ from ansible_collections.fleet.tls.tests.unit.support.pki import (
     cheap_scrypt,
     make_issuer,
     make_request,
+    snapshot,
 )
 
 __all__ = ["cheap_scrypt"]
@@ -77,30 +86,114 @@ def test_the_cas_of_clients_and_their_lists(tmp_path: Path, requests: list[dict[
     assert requests[1]["files"] == requests[0]["files"]
 
 
-def test_what_a_host_holds_back_is_taken_over(
-    tmp_path: Path, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The store was restored; the host has a list that knows of a revocation since, and garbage of its own."""
+@pytest.fixture
+def restored(tmp_path: Path) -> tuple[Path, str, str]:
+    """A store whose lists are due, and that was restored."""
+    return make_restored(tmp_path, dt.timedelta(days=5))
+
+
+def make_restored(tmp_path: Path, age: dt.timedelta) -> tuple[Path, str, str]:
+    """A store of before a revocation, with lists of that age; the host's lists, which know of it, and garbage; the number."""
     now, store = ActionModule.now(), tmp_path / "store"
     issuer = make_issuer(store)
-    (issued,) = issuer.issue([make_request()], now)
+    (issued,) = issuer.issue([make_request()], now - age)
     shutil.copytree(store, tmp_path / "backup")
     serial = serial_text(issued.chain[0].serial_number)
     revoke({"internal": issuer}, issuer.store, [serial], "key_compromise", now)
-    content = "".join(map(crl_to_pem, issuer.crls(now))) + "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
-    held = {"held": [{"path": "/etc/x/clients.crl.pem", "content": content, "digest": "d1"}, "nonsense"]}
-    answers = [{**ANSWER, **held}, ANSWER]
+    garbage = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
+    return tmp_path / "backup", "".join(map(crl_to_pem, issuer.crls(now))) + garbage, serial
+
+
+def host_with(monkeypatch: pytest.MonkeyPatch, store: Path, content: str) -> list[dict[str, Any]]:
+    """A host that gives up its list only when that has been seen: what it was sent, each with the store as it was then."""
+    sent: list[dict[str, Any]] = []
 
     def step(_action: TlsAction, _name: str, request: dict[str, Any], _variables: dict[str, Any]) -> dict[str, Any]:
-        requests.append(request)
-        return answers[len(requests) - 1]
+        sent.append({**request, "store": snapshot(store)})
+        held = [
+            {"path": each["path"], "content": content, "digest": "d1"}
+            for each in request["files"]
+            if each.get("over") == []
+        ]
+        return {**ANSWER, "held": [*held, "nonsense"]}
 
     monkeypatch.setattr(TlsAction, "step", step)
-    result = run_action(ActionModule, options(tmp_path / "backup"))
-    first, second = (request["files"][1] for request in requests)
+    return sent
+
+
+def test_a_host_is_asked_before_a_list_is_signed(
+    restored: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was restored: what it would sign lacks what the host's list has."""
+    store, content, serial = restored
+    before = snapshot(store)
+    sent = host_with(monkeypatch, store, content)
+    result = run_action(ActionModule, options(store))
+    assert [request["check"] for request in sent] == [True, False]
+    assert sent[0]["store"] == before and "merged as number" in result["warnings"][0]
+    first, second = (request["files"][1] for request in sent)
     assert (first["over"], second["over"]) == ([], ["d1"])
-    assert serial not in "".join(listed(first["content"])) and serial in listed(second["content"])
-    assert "merged as number" in result["warnings"][0]
+    assert serial not in listed(first["content"]) and serial in listed(second["content"])
+
+
+def test_where_nothing_is_to_be_signed_the_host_is_asked_when_its_turn_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, content, serial = make_restored(tmp_path, dt.timedelta())
+    sent = host_with(monkeypatch, store, content)
+    result = run_action(ActionModule, options(store))
+    assert [request["check"] for request in sent] == [False, False]
+    assert serial in listed(sent[1]["files"][1]["content"]) and "merged as number" in result["warnings"][0]
+
+
+def test_so_it_is_for_the_lists_of_upstreams(restored: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    store, content, serial = restored
+    sent = host_with(monkeypatch, store, content)
+    result = run_action(ActionModule, upstream_options(store))
+    first, second = ({each["path"].rpartition("/")[2]: each for each in request["files"]} for request in sent)
+    assert serial not in listed(first["up.crls.pem"]["content"]) and serial in listed(second["up.crls.pem"]["content"])
+    assert "merged as number" in result["warnings"][0] and "over" not in second["up.anchors.pem"]
+
+
+def test_a_host_that_refuses_keeps_no_list_from_being_signed(
+    restored: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it keep its own from being renewed: it does that before it says again what it refuses."""
+    store, _content, _serial = restored
+    before, checks = snapshot(store), []
+
+    def step(_action: TlsAction, _name: str, request: dict[str, Any], _variables: dict[str, Any]) -> dict[str, Any]:
+        checks.append(request["check"])
+        raise HostError("another's site", code="site_clash")
+
+    monkeypatch.setattr(TlsAction, "step", step)
+    with pytest.raises(AnsibleActionFail, match="another's site"):
+        run_action(ActionModule, options(store))
+    assert checks == [True, False] and snapshot(store) != before
+
+
+def test_who_asks_only_notes_what_our_cas_have_signed(
+    restored: tuple[Path, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, content, serial = restored
+    monkeypatch.setattr(run_notes, "directory", lambda: tmp_path)
+    foreign = make_issuer(tmp_path / "foreign")
+    foreign.prepare(ActionModule.now())
+    theirs = "".join(map(crl_to_pem, foreign.crls(ActionModule.now())))
+    for text in (content + theirs, content):
+        host_with(monkeypatch, store, text)
+        run_action(Asked, options(store), check_mode=True)
+    noted = parse_pem_crls("".join(run_notes.noted_lists()))
+    assert len(noted) == 2 and all(
+        any(is_crl_of(crl, ca) for ca in make_issuer(store).authorities().values()) for crl in noted
+    )
+    assert serial in listed("".join(run_notes.noted_lists()))
+
+
+class Asked(ActionModule):
+    """As fleet.tls.due_parts asks it."""
+
+    asked_in_check_mode = False
 
 
 def listed(pem: str) -> list[str]:
@@ -172,6 +265,25 @@ def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     }
 
 
+def upstream_options(store: Path, template: str = "") -> str:
+    """A site with an upstream that is verified, and one with another."""
+    site = {"server_names": ["www.test"], "certificate": "www"}
+    raw = [
+        {**site, "name": "up", "upstream": "https://app.test", "upstream_certificate": "proxy"},
+        {**site, "name": "plain", "upstream": "http://app.test"},
+    ]
+    files = [{"path": "/etc/x/sites.conf", "template": template}] if template else []
+    return f"""
+    service: nginx
+    files: {json.dumps(files)}
+    upstreams:
+      server: nginx
+      store: {{path: {store}, passphrase: {PASSPHRASE}}}
+      issuers: {{internal: {{type: ca}}}}
+      sites: {json.dumps(expand_sites(raw))}
+    """
+
+
 def test_what_the_upstreams_of_sites_need(
     tmp_path: Path, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,24 +291,9 @@ def test_what_the_upstreams_of_sites_need(
     make_issuer(tmp_path / "store").prepare(ActionModule.now())
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "sites.j2").write_text("{{ upstreams_with_crls | join(',') }}")
-    site = {"server_names": ["www.test"], "certificate": "www"}
-    raw = [
-        {**site, "name": "up", "upstream": "https://app.test", "upstream_certificate": "proxy"},
-        {**site, "name": "plain", "upstream": "http://app.test"},
-    ]
-    sites = expand_sites(raw)
     monkeypatch.setitem(ANSWER, "notes", ["site 'up': \x1b[2J away", 7])
     monkeypatch.chdir(tmp_path)
-    given = f"""
-    service: nginx
-    files: [{{path: /etc/x/sites.conf, template: {tmp_path}/templates/sites.j2}}]
-    upstreams:
-      server: nginx
-      store: {{path: {tmp_path}/store, passphrase: {PASSPHRASE}}}
-      issuers: {{internal: {{type: ca}}}}
-      sites: {json.dumps(sites)}
-    """
-    result = run_action(ActionModule, given)
+    result = run_action(ActionModule, upstream_options(tmp_path / "store", f"{tmp_path}/templates/sites.j2"))
     (request,) = requests
     assert [each["path"].rpartition("/")[2] for each in request["files"]] == [
         "sites.conf", "up.anchors.pem", "up.crls.pem", "up.client.pem",

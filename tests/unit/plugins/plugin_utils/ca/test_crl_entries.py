@@ -79,6 +79,23 @@ def test_the_newer_crl_of_a_host_is_merged(restored: tuple[CaIssuer, Crl, str]) 
     assert serial in serials(crl(older, NOW + 40 * DAY)) and serial in serials(crl(older, NOW + 80 * DAY))
 
 
+def test_who_revokes_lists_what_hosts_list(restored: tuple[CaIssuer, Crl, str]) -> None:
+    older, newer, serial = restored
+    another = issue(older, 2)
+    done = revoke({older.name: older}, older.store, [another], "superseded", NOW + 2 * HOUR, [newer])
+    assert serials(crl(older, NOW + 2 * HOUR)) == {serial, another} and "merged as number" in done.warnings[0]
+
+
+def test_what_cannot_be_merged_keeps_no_revocation_back(restored: tuple[CaIssuer, Crl, str]) -> None:
+    older, newer, _serial = restored
+    revoked(older, issue(older, 2), NOW + HOUR)
+    third = issue(older, 3)
+    reader = make_issuer(Path(older.store.root), passphrase=None)
+    done = revoke({reader.name: reader}, reader.store, [third], "superseded", NOW + 2 * HOUR, [newer])
+    assert [each.issuance.serial for each in done.revocations] == [third]
+    assert "cannot be merged. Give the store's passphrase" in done.warnings[0]
+
+
 def test_without_a_key_the_store_takes_the_newer_one_as_it_is(restored: tuple[CaIssuer, Crl, str]) -> None:
     older, newer, _serial = restored
     reader = make_issuer(Path(older.store.root), passphrase=None)
