@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="./dev test",
-        description="Runs every test suite, or those that are named; at the end: where the time went, and a line with the counts.",
+        description="Runs the test suites, or those that are named; at the end: where the time went, and a line with the counts.",
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="of those that --list names")
     parser.add_argument("--list", action="store_true", help="name the suites, and run none")
@@ -104,11 +104,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str]) -> int:
-    """Run the suites that are named, or all; 1 when one failed."""
+    """Run the suites that are named, or all that need not be; 1 when one failed."""
     options = parser().parse_args(words)
     if options.list:
         for suite in SUITES:
-            print("{0:12} {1}".format(suite.name, suite.about))
+            print(
+                "{0:12} {1}{2}".format(suite.name, suite.about, " (only where it is named)" if suite.on_request else "")
+            )
         return 0
     known, names = [suite.name for suite in SUITES], options.suites
     unknown = sorted(set(names) - set(known))
@@ -116,7 +118,7 @@ def main(words: list[str]) -> int:
         print("unknown suite {0}; there are: {1}".format(", ".join(unknown), ", ".join(known)), file=sys.stderr)
         return 2
     start = time.monotonic()
-    suites = [suite for suite in SUITES if not names or suite.name in names]
+    suites = [suite for suite in SUITES if (suite.name in names if names else not suite.on_request)]
     setup = Setup()
     try:
         setup.make(containers=any(suite.containers for suite in suites))
