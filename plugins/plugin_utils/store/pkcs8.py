@@ -115,8 +115,9 @@ class OpenedKeys:
     def __init__(self) -> None:
         self.secret = os.urandom(32)
         self.memory = mmap.mmap(-1, self.SLOTS * self.SIZE)
-        # Never written to: its bytes are locked.
-        self.locks = tempfile.TemporaryFile()  # pylint: disable=consider-using-with
+        # A file that nobody writes to: its bytes are locked.
+        with tempfile.TemporaryFile() as file:
+            self.locks = os.dup(file.fileno())
 
     def get(self, name: bytes) -> bytes | None:
         """What was put under a name, as long as nothing else needed its place."""
