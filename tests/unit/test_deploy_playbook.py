@@ -12,7 +12,14 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
-PARTS = {"certificates": True, "ca": True, "trust": True, "session_tickets": False, "web_server": True, "clients": False}
+PARTS = {
+    "certificates": True,
+    "ca": True,
+    "trust": True,
+    "session_tickets": False,
+    "web_server": True,
+    "clients": False,
+}
 
 
 def play(name: str, number: int) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class PairJudge:
         if found.leaf is None or not isinstance(issuer, HandsOutReadyMade) or not verdicts.asks_for_successor(verdict):
             return verdict
         try:
-            successor = issuer.successor(spec.name, self.host, found.leaf, self.now, record=self.settings.notes)
+            successor = issuer.successor(spec.name, self.host, found.leaf, self.now, record=self.settings.may_note)
         except TlsError as error:
             note = f"issuer '{issuer.name}': {error.about('')}".rstrip(".")
             return replace(verdict, notes=(*verdict.notes, note))

@@ -26,7 +26,7 @@ class Settings:
     :param run: names the run of ansible-playbook that the task belongs to, the same for all its hosts.
     :param run_started: when that began, seconds since the epoch; infinite: nothing is known to be younger.
     :param ignore_clocks: issue whatever hosts' clocks say of the controller's.
-    :param notes: what was seen may be noted in the store.
+    :param notes: what was seen may be noted in the store; None: unless it is check mode.
     :param foretells: in check mode, find out whether what is due would be refused.
     :param await_clocks: where a clock is in doubt, issue nothing before all hosts have been heard, in a later task.
     """
@@ -42,8 +42,13 @@ class Settings:
     maintenance: Maintenance = Maintenance()
     ignore_clocks: bool = False
     await_clocks: bool = False
-    notes: bool = True
+    notes: bool | None = None
     foretells: bool = True
+
+    @property
+    def may_note(self) -> bool:
+        """Whether what was seen may be noted."""
+        return not self.check_mode if self.notes is None else self.notes
 
     @property
     def waits_for_clocks(self) -> bool:

@@ -30,7 +30,7 @@ class TicketSettings:
     :param memory: keys live in memory rather than on disk.
     :param lifetime: seconds that a session lives.
     :param defer_proof: a server that does not use the ring yet is no failure.
-    :param notes: what a host has shown may be noted in the store.
+    :param notes: what a host has shown may be noted in the store; None: unless it is check mode.
     :param keeps_configuration: until then, the servers' configuration is added to, not replaced.
     """
 
@@ -43,7 +43,12 @@ class TicketSettings:
     keeps_configuration: bool
     prove_timeout: float
     check_mode: bool
-    notes: bool = True
+    notes: bool | None = None
+
+    @property
+    def may_note(self) -> bool:
+        """Whether what was seen may be noted."""
+        return not self.check_mode if self.notes is None else self.notes
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ class TicketRun:
 
     def proven(self, record: RingRecord) -> RingRecord:
         """Note in the store that the host has shown the ring; nothing in check mode."""
-        if record.with_proof(self.host, self.now) == record or not self.settings.notes:
+        if record.with_proof(self.host, self.now) == record or not self.settings.may_note:
             return record
         return self.rings.note(lambda each: each.with_proof(self.host, self.now), record.generation)
 
