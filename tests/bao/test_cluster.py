@@ -106,8 +106,9 @@ def test_a_run_while_leaders_change(pair: Cluster, tmp_path: Path) -> None:
             not stats["failures"]
             or "/sign/web" in message(run, host)
             or "broke the connection off" in message(run, host)
-            # On a busy machine a run waits longer for it than it may.
+            # On a busy machine a run waits longer for it than it may, and so it does for the election of a leader.
             or "was held for 60 s by another run" in message(run, host)
+            or "it has no active node" in message(run, host)
         )
     fleet.play().check()
     assert done
