@@ -143,7 +143,7 @@ def target(port: int, pair: Pair, **changes: Any) -> ProofTarget:
 def test_proof(pairs: list[Pair]) -> None:
     with tls_server(pairs[0]) as address:
         good, bad = target(address.port, pairs[0]), target(address.port, pairs[1])
-        settled = services.settle([Service("a")], [good, bad], 0.3)
+        settled = services.settle([Service("a")], [good, bad], 3)
         assert [each.ours for each in settled.served] == ["live", None]
         assert settled.error is not None and settled.error.code == "not_served" and settled.error.remedy
         shown = f"127.0.0.1:{address.port} (SNI www.example.com): it serves another certificate"
