@@ -22,6 +22,8 @@ EACH_SERVICE = 1800.0
 AT_ONCE = 8
 # That the host gets to go back, say so and come home, before it is given up.
 MARGIN = 60.0
+# After that, said again: Python drops what is raised while it cleans an object away, and the host would be waited for without end.
+AGAIN = 10.0
 # The code of the error, here and in module_utils/host_module.py.
 TOO_SLOW = "too_slow"
 
@@ -75,7 +77,7 @@ def waiting_at_most(seconds: float) -> Iterator[None]:
 
     begin = time.monotonic()
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, min(AGAIN, seconds))
     try:
         yield
     finally:

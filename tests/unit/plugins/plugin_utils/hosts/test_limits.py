@@ -73,6 +73,21 @@ def test_the_controller_s_own_patience() -> None:
 
 
 @pytest.mark.usefixtures("_no_alarm_left")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_alarm_that_python_drops_comes_again() -> None:
+    class Slow:
+        def __del__(self) -> None:
+            time.sleep(60)
+
+    begin = time.monotonic()
+    with pytest.raises(StepTooSlow), waiting_at_most(0.1):
+        slow = Slow()
+        del slow
+        time.sleep(30)
+    assert time.monotonic() - begin < 30
+
+
+@pytest.mark.usefixtures("_no_alarm_left")
 def test_a_task_s_own_timeout_comes_first() -> None:
     class Sooner(BaseException):
         pass
