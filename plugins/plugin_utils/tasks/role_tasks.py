@@ -9,7 +9,6 @@ The roles' own files are read, so that nothing of them stands twice. That happen
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError, AnsibleValueOmittedError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
 
@@ -93,16 +93,16 @@ def role_task(role: str, action: str, file: str = "main") -> RoleTask:
 
 def read(loader: DataLoader, path: Path) -> Any:
     """A YAML file; None: there is none."""
-    return loader.load_from_file(str(path), trusted_as_template=True) if path.exists() else None
+    # "unsafe" saves a deep copy, which takes longer than the reading, of what is used once.
+    return loader.load_from_file(str(path), unsafe=True, trusted_as_template=True) if path.exists() else None
 
 
 @cache
 def specified(role: str) -> Mapping[str, Any]:
     """What a role says of its variables, without the words for people."""
-    found = read(DataLoader(), ROLES / role / "meta" / "argument_specs.yml")
-    # Through JSON: what Ansible notes of each text (its file and line) is of no use here, and is copied at every use.
-    options = json.loads(json.dumps(found["argument_specs"]["main"]["options"]))
-    return {name: without_words(spec) for name, spec in options.items()}
+    # Without what Ansible notes of each text (its file and line): of no use here, and copied at every use.
+    found = yaml_load((ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    return {name: without_words(spec) for name, spec in found["argument_specs"]["main"]["options"].items()}
 
 
 def without_words(spec: Mapping[str, Any]) -> dict[str, Any]:
