@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,9 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Issue
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import Wait, parse_maintenance
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import describe_crl
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
-    AnswersChallenges,
     CanPrepare,
     HasAccount,
     KeepsCrls,
@@ -27,7 +24,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
     waiting,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out import handed_out
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.upkeep import Upkeep, shown
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     AWAIT_CLOCKS_OPTION,
@@ -104,10 +102,13 @@ class ActionModule(TlsAction):
             "prepared": prepared,
             "deferred": str(waits) if waits else None,
             "issuers": {
-                each.issuer.name: shown for each in upkeeps if (shown := each.tried(partial(self.shown, each.issuer)))
+                each.issuer.name: known
+                for each in upkeeps
+                if (known := each.tried(partial(shown, each.issuer, self.now())))
             },
         }
-        thumbprints = [shown["thumbprints"] for shown in result["issuers"].values()]
+        result["handed_out"] = handed_out(result["issuers"])
+        thumbprints = [each["thumbprints"] for each in result["issuers"].values()]
         result["acme_thumbprints"] = sorted({each for mine in thumbprints for each in mine})
         warnings = [text for each in upkeeps for text in each.taken_over]
         warnings += [*kept, *(clocks.warnings if any_due and not clocks_wanted else ())]
@@ -158,7 +159,7 @@ class ActionModule(TlsAction):
             self.make(each, each.unprepared, issuer.prepare, clocks)
         if isinstance(issuer, KeepsCrls):
             # Also where none is due: what they list is noted, so that no host has to look it up.
-            self.make(each, each.crls_due, each.list_revoked, clocks)
+            self.make(each, each.crls_due, partial(list_revoked, each), clocks)
 
     def make(self, each: Upkeep, due: str | None, work: Callable[[dt.datetime], Any], clocks: ClockOpinion) -> None:
         """Do ``work``, which makes what is ``due``, and note what came of it."""
@@ -171,61 +172,18 @@ class ActionModule(TlsAction):
             each.tried(partial(work, self.now()))
         each.done += [due] if due and len(each.errors) == known else []
 
-    def shown(self, issuer: Issuer) -> dict[str, Any]:
-        """An issuer's public side."""
-        crls = issuer.crls(self.now(), renew=False) if isinstance(issuer, KeepsCrls) else ()
-        return {
-            "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
-            "thumbprints": list(issuer.thumbprints()) if isinstance(issuer, AnswersChallenges) else [],
-            "authorities": {
-                name: {**describe(certificate, self.now()), "pem": to_pem(certificate)}
-                for name, certificate in issuer.authorities().items()
-            },
-            "crls": [describe_crl(crl) for crl in crls],
-        }
 
+def list_revoked(each: Upkeep, now: dt.datetime) -> None:
+    """Its CRLs signed anew where that is due, with what newer ones list that hosts have shown in this run.
 
-@dataclass
-class Upkeep:
-    """What was done for one issuer (in check mode: would be), in words, and what went wrong with it.
-
-    :param unprepared, crls_due: what there was to do, in words.
-    :param taken_over: what hosts' CRLs listed that the store's did not, in words.
+    Where one cannot be merged, its CA's key cannot be used, so that nothing else is signed with it; the other CAs go on.
     """
-
-    issuer: Issuer
-    unprepared: str | None = None
-    crls_due: str | None = None
-    done: list[str] = field(default_factory=list)
-    taken_over: list[str] = field(default_factory=list)
-    errors: list[TlsError] = field(default_factory=list)
-
-    def find(self, now: dt.datetime) -> None:
-        """See what there is to do."""
-        if isinstance(self.issuer, CanPrepare):
-            self.unprepared = self.tried(partial(self.issuer.unprepared, now))
-        if isinstance(self.issuer, KeepsCrls):
-            self.crls_due = self.tried(partial(self.issuer.crls_due, now))
-
-    def list_revoked(self, now: dt.datetime) -> None:
-        """Its CRLs signed anew where that is due, with what newer ones list that hosts have shown in this run.
-
-        Where one cannot be merged, its CA's key cannot be used, so that nothing else is signed with it; the other CAs go on.
-        """
-        if not isinstance(self.issuer, KeepsCrls):
-            return
-        seen = parse_held(noted_lists()) if self.crls_due else ()
-        if seen:
-            self.taken_over += self.tried(partial(self.issuer.take_over_crls, seen, now)) or ()
-        self.issuer.crls(now)
-
-    def tried(self, work: Callable[[], Any]) -> Any:
-        """What ``work`` returns; None where it fails, which costs nothing else."""
-        try:
-            return work()
-        except TlsError as error:
-            self.errors.append(error)
-            return None
+    if not isinstance(each.issuer, KeepsCrls):
+        return
+    seen = parse_held(noted_lists()) if each.crls_due else ()
+    if seen:
+        each.taken_over += each.tried(partial(each.issuer.take_over_crls, seen, now)) or ()
+    each.issuer.crls(now)
 
 
 def as_one(errors: Sequence[TlsError]) -> TlsError | None:
@@ -251,6 +209,7 @@ def for_others(result: Mapping[str, Any], host: str) -> dict[str, Any]:
         "clocks_wanted": result.get("clocks_wanted", False),
         "prepared": {},
         "deferred": result.get("deferred"),
-        "issuers": {name: {**shown, "crls": []} for name, shown in issuers.items()},
+        "issuers": {name: {**known, "crls": []} for name, known in issuers.items()},
+        "handed_out": result.get("handed_out", {}),
         "acme_thumbprints": list(result.get("acme_thumbprints", ())),
     }

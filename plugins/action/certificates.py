@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import names_list, parse_boolean, parse_directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_force
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.windows import parse_maintenance
@@ -115,16 +114,3 @@ def refuse_impossible(spec: HostSpec, issuers: Mapping[str, Issuer]) -> None:
                 issuers[name].check(certificate)
             except SpecError as error:
                 raise error.about(certificate.name) from None
-
-
-def parse_force(value: Any) -> bool | tuple[str, ...]:
-    """``force``: a boolean, or the names of certificates of this or of other hosts.
-
-    :raises SpecError: neither.
-    """
-    if value is None or str(value).strip() in ("", "None"):
-        return False
-    if not isinstance(value, (list, tuple)):
-        with contextlib.suppress(SpecError):
-            return parse_boolean(value, "force")
-    return tuple(names_list(value, "force"))

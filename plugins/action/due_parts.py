@@ -26,6 +26,8 @@ from ansible_collections.fleet.tls.plugins.action import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import WRONG
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.playbook_run import THIS_RUN
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import LastLook, note_look
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.looks_made import asks_for_lists, known_pairs
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.outlooks import (
     OTHER_HOST,
     UNKNOWN_HOST,
@@ -43,6 +45,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit impor
     SecondQuestion,
     SharedTask,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import (
@@ -53,6 +56,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import 
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import RunNote, noted_clocks
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import wishes_of
 
 WEB_SERVERS = ("nginx", "apache", "haproxy")
 # Part, or web server → its action, and where its role has the task. All of it is read here, in the process that forks the workers.
@@ -78,10 +82,11 @@ class ActionModule(TlsAction):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.thumbprints: list[str] = []
+        self.handed_out: dict[str, dict[str, str]] = {}
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         self.values = self.values_for(variables)
-        store = self.store(variables)
+        store, began = self.store(variables), seconds(self.now())
         facts = self.known(store, variables)
         # Variables may ask what the host is, as they may in the roles.
         variables = {**variables, "ansible_facts": self.presumed(facts, variables)}
@@ -96,8 +101,10 @@ class ActionModule(TlsAction):
         names = {name: server if name == "web_server" else name for name in wanted}
         wrong = self.wrong(names, variables)
         if wrong:
+            self.note(store, None, variables)
             return self.concluded(dict.fromkeys(wanted, Outlook(wrong)), None)
         outlooks, tasks = self.begun(names, facts, variables)
+        lists = "web_server" in names and (facts is None or asks_for_lists(tasks["web_server"].question))
         self.visit([each for each in tasks.values() if each.question], variables)
         outlooks |= {name: outlook_of_task(tasks[name]) for name in wanted if name in tasks}
         told = told_facts(tasks)
@@ -109,7 +116,20 @@ class ActionModule(TlsAction):
         if abs(noted_clocks().get(self.host(variables), 0.0)) > WRONG:
             # When all hosts have been asked, the parts know whose clock it is.
             outlooks = dict.fromkeys(wanted, WRONG_CLOCK)
-        return self.concluded(outlooks, told)
+        result = self.concluded(outlooks, told)
+        if store is None or "certificates" not in tasks:
+            return result
+        pairs = known_pairs(tasks["certificates"].result or {})
+        given = self.handed_out.get("lists", {}) if lists else None
+        look = LastLook(began, wishes_of(variables), self.handed_out.get("trust", {}), given, pairs)
+        # What has something to do is noted when that is done.
+        self.note(store, look if pairs and not result["due"] else None, variables)
+        return {**result, **({"look": look.as_json()} if result["due"] else {})}
+
+    def note(self, store: Store | None, look: LastLook | None, variables: Mapping[str, Any]) -> None:
+        """Note that the host is as it should be; None: forget that it was."""
+        if store is not None and not self._task.check_mode:
+            note_look(store, self.host(variables), look)
 
     def concluded(self, outlooks: dict[str, Outlook], told: HostFacts | None) -> dict[str, Any]:
         """The task's result.
@@ -257,13 +277,15 @@ class ActionModule(TlsAction):
         note = RunNote("due_parts", THIS_RUN.name, str(self._task._uuid), *asked, *map(str, batch))
         with note.held() as known:
             if known is not None:
-                self.thumbprints = known["thumbprints"]
+                self.thumbprints, self.handed_out = known["thumbprints"], known["handed_out"]
                 # So that it is said even where the host that asked does not get there.
                 return Outlook(known["why"], says=known["says"])
             task = SharedTask(partial(self.foreseen_by, "ca", {}, variables, once=False))
             outlook = outlook_of_task(task)
             self.thumbprints = list((task.result or {}).get("acme_thumbprints", ()))
-            note.write({"why": outlook.why, "says": outlook.says, "thumbprints": self.thumbprints})
+            self.handed_out = (task.result or {}).get("handed_out", {})
+            told = {"thumbprints": self.thumbprints, "handed_out": self.handed_out}
+            note.write({"why": outlook.why, "says": outlook.says, **told})
             return outlook
 
     def visit(self, tasks: Sequence[SharedTask], variables: dict[str, Any]) -> None:

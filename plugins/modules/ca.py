@@ -144,6 +144,13 @@ issuers:
         pem:
           description: The CRL itself.
           type: str
+handed_out:
+  description:
+    - Digests of what hosts are given of each issuer. C(trust) is about anchors and the accounts whose challenges servers answer, C(lists)
+      about revocation lists, both by the issuer's name.
+  returned: success
+  type: dict
+  sample: {trust: {internal: 5f2b8c1e0d9a4f7682b6f0c1a2d3e4f5}, lists: {internal: 0a1b2c3d4e5f60718293a4b5c6d7e8f9}}
 acme_thumbprints:
   description:
     - The thumbprints of the account keys of all chosen issuers of type V(acme) whose http-01 challenges the fleet's own servers

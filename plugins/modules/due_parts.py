@@ -54,6 +54,10 @@ why:
   returned: success
   type: dict
   sample: {web_server: it would change something}
+look:
+  description: What M(fleet.tls.deployed) notes of the host when that is done. Where nothing is due, it is noted already.
+  returned: when something is due and the host is to have certificates
+  type: dict
 ansible_facts:
   description: What the host says of itself, as M(fleet.tls.host_facts) has it.
   returned: when something is due and the host has been asked

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os.path
 import re
@@ -88,6 +89,19 @@ def names_list(value: Any, what: str) -> list[str]:
             f"{what}: it has to be a list of names, or one name", remedy=f'write -e \'{{"{what}": ["web1", "web2"]}}\''
         )
     return [str(each) for each in value]
+
+
+def parse_force(value: Any) -> bool | tuple[str, ...]:
+    """``force``: a boolean, or the names of certificates of this or of other hosts.
+
+    :raises SpecError: neither.
+    """
+    if value is None or str(value).strip() in ("", "None"):
+        return False
+    if not isinstance(value, (list, tuple)):
+        with contextlib.suppress(SpecError):
+            return parse_boolean(value, "force")
+    return tuple(names_list(value, "force"))
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

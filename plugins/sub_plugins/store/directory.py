@@ -46,6 +46,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)",
 )
 BUSY_SECONDS = 60.0
+PAGE = 1000
 OWN_NAMES = frozenset(
     {"acme", "ca", "fetch", "keys", "ledger.sqlite3", "locks", "passphrase.json", "pools", "rotations", "tickets"}
 )
@@ -130,8 +131,12 @@ class DirectoryStore(Store):
             connection.execute("COMMIT")
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
-        query = f"{SELECT} WHERE (? IS NULL OR issuer = ?) AND issued_at >= ? ORDER BY id"
-        yield from (issuance(row) for row in self.rows("issuance", query, issuer, issuer, since))
+        # Page by page: a large ledger has its certificates in it, and an open query would keep writers waiting for whoever reads.
+        last, end = 0, max((row[0] or 0 for row in self.rows("issuance", "SELECT MAX(id) FROM issuance")), default=0)
+        while last < end:
+            page = self.rows("issuance", PAGE_OF_ROWS, last, end, issuer, issuer, since, PAGE)
+            yield from (issuance(row[1:]) for row in page)
+            last = page[-1][0] if len(page) == PAGE else end
 
     def revocations(self, issuer: str) -> Iterator[Revocation]:
         yield from (
@@ -261,6 +266,10 @@ class DirectoryStore(Store):
 
 
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM issuance"
+PAGE_OF_ROWS = (
+    f"SELECT id, {', '.join(COLUMNS)} FROM issuance WHERE id > ? AND id <= ? AND (? IS NULL OR issuer = ?) AND issued_at >= ?"
+    " ORDER BY id LIMIT ?"
+)
 REVOKED = (
     f"SELECT {', '.join(f'issuance.{column}' for column in COLUMNS)}, revocation.reason, revocation.revoked_at"
     " FROM revocation JOIN issuance ON issuance.fingerprint = revocation.fingerprint"

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.fleet.tls.plugins.action.certificates import ActionModule, parse_force
+from ansible_collections.fleet.tls.plugins.action.certificates import ActionModule
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_force
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action, vaulted
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, cheap_scrypt, make_store

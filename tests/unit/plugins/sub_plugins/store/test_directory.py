@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,15 @@ def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.Mo
     next(rows)
     add(store, ROW)
     assert len(list(rows)) == 1 and len(list(store.issuances())) == 3
+
+
+def test_a_ledger_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "PAGE", 2)
+    store = make_store(tmp_path)
+    rows = [replace(ROW, issued_at=number, issuer="b" if number == 3 else ROW.issuer) for number in range(1, 6)]
+    add(store, *rows)
+    assert list(store.issuances()) == rows and list(store.issuances(since=4)) == rows[3:]
+    assert list(store.issuances(issuer="b")) == [rows[2]] and list(store.issuances(since=9)) == []
 
 
 def test_a_ledger_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,114 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a store and its issuers say that decides who is visited. Nothing is changed, and no secret is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.due import StoreView
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out import handed_out
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.upkeep import Upkeep, shown
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
+
+# A CA may date a certificate back, hardly ahead.
+AHEAD = 86400
+ASKING_AT_ONCE = 8
+Issuers = Mapping[str, Issuer]
+
+
+def rows_of(store: Store, pairs: Iterable[KnownPair]) -> Iterator[Issuance]:
+    """The ledger's rows of these certificates; what it does not know is not there.
+
+    :raises StoreError: it cannot be read.
+    """
+    wanted: set[str] = set()
+    oldest = None
+    for each in pairs:
+        wanted.add(each.fingerprint)
+        oldest = each.begins if oldest is None else min(oldest, each.begins)
+    if oldest is None:
+        return
+    yield from (row for row in store.issuances(since=oldest - AHEAD) if row.fingerprint in wanted)
+
+
+def view_of(store: Store, issuers: Issuers, pools: Iterable[str], issued: Iterable[str], now: dt.datetime) -> StoreView:
+    """What they say.
+
+    :param pools: of session ticket keys.
+    :param issued: the fingerprints of :func:`rows_of`.
+    :raises TlsError: the store cannot be read.
+    """
+    upkeeps = [Upkeep(issuer) for issuer in issuers.values()]
+    known = {}
+    for each in upkeeps:
+        each.find(now)
+        facts = each.tried(partial(shown, each.issuer, now))
+        if facts:
+            known[each.issuer.name] = facts
+    given = handed_out(known)
+    return StoreView(
+        issued=set(issued),
+        revoked={row.issuance.fingerprint for name in issuers for row in store.revocations(name)},
+        trust=given["trust"],
+        lists=given["lists"],
+        ca_due=any(each.unprepared or each.crls_due or each.errors for each in upkeeps),
+        rotating=any(is_under_way(store, name) for name in ("keys", *(f"ca-{issuer}" for issuer in issuers))),
+        behind={host for pool in pools for host in behind(store, pool)},
+    )
+
+
+def is_under_way(store: Store, rotation: str) -> bool:
+    """Whether a rotation has begun and is not at its end; one whose record is damaged may be."""
+    try:
+        found = Record(store, rotation).read()
+    except TlsError:
+        return True
+    return found is not None and not found.is_done
+
+
+def behind(store: Store, pool: str) -> tuple[str, ...]:
+    """The hosts of a pool that have not shown its present session ticket keys."""
+    with contextlib.suppress(TlsError):
+        known = RingStore(store, pool).known()
+        return (*known.record.unproven, *known.record.left_behind) if known else ()
+    return ()
+
+
+def wanted_by_their_cas(rows: Iterable[Issuance], load: Callable[[], Issuers], now: dt.datetime) -> set[str]:
+    """Fingerprints of certificates whose CA wants them renewed by now (ARI). Those that their CA has nothing to say of are not asked for.
+
+    :param rows: of the certificates in question.
+    :param load: makes the issuers; once for each thread, as a store's connection is for one.
+    """
+    advising = {name for name, issuer in load().items() if isinstance(issuer, AdvisesRenewal)}
+    asked = [row for row in rows if row.issuer in advising]
+    if not asked:
+        return set()
+    own = threading.local()
+
+    def is_wanted(row: Issuance) -> bool:
+        if not hasattr(own, "issuers"):
+            own.issuers = load()
+        issuer = own.issuers[row.issuer]
+        try:
+            moment = issuer.advice(parse_pem_chain(row.chain)[0], now)
+        except (TlsError, IndexError):
+            return False
+        return moment is not None and seconds(moment) <= seconds(now)
+
+    with ThreadPoolExecutor(ASKING_AT_ONCE) as pool:
+        return {row.fingerprint for row, wanted in zip(asked, pool.map(is_wanted, asked)) if wanted}

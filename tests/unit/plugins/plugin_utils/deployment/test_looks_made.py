@@ -1,0 +1,55 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is noted of a host comes from what its tasks returned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair, LastLook
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.looks_made import (
+    asks_for_lists,
+    finished,
+    known_pairs,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import Question
+
+ENTRY: dict[str, Any] = {
+    "name": "www",
+    "installed": True,
+    "fingerprint_sha256": "aa",
+    "not_before": "1970-01-01T00:00:10Z",
+    "renew_after": "1970-01-01T00:01:00Z",
+    "deferred_until": None,
+    "pool": None,
+}
+LOOK = LastLook(5, "w", {"internal": "t"}, None, {"www": KnownPair("aa", 10, 60)})
+
+
+def test_certificates_are_due_at_their_renewal_or_when_their_window_opens() -> None:
+    assert known_pairs({"certificates": [ENTRY]}) == {"www": KnownPair("aa", 10, 60)}
+    waits = {**ENTRY, "deferred_until": "1970-01-01T00:02:00Z", "pool": "p"}
+    assert known_pairs({"certificates": [waits]}) == {"www": KnownPair("aa", 10, 120, "p")}
+    assert known_pairs({"certificates": [ENTRY, {**ENTRY, "name": "b", "installed": False}]}) == {}
+    assert known_pairs({}) == {}
+
+
+def test_a_host_where_all_is_done() -> None:
+    assert finished(LOOK, {}, {}) == LOOK
+    newer = {"certificates": [{**ENTRY, "fingerprint_sha256": "bb"}]}
+    given = {"trust": {"internal": "u"}, "lists": {"internal": "l"}}
+    assert finished(LOOK, newer, given) == LastLook(5, "w", {"internal": "u"}, None, {"www": KnownPair("bb", 10, 60)})
+    listed = LastLook(5, "w", {}, {}, {})
+    assert finished(listed, newer, given) == LastLook(
+        5, "w", {"internal": "u"}, {"internal": "l"}, {"www": KnownPair("bb", 10, 60)}
+    )
+    assert finished(listed, {}, given) is None
+    assert finished(LOOK, {"certificates": [{**ENTRY, "installed": False}]}, given) is None
+
+
+def test_who_is_given_revocation_lists() -> None:
+    crl = "-----BEGIN X509 CRL-----\nMII=\n-----END X509 CRL-----\n"
+    assert asks_for_lists(None)
+    assert asks_for_lists(Question("configure", {"files": [{"path": "/a", "content": crl}]}))
+    assert not asks_for_lists(Question("configure", {"files": [{"path": "/a", "state": "absent"}]}))
