@@ -107,12 +107,19 @@ def test_the_script_of_cron_deploys_in_silence_and_says_what_failed(hosts: Hosts
     assert PASSPHRASE not in failed.stdout
 
 
+def words_of(unit: str) -> list[str]:
+    """The arguments of a unit's command."""
+    (line,) = [each for each in unit.splitlines() if each.startswith("ExecStart=")]
+    return [unquoted(word) for word in shlex.split(line.removeprefix("ExecStart="))]
+
+
 def test_the_command_line_of_the_unit_is_the_same(hosts: Hosts) -> None:
     inventory = prepared(hosts)
     unit = rendered(hosts, inventory, "job.service.j2").read_text()
-    (line,) = [each for each in unit.splitlines() if each.startswith("ExecStart=")]
-    words = [unquoted(word) for word in shlex.split(line.removeprefix("ExecStart="))]
+    words = words_of(unit)
     assert words[1:3] == ["-i", str(inventory)] and words[-1] == "fleet.tls.deploy"
+    only_due = rendered(hosts, inventory, "job.service.j2", tls_schedule_only_due=True).read_text()
+    assert words_of(only_due) == [*words[:-1], "fleet.tls.deploy_due"]
     with serving(hosts["web1"]):
         done = run(words)
     assert done.returncode == 0, done.stdout
