@@ -144,6 +144,7 @@ class ActionModule(TlsAction):
         return {
             "changed": False,
             "due": due,
+            "own": [name for name in due if outlooks[name].why or outlooks[name].says],
             "why": why,
             # The same for all hosts of a play; that of a host that has not got here yet is of an earlier play.
             "task": str(self._task._uuid),

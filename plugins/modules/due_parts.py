@@ -49,6 +49,12 @@ due:
   type: list
   elements: str
   sample: [web_server, clients]
+own:
+  description: Those of them that are due by themselves, not only for what comes before them.
+  returned: success
+  type: list
+  elements: str
+  sample: [web_server]
 why:
   description: Part → why it has something to do, in words. Parts that are due for what comes before them, or have a warning to give, are not here.
   returned: success
