@@ -56,6 +56,7 @@ def test_secrets_are_not_in_it() -> None:
     usual = digest()
     assert usual == digest(vault_passphrase="secret2")
     assert usual == digest(tls_store={"path": "/srv/store", "passphrase": "typed here"})
+    assert digest(domain="{{ dns_token }}", dns_token="a") == digest(domain="{{ dns_token }}", dns_token="b")
     account = {"bao": {"type": "openbao", "token": "a", "environment": {"KEY": "b"}, "eab": {"hmac_key": "c"}}}
     other = {"bao": {"type": "openbao", "token": "d", "environment": {"KEY": "e"}, "eab": {"hmac_key": "f"}}}
     assert digest(tls_issuers=account) == digest(tls_issuers=other) != usual
