@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -34,6 +34,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import lo
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import CONCERNING, digest_of, raw_variables
 
+Load = Callable[[], dict[str, Issuer]]
 STORE_NAMES = frozenset({"tls_store", "tls_issuers"})
 
 
@@ -118,7 +119,7 @@ class ActionModule(TlsAction):
         return dict(load_issuers(known.get("tls_issuers"), load_store(known.get("tls_store"))))
 
     @staticmethod
-    def read(fleet: Fleet, load: Any, now: dt.datetime) -> None:
+    def read(fleet: Fleet, load: Load, now: dt.datetime) -> None:
         """What the fleet's store says.
 
         :raises AnsibleError, TlsError: it cannot be read.
@@ -132,7 +133,7 @@ class ActionModule(TlsAction):
         fleet.view = view_of(store, issuers, sorted(fleet.pools), issued, now)
 
     @staticmethod
-    def early(fleet: Fleet, hosts: list[KnownHost], load: Any, now: dt.datetime) -> dict[str, str]:
+    def early(fleet: Fleet, hosts: list[KnownHost], load: Load, now: dt.datetime) -> dict[str, str]:
         """Of hosts that would be left out, those with a certificate whose CA wants it renewed now."""
         if not hosts or fleet.view is None:
             return {}

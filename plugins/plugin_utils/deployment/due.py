@@ -41,7 +41,8 @@ class StoreView:
     :param issued, revoked: SHA-256 fingerprints of certificates in the ledger.
     :param trust, lists: by the issuer's name, the digests of what hosts are given to trust, and of its revocation lists. An issuer that
         cannot be read is not there, and says nothing against a host.
-    :param ca_due: a CA or one of its lists is to be made or renewed, or cannot be read.
+    :param ca_due: an issuer has something to be made or renewed, or cannot be read. It takes any host to see to that.
+    :param lists_due: its revocation lists will be others after that.
     :param rotating: a rotation of CAs or keys is under way.
     :param behind: hosts that have not shown the present session ticket keys of their pool.
     """
@@ -51,6 +52,7 @@ class StoreView:
     trust: Mapping[str, str]
     lists: Mapping[str, str]
     ca_due: bool = False
+    lists_due: bool = False
     rotating: bool = False
     behind: Collection[str] = ()
 
@@ -105,7 +107,7 @@ def reason(host: KnownHost, now: int, force: bool | Collection[str]) -> str | No
         "renewal": any(each.due_at <= now for each in pairs),
         "tickets": host.name in view.behind,
         "trust": differs(look.trust, view.trust),
-        "lists": look.lists is not None and (view.ca_due or differs(look.lists, view.lists)),
+        "lists": look.lists is not None and (view.lists_due or differs(look.lists, view.lists)),
         "week": is_week_over(host.name, look.at, now),
     }
     return next((code for code in REASONS if answers.get(code)), None)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When a deployment last found, or left, everything on a host as it should be, and until when that holds; kept in the store.
 
-The notes of many hosts share an entry: a run reads those of ten thousand hosts in so many entries, and a host's own note is a small part of one.
+The notes of many hosts share an entry, so that a run reads those of ten thousand hosts with few requests, and writes little for one of them.
 Only what the controller knows for certain is noted. What a host says can change its own note and no other.
 """
 

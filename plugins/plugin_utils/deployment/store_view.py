@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +17,7 @@ from functools import partial
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.due import StoreView
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out import handed_out
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.upkeep import Upkeep, shown
@@ -27,6 +29,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store impor
 # A CA may date a certificate back, hardly ahead.
 AHEAD = 86400
 ASKING_AT_ONCE = 8
+# A CA that does not answer must not keep a run from what it has to do. Whoever was not asked is asked by the next one.
+ASKING_SECONDS = 60.0
 Issuers = Mapping[str, Issuer]
 
 
@@ -66,6 +70,7 @@ def view_of(store: Store, issuers: Issuers, pools: Iterable[str], issued: Iterab
         trust=given["trust"],
         lists=given["lists"],
         ca_due=any(each.unprepared or each.crls_due or each.errors for each in upkeeps),
+        lists_due=any(isinstance(each.issuer, KeepsCrls) and (each.unprepared or each.crls_due) for each in upkeeps),
         rotating=any(is_under_way(store, name) for name in ("keys", *(f"ca-{issuer}" for issuer in issuers))),
         behind={host for pool in pools for host in behind(store, pool)},
     )
@@ -89,18 +94,20 @@ def behind(store: Store, pool: str) -> tuple[str, ...]:
 
 
 def wanted_by_their_cas(rows: Iterable[Issuance], load: Callable[[], Issuers], now: dt.datetime) -> set[str]:
-    """Fingerprints of certificates whose CA wants them renewed by now (ARI). Those that their CA has nothing to say of are not asked for.
+    """Fingerprints of certificates whose CA wants them renewed by now (ARI), as far as CAs say so within a minute.
 
-    :param rows: of the certificates in question.
+    :param rows: of the certificates in question; only read where there is such a CA.
     :param load: makes the issuers; once for each thread, as a store's connection is for one.
     """
     advising = {name for name, issuer in load().items() if isinstance(issuer, AdvisesRenewal)}
-    asked = [row for row in rows if row.issuer in advising]
-    if not asked:
-        return set()
-    own = threading.local()
+    asked = [row for row in rows if row.issuer in advising] if advising else []
+    # Else it would be the same ones that are asked in each run.
+    random.shuffle(asked)
+    own, end = threading.local(), time.monotonic() + ASKING_SECONDS
 
     def is_wanted(row: Issuance) -> bool:
+        if time.monotonic() > end:
+            return False
         if not hasattr(own, "issuers"):
             own.issuers = load()
         issuer = own.issuers[row.issuer]

@@ -56,7 +56,7 @@ def test_in_order_is_left_out() -> None:
         ("trust", {}, {"trust": {"internal": "other"}}),
         ("trust", {}, {"trust": {"internal": "t", "second": "s"}}),
         ("lists", {"lists": {"internal": "old"}}, {}),
-        ("lists", {"lists": {"internal": "l"}}, {"ca_due": True}),
+        ("lists", {"lists": {"internal": "l"}}, {"lists_due": True}),
     ],
 )
 def test_each_reason(code: str, look: dict[str, Any] | None, view: dict[str, Any]) -> None:
@@ -81,11 +81,14 @@ def test_an_issuer_that_cannot_be_read_says_nothing_against_a_host() -> None:
 
 
 def test_lists_and_cas_that_are_due_are_somebodys_work() -> None:
-    due = dataclasses.replace(VIEW, ca_due=True)
+    due = dataclasses.replace(VIEW, ca_due=True, lists_due=True)
     calm = [KnownHost(name, "w", LOOK, due) for name in ("a", "b", "c")]
     assert due_hosts(calm, NOW) == {"a": "ca"}
     assert due_hosts([*calm, KnownHost("d", "w", LISTED, due)], NOW) == {"d": "lists"}
     assert due_hosts([*calm, KnownHost("e", "w", LOOK, VIEW)], NOW) == {"a": "ca"}
+    # An issuer that is away is reported by one host.
+    sick = dataclasses.replace(VIEW, ca_due=True)
+    assert due_hosts([KnownHost(name, "w", LISTED, sick) for name in ("a", "b")], NOW) == {"a": "ca"}
 
 
 def test_what_a_ca_wants_early() -> None:

@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment import store_view
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.store_view import (
     rows_of,
@@ -65,14 +66,16 @@ def test_a_ca_without_and_with_its_lists(store: Store, issuers: dict[str, Issuer
     assert isinstance(issuer, CaIssuer)
     issuer.crls(NOW)
     calm = view_of(store, issuers, [], [pair.fingerprint], NOW)
-    assert calm.issued == {pair.fingerprint} and not (calm.ca_due or calm.revoked or calm.rotating or calm.behind)
+    assert calm.issued == {pair.fingerprint} and not (
+        calm.ca_due or calm.lists_due or calm.revoked or calm.rotating or calm.behind
+    )
     assert set(calm.trust) == set(calm.lists) == {"internal"}
     # As a revocation does.
     issuer.crl_keeper.forget_all_listed()
     with store.ledger() as ledger:
         ledger.revoke(pair.fingerprint, "superseded", int(NOW.timestamp()))
     due = view_of(store, issuers, [], [pair.fingerprint], NOW)
-    assert due.ca_due and due.revoked == {pair.fingerprint} and due.lists == calm.lists
+    assert due.ca_due and due.lists_due and due.revoked == {pair.fingerprint} and due.lists == calm.lists
     issuer.crls(NOW)
     after = view_of(store, issuers, [], [pair.fingerprint], NOW)
     assert not after.ca_due and after.lists != calm.lists and after.trust == calm.trust
@@ -136,4 +139,7 @@ def test_what_cas_want_early(store: Store, issuers: dict[str, Issuer], monkeypat
     assert len(loads) == len(set(loads))
     broken: list[Issuance] = [dataclasses.replace(row, chain="") for row in rows]
     assert wanted_by_their_cas(broken, load, NOW) == set()
-    assert wanted_by_their_cas(rows, lambda: issuers, NOW) == set()
+    # Without such a CA, nobody reads the ledger for it.
+    assert wanted_by_their_cas(iter(lambda: pytest.fail("read"), 0), lambda: issuers, NOW) == set()
+    monkeypatch.setattr(store_view, "ASKING_SECONDS", -1.0)
+    assert wanted_by_their_cas(rows, load, NOW) == set()
