@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``fleet.tls.deployed``: a deployment has done on a host what there was to do. Noted in the store; the host is not asked."""
+"""``fleet.tls.deployed``: a deployment has done on a host what there was to do, or begins with it. Noted in the store; the host is not asked."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsA
 
 
 class ActionModule(TlsAction):
-    """Note it, or in check mode nothing."""
+    """Note it, or forget what was noted; in check mode nothing."""
 
     ARGUMENTS: ClassVar[dict[str, Any]] = {
         "store": {"type": "dict", "required": True},
-        "look": {"type": "dict", "required": True},
+        "look": {"type": "dict"},
         "certificates": {"type": "dict", "default": {}},
         "handed_out": {"type": "dict", "default": {}},
     }
     _requires_connection = False
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        result = options["certificates"] if "certificates" in options["certificates"] else {}
-        look = finished(LastLook.from_json(options["look"]), result, options["handed_out"])
-        if look is not None and not self._task.check_mode:
+        look = None
+        if options["look"]:
+            result = options["certificates"] if "certificates" in options["certificates"] else {}
+            look = finished(LastLook.from_json(options["look"]), result, options["handed_out"])
+        if not self._task.check_mode:
             note_look(load_store(options["store"]), self.host(variables), look)
         return {"changed": False}

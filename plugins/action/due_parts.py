@@ -36,7 +36,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.outlooks impo
     outlook_of_task,
     told_facts,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import Outlook, due_parts, in_order
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import PARTS, Outlook, due_parts, in_order
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import HostFacts, parse_host_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.known_facts import known_facts, note_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
@@ -117,14 +117,22 @@ class ActionModule(TlsAction):
             # When all hosts have been asked, the parts know whose clock it is.
             outlooks = dict.fromkeys(wanted, WRONG_CLOCK)
         result = self.concluded(outlooks, told)
-        if store is None or "certificates" not in tasks:
+        if store is None or not parts.keys() >= set(PARTS):
+            # fleet.tls.revoke looks at servers only: that says nothing of the rest of a host.
             return result
-        pairs = known_pairs(tasks["certificates"].result or {})
+        pairs = known_pairs(tasks["certificates"].result or {}) if "certificates" in tasks else {}
         given = self.handed_out.get("lists", {}) if lists else None
-        look = LastLook(began, wishes_of(variables), self.handed_out.get("trust", {}), given, pairs)
+        look = LastLook(began, wishes_of(variables), self.handed_out.get("trust", {}), given, pairs or {})
         # What has something to do is noted when that is done.
-        self.note(store, look if pairs and not result["due"] else None, variables)
-        return {**result, **({"look": look.as_json()} if result["due"] else {})}
+        self.note(store, look if pairs is not None and not result["due"] else None, variables)
+        return {**result, **({"look": look.as_json()} if result["due"] or self.asks_others(variables) else {})}
+
+    def asks_others(self, variables: Mapping[str, Any]) -> bool:
+        """Whether the host stays though nothing is due on it, as the playbook has it."""
+        try:
+            return bool(self._templar.template(variables.get("fleet_tls_asks_others")))
+        except AnsibleError:
+            return True
 
     def note(self, store: Store | None, look: LastLook | None, variables: Mapping[str, Any]) -> None:
         """Note that the host is as it should be; None: forget that it was."""

@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - The last task of the playbook C(fleet.tls.deploy), on hosts where something was to be done. What it notes in the store lets
     M(fleet.tls.due_hosts) leave the host out until something becomes due.
+  - Before a host that is in order asks others, its note is removed, so that it is visited again where they do not answer as they should.
   - Runs on the controller alone and never connects to the host.
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -26,9 +27,8 @@ options:
     type: dict
     required: true
   look:
-    description: What M(fleet.tls.due_parts) returned as C(look).
+    description: What M(fleet.tls.due_parts) returned as C(look). Without it, the host's note is removed.
     type: dict
-    required: true
   certificates:
     description: The result of M(fleet.tls.certificates), where it was run since then.
     type: dict

@@ -62,7 +62,7 @@ why:
   sample: {web_server: it would change something}
 look:
   description: What M(fleet.tls.deployed) notes of the host when that is done. Where nothing is due, it is noted already.
-  returned: when something is due and the host is to have certificates
+  returned: when something is due or the host asks others, and all parts of the deployment were looked at
   type: dict
 ansible_facts:
   description: What the host says of itself, as M(fleet.tls.host_facts) has it.

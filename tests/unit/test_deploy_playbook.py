@@ -46,3 +46,57 @@ def test_a_host_that_asks_others_stays_with_all_that_this_takes() -> None:
     assert rendered("fleet_tls_due_parts", fleet_tls_due=calm, fleet_tls_parts=clients) == ["clients"]
     due = {"due": ["trust", "web_server"]}
     assert set(rendered("fleet_tls_due_parts", fleet_tls_due=due, tls_sites=upstream)) == {"ca", "trust", "web_server"}
+
+
+def tasks() -> list[dict[str, Any]]:
+    """Those of the play."""
+    return list(play("deploy.yml", 0)["tasks"])
+
+
+def place(what: str) -> int:
+    """The place of the first task with this module, role or meta action."""
+    return next(number for number, task in enumerate(tasks()) if what in (*task, *(str(each) for each in flat(task))))
+
+
+def flat(task: dict[str, Any]) -> list[Any]:
+    """The values of a task, and of the mappings in it."""
+    return [each for value in task.values() for each in (value.values() if isinstance(value, dict) else [value])]
+
+
+def test_a_host_that_is_in_order_and_asks_others_is_forgotten_before_that_and_noted_at_the_end() -> None:
+    forget, note = (number for number, task in enumerate(tasks()) if "fleet.tls.deployed" in task)
+    assert place("end_host") < forget < place("fleet.tls.certificates") and note == len(tasks()) - 1
+    assert "look" not in tasks()[forget]["fleet.tls.deployed"]
+
+    def runs(number: int, known: dict[str, Any]) -> bool:
+        when = tasks()[number]["when"]
+        conditions = when if isinstance(when, list) else [when]
+        templar = Templar(DataLoader(), variables={"fleet_tls_due": known})
+        return all(templar.evaluate_conditional(each) for each in conditions)
+
+    asks, due, unknown = {"due": [], "look": {"at": 1}}, {"due": ["trust"], "look": {"at": 1}}, {"due": ["trust"]}
+    assert [runs(forget, each) for each in (asks, due, unknown)] == [True, False, False]
+    assert [runs(note, each) for each in (asks, due, unknown)] == [True, True, False]
+
+
+def test_what_an_earlier_deployment_of_the_run_has_returned_is_not_noted() -> None:
+    options = tasks()[-1]["fleet.tls.deployed"]
+    earlier = {"fleet_tls_result": {"certificates": ["a"]}, "fleet_tls_ca": {"handed_out": {"trust": {"internal": "t"}}}}
+
+    def given(due: list[str]) -> tuple[Any, Any]:
+        templar = Templar(DataLoader(), variables={**earlier, "fleet_tls_due_parts": due})
+        return templar.template(options["certificates"]), templar.template(options["handed_out"])
+
+    assert given(["trust"]) == ({}, {})
+    assert given(["certificates"]) == ({"certificates": ["a"]}, {})
+    assert given(["ca"]) == ({}, {"trust": {"internal": "t"}})
+
+
+def test_trust_is_passed_over_where_only_a_certificate_was_renewed() -> None:
+    due = {"due": ["certificates", "ca", "trust"], "own": ["certificates"], "look": {"trust": {"internal": "t"}}}
+    same, other = ({"handed_out": {"trust": {"internal": each}}} for each in "tu")
+    assert rendered("fleet_tls_trust_stays", fleet_tls_due=due, fleet_tls_ca=same) is True
+    assert rendered("fleet_tls_trust_stays", fleet_tls_due=due, fleet_tls_ca=other) is False
+    assert rendered("fleet_tls_trust_stays", fleet_tls_due={**due, "own": ["trust"]}, fleet_tls_ca=same) is False
+    assert rendered("fleet_tls_trust_stays", fleet_tls_due=due) is False
+    assert rendered("fleet_tls_trust_stays", fleet_tls_ca=same) is False

@@ -102,7 +102,7 @@ def reason(host: KnownHost, now: int, force: bool | Collection[str]) -> str | No
         # Noted by a clock that was ahead: nothing that was noted then can be relied on.
         "unknown": look.at > now,
         "inventory": look.wishes != host.wishes,
-        "ledger": not shown or not shown.issubset(view.issued),
+        "ledger": not shown.issubset(view.issued),
         "revoked": not shown.isdisjoint(view.revoked),
         "renewal": any(each.due_at <= now for each in pairs),
         "tickets": host.name in view.behind,

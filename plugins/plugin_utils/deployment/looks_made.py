@@ -17,15 +17,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_
 CRL = "-----BEGIN X509 CRL-----"
 
 
-def known_pairs(result: Mapping[str, Any]) -> dict[str, KnownPair]:
-    """A host's certificates by their names; none where one of them is not there.
+def known_pairs(result: Mapping[str, Any]) -> dict[str, KnownPair] | None:
+    """A host's certificates by their names; None: one of them is not there, or nobody knows.
 
     :param result: of ``fleet.tls.certificates``.
     """
+    if "certificates" not in result:
+        return None
     pairs: dict[str, KnownPair] = {}
-    for each in result.get("certificates", ()):
+    for each in result["certificates"]:
         if not each.get("installed"):
-            return {}
+            return None
         # What waits for a maintenance window has nothing to do until then. Other windows would be another inventory.
         due_at = each.get("deferred_until") or each["renew_after"]
         pairs[str(each["name"])] = KnownPair(
@@ -52,7 +54,7 @@ def finished(look: LastLook, result: Mapping[str, Any], given: Mapping[str, Mapp
     :param given: what issuers handed out before the host got it, as ``handed_out()`` has it; empty: the same as before.
     """
     pairs = known_pairs(result) if result else look.certificates
-    if not pairs:
+    if pairs is None:
         return None
     trust, lists = given.get("trust", look.trust), given.get("lists", look.lists)
     return replace(look, certificates=pairs, trust=trust, lists=None if look.lists is None else lists)

@@ -38,6 +38,8 @@ def chosen(look: LastLook | None = LOOK, view: StoreView | None = VIEW, wishes: 
 
 def test_in_order_is_left_out() -> None:
     assert chosen() is None and chosen(LISTED) is None
+    # One that has trust to keep and no certificate.
+    assert chosen(dataclasses.replace(LOOK, certificates={})) is None
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,6 @@ def test_in_order_is_left_out() -> None:
         ("week", {"at": NOW - WEEK}, {}),
         ("renewal", {"certificates": {"www": dataclasses.replace(PAIR, due_at=NOW)}}, {}),
         ("ledger", {}, {"issued": {"bb"}}),
-        ("ledger", {"certificates": {}}, {}),
         ("ledger", {"certificates": {"www": PAIR, "own": KnownPair("cc", NOW, NOW + DAY)}}, {}),
         ("revoked", {}, {"revoked": {"aa"}}),
         ("rotation", {}, {"rotating": True}),

@@ -31,8 +31,8 @@ def test_certificates_are_due_at_their_renewal_or_when_their_window_opens() -> N
     assert known_pairs({"certificates": [ENTRY]}) == {"www": KnownPair("aa", 10, 60)}
     waits = {**ENTRY, "deferred_until": "1970-01-01T00:02:00Z", "pool": "p"}
     assert known_pairs({"certificates": [waits]}) == {"www": KnownPair("aa", 10, 120, "p")}
-    assert known_pairs({"certificates": [ENTRY, {**ENTRY, "name": "b", "installed": False}]}) == {}
-    assert known_pairs({}) == {}
+    assert known_pairs({"certificates": [ENTRY, {**ENTRY, "name": "b", "installed": False}]}) is None
+    assert known_pairs({}) is None and known_pairs({"certificates": []}) == {}
 
 
 def test_a_host_where_all_is_done() -> None:
@@ -44,7 +44,8 @@ def test_a_host_where_all_is_done() -> None:
     assert finished(listed, newer, given) == LastLook(
         5, "w", {"internal": "u"}, {"internal": "l"}, {"www": KnownPair("bb", 10, 60)}
     )
-    assert finished(listed, {}, given) is None
+    # It is to have no certificate.
+    assert finished(listed, {}, given) == LastLook(5, "w", {"internal": "u"}, {"internal": "l"}, {})
     assert finished(LOOK, {"certificates": [{**ENTRY, "installed": False}]}, given) is None
 
 
