@@ -23,7 +23,7 @@ REASONS = {
     "unknown": "not known to be in order",
     "inventory": "its inventory has changed",
     "ledger": "a certificate that is not in the ledger",
-    "revoked": "a revoked certificate",
+    "revoked": "a revoked certificate waits no longer",
     "renewal": "a certificate is due",
     "early": "the CA wants a certificate renewed",
     "tickets": "session ticket keys that it has not shown",
@@ -103,7 +103,8 @@ def reason(host: KnownHost, now: int, force: bool | Collection[str]) -> str | No
         "unknown": look.at > now,
         "inventory": look.wishes != host.wishes,
         "ledger": not shown.issubset(view.issued),
-        "revoked": not shown.isdisjoint(view.revoked),
+        # Before it is due, a deployment leaves it where it is.
+        "revoked": any(each.waits and each.fingerprint in view.revoked for each in pairs),
         "renewal": any(each.due_at <= now for each in pairs),
         "tickets": host.name in view.behind,
         "trust": differs(look.trust, view.trust),

@@ -33,12 +33,14 @@ class KnownPair:
     :param fingerprint: SHA-256, as the ledger has it.
     :param begins: its notBefore.
     :param due_at: when it is to be renewed; later, where it waits for a maintenance window.
+    :param waits: it does, and would not if it were revoked.
     """
 
     fingerprint: str
     begins: int
     due_at: int
     pool: str | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ class LastLook:
         """:raises TypeError, ValueError, KeyError, AttributeError: not what :meth:`as_json` gives."""
         certificates = {
             str(name): KnownPair(
-                str(each["fingerprint"]), int(each["begins"]), int(each["due_at"]), text_or_none(each["pool"])
+                str(each["fingerprint"]),
+                int(each["begins"]),
+                int(each["due_at"]),
+                text_or_none(each["pool"]),
+                bool(each["waits"]),
             )
             for name, each in raw["certificates"].items()
         }

@@ -29,9 +29,13 @@ def known_pairs(result: Mapping[str, Any]) -> dict[str, KnownPair] | None:
         if not each.get("installed"):
             return None
         # What waits for a maintenance window has nothing to do until then. Other windows would be another inventory.
-        due_at = each.get("deferred_until") or each["renew_after"]
+        waits_until = each.get("deferred_until")
         pairs[str(each["name"])] = KnownPair(
-            str(each["fingerprint_sha256"]), moment(each["not_before"]), moment(due_at), each.get("pool")
+            str(each["fingerprint_sha256"]),
+            moment(each["not_before"]),
+            moment(waits_until or each["renew_after"]),
+            each.get("pool"),
+            waits=bool(waits_until),
         )
     return pairs
 

@@ -51,7 +51,7 @@ def test_in_order_is_left_out() -> None:
         ("renewal", {"certificates": {"www": dataclasses.replace(PAIR, due_at=NOW)}}, {}),
         ("ledger", {}, {"issued": {"bb"}}),
         ("ledger", {"certificates": {"www": PAIR, "own": KnownPair("cc", NOW, NOW + DAY)}}, {}),
-        ("revoked", {}, {"revoked": {"aa"}}),
+        ("revoked", {"certificates": {"www": dataclasses.replace(PAIR, waits=True)}}, {"revoked": {"aa"}}),
         ("rotation", {}, {"rotating": True}),
         ("tickets", {}, {"behind": {"web1"}}),
         ("trust", {}, {"trust": {"internal": "other"}}),
@@ -63,6 +63,10 @@ def test_in_order_is_left_out() -> None:
 def test_each_reason(code: str, look: dict[str, Any] | None, view: dict[str, Any]) -> None:
     known = None if look is None else dataclasses.replace(LOOK, **look)
     assert chosen(known, dataclasses.replace(VIEW, **view) if view else VIEW) == code in REASONS
+
+
+def test_a_revoked_certificate_that_a_deployment_would_leave_is_no_reason() -> None:
+    assert chosen(view=dataclasses.replace(VIEW, revoked={"aa"})) is None
 
 
 def test_a_changed_inventory_and_a_store_that_cannot_be_read() -> None:

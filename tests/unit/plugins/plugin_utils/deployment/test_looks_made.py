@@ -30,7 +30,7 @@ LOOK = LastLook(5, "w", {"internal": "t"}, None, {"www": KnownPair("aa", 10, 60)
 def test_certificates_are_due_at_their_renewal_or_when_their_window_opens() -> None:
     assert known_pairs({"certificates": [ENTRY]}) == {"www": KnownPair("aa", 10, 60)}
     waits = {**ENTRY, "deferred_until": "1970-01-01T00:02:00Z", "pool": "p"}
-    assert known_pairs({"certificates": [waits]}) == {"www": KnownPair("aa", 10, 120, "p")}
+    assert known_pairs({"certificates": [waits]}) == {"www": KnownPair("aa", 10, 120, "p", waits=True)}
     assert known_pairs({"certificates": [ENTRY, {**ENTRY, "name": "b", "installed": False}]}) is None
     assert known_pairs({}) is None and known_pairs({"certificates": []}) == {}
 
