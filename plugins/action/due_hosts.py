@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``fleet.tls.due_hosts``: which hosts of the inventory a deployment has to visit. One task for all of them, on the controller alone."""
+"""``fleet.tls.due_hosts``: which hosts of its play a deployment has to visit. One task for all of them, on the controller alone."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         force, now = parse_force(options["force"]), self.now()
-        everyone = [str(name) for name in variables["groups"]["all"]]
+        # Those that --limit leaves out are not there, and cannot be the ones that see to a CA.
+        everyone = [str(name) for name in variables["ansible_play_hosts_all"]]
         fleets = self.fleets(everyone, variables)
         chosen: dict[str, str] = {}
         for fleet in fleets:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: due_hosts
-short_description: Which hosts of the inventory a deployment has to visit
+short_description: Which hosts a deployment has to visit
 version_added: 0.1.0
 description:
-  - The first task of the playbook C(fleet.tls.deploy_due). It compares the whole inventory with what the store says, and asks no host.
+  - The first task of the playbook C(fleet.tls.deploy_due). It compares what the inventory says of the play's hosts with what the store says, and asks no
+    host.
   - A host is left out only where the last C(fleet.tls.deploy) found or left everything on it as it should be, and where nothing has become
     due since. In doubt it is visited.
   - Runs on the controller alone and never connects to the host. Use it for one host only; its result is about all of them.
@@ -59,7 +60,7 @@ hosts:
   type: dict
   sample: {web1: renewal, web7: inventory}
 left_out:
-  description: How many hosts of the inventory are left out.
+  description: How many hosts of the play are left out.
   returned: success
   type: int
 restriction:

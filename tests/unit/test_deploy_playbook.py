@@ -100,3 +100,10 @@ def test_trust_is_passed_over_where_only_a_certificate_was_renewed() -> None:
     assert rendered("fleet_tls_trust_stays", fleet_tls_due={**due, "own": ["trust"]}, fleet_tls_ca=same) is False
     assert rendered("fleet_tls_trust_stays", fleet_tls_due=due) is False
     assert rendered("fleet_tls_trust_stays", fleet_tls_ca=same) is False
+
+
+def test_deploy_due_chooses_and_can_be_described_before_there_is_a_choice() -> None:
+    pattern = play("deploy_due.yml", 1)["vars"]["fleet_tls_hosts"]
+    assert Templar(DataLoader(), variables={}).template(pattern) == ["all", "&all"]
+    chosen = {"hostvars": {"localhost": {"fleet_tls_restriction": r"&~(web3)\Z"}}, "tls_hosts": ["web", "db"]}
+    assert Templar(DataLoader(), variables=chosen).template(pattern) == ["web", "db", r"&~(web3)\Z"]

@@ -30,8 +30,8 @@ CONCERNING = frozenset(
         "tls_clients",
     }
 )
-# It says what a single run is to do.
-OF_ONE_RUN = frozenset({"tls_force"})
+# They say how a single run is to go, with -e.
+OF_ONE_RUN = frozenset({"tls_defer_proof", "tls_force", "tls_ignore_clocks", "tls_ledger_lost", "tls_rekey"})
 
 
 @cache

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,13 @@ class Inventory:
         """Those of a host."""
         return load_issuers(self.hosts[name]["tls_issuers"], load_store(self.hosts[name]["tls_store"]))
 
-    def choose(self, options: str = "{}") -> dict[str, Any]:
-        """The task's result."""
-        variables = {"hostvars": self.hosts, "groups": {"all": list(self.hosts)}, "inventory_hostname": "web1"}
+    def choose(self, options: str = "{}", play: Sequence[str] = ()) -> dict[str, Any]:
+        """The task's result.
+
+        :param play: the hosts of the play; all where it is empty.
+        """
+        everyone = {"groups": {"all": list(self.hosts)}, "ansible_play_hosts_all": list(play or self.hosts)}
+        variables = {"hostvars": self.hosts, **everyone, "inventory_hostname": "web1"}
         return run_action(ActionModule, options, variables)
 
 
@@ -111,6 +115,18 @@ def test_the_hosts_of_each_store(inventory: Inventory) -> None:
     }
     with pytest.raises(AnsibleActionFail, match="force: it has to be a list of names"):
         inventory.choose("force: {a: b}")
+
+
+def test_a_play_that_leaves_hosts_out_has_somebody_of_its_own_see_to_the_ca(inventory: Inventory) -> None:
+    inventory.deployed("web1", "web2", "web3", "db1")
+    issuer = inventory.issuers("web1")["internal"]
+    issuer.crl_keeper.forget_all_listed()
+    (row,) = (row for row in issuer.store.issuances() if row.host == "web1")
+    with issuer.store.ledger() as ledger:
+        assert ledger.revoke(row.fingerprint, "superseded", NOW)
+    assert inventory.choose()["hosts"] == {"web1": "ca"}
+    found = inventory.choose(play=["web3", "bystander"])
+    assert found["hosts"] == {"web3": "ca"} and found["left_out"] == 1 and found["restriction"] == r"&~(web3)\Z"
 
 
 def test_a_store_that_cannot_be_read_leaves_nobody_of_its_hosts_out_and_no_others_in(inventory: Inventory) -> None:
