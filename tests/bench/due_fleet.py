@@ -22,7 +22,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.steps.look import look_s
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.due import is_week_over
-from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair, LastLook, note_looks
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair, LastLook
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out import handed_out
@@ -32,6 +32,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.wishes import digest_of_wishes
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import names_read
+from ansible_collections.fleet.tls.tests.unit.support.looks import note_looks
 
 DAY = 86400
 LIFETIME_DAYS = 47

@@ -24,6 +24,9 @@ ENTRIES = 64
 TRIES, LONGEST_PAUSE = 30, 0.2
 # A look of so many seconds later that has found the same is not noted: hourly runs need not write as often.
 SOON = 6 * 3600
+# A note that is older than so many seconds is of no use: its host is visited with and without it. It is that of a host that is gone, most likely.
+# Which hosts there are cannot be asked: several inventories may share a store.
+LONGEST = 30 * 86400
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def note_look(store: Store, host: str, look: LastLook | None) -> None:
         raw = look.as_json() if look else None
         if is_same(hosts.get(host), raw):
             return
+        hosts = hosts if look is None else younger(hosts, look.at - LONGEST)
         if raw is None:
             del hosts[host]
         else:
@@ -152,23 +156,14 @@ def note_look(store: Store, host: str, look: LastLook | None) -> None:
             return
 
 
+def younger(hosts: Mapping[str, dict[str, Any]], moment: int) -> dict[str, dict[str, Any]]:
+    """The notes of hosts that were looked at since then."""
+    return {host: each for host, each in hosts.items() if isinstance(at := each.get("at"), int) and at >= moment}
+
+
 def is_same(before: dict[str, Any] | None, after: dict[str, Any] | None) -> bool:
     """Whether a note would say nothing new."""
     if before is None or after is None:
         return before is after
     at = before.get("at")
     return {**before, "at": after["at"]} == after and isinstance(at, int) and 0 <= after["at"] - at < SOON
-
-
-def note_looks(store: Store, looks: Mapping[str, LastLook]) -> None:
-    """Note those of many hosts, each entry once.
-
-    :raises StoreError: the store cannot be written; :raises StoreConflict: another run notes hosts at this moment.
-    """
-    by_entry: dict[int, dict[str, Any]] = {}
-    for host, look in looks.items():
-        by_entry.setdefault(place(host), {})[host] = look.as_json()
-    for number, hosts in by_entry.items():
-        kept = entry(store, number)
-        present = kept.load()
-        kept.put({**(present.value if present else {}), **hosts}, expect=present.version if present else None)

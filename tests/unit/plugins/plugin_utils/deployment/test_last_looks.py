@@ -12,15 +12,16 @@ from pathlib import Path
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import (
     ENTRIES,
+    LONGEST,
     SOON,
     KnownPair,
     LastLook,
     known_looks,
     note_look,
-    note_looks,
     place,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.tests.unit.support.looks import note_looks
 
 LOOK = LastLook(5, "w", {"internal": "t"}, {"internal": "l"}, {"www": KnownPair("aa", 1, 9, "pool")})
 PLAIN = LastLook(6, "v", {}, None, {"www": KnownPair("bb", 1, 9)})
@@ -38,6 +39,19 @@ def test_notes_come_back_and_are_forgotten(tmp_path: Path) -> None:
     note_look(store, "a", later)
     note_look(store, "../b:é", None)
     assert known_looks(store) == {"a": later}
+
+
+def test_a_host_that_is_gone_does_not_stay_for_ever(tmp_path: Path) -> None:
+    store = load_store({"path": str(tmp_path / "store")})
+    gone, old, mine = [name for number in range(1000) if place(name := f"h{number}") == 2][:3]
+    note_looks(store, dict.fromkeys((gone, old), LOOK) | {mine: PLAIN})
+    later = dataclasses.replace(LOOK, at=LOOK.at + LONGEST)
+    note_look(store, mine, later)
+    assert known_looks(store) == {gone: LOOK, old: LOOK, mine: later}
+    note_look(store, old, later)
+    latest = dataclasses.replace(later, at=later.at + SOON)
+    note_look(store, mine, latest)
+    assert known_looks(store) == {old: later, mine: latest}
 
 
 def test_runs_that_follow_each_other_write_nothing_where_nothing_is_new(tmp_path: Path) -> None:
