@@ -104,7 +104,8 @@ class ActionModule(TlsAction):
             self.note(store, None, variables)
             return self.concluded(dict.fromkeys(wanted, Outlook(wrong)), None)
         outlooks, tasks = self.begun(names, facts, variables)
-        lists = "web_server" in names and (facts is None or asks_for_lists(tasks["web_server"].question))
+        ca_due = "ca" in outlooks and outlooks["ca"].why is not None
+        lists = "web_server" in names and (facts is None or asks_for_lists(tasks["web_server"].question, ca_due))
         self.visit([each for each in tasks.values() if each.question], variables)
         outlooks |= {name: outlook_of_task(tasks[name]) for name in wanted if name in tasks}
         told = told_facts(tasks)

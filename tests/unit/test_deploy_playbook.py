@@ -81,7 +81,10 @@ def test_a_host_that_is_in_order_and_asks_others_is_forgotten_before_that_and_no
 
 def test_what_an_earlier_deployment_of_the_run_has_returned_is_not_noted() -> None:
     options = tasks()[-1]["fleet.tls.deployed"]
-    earlier = {"fleet_tls_result": {"certificates": ["a"]}, "fleet_tls_ca": {"handed_out": {"trust": {"internal": "t"}}}}
+    earlier = {
+        "fleet_tls_result": {"certificates": ["a"]},
+        "fleet_tls_ca": {"handed_out": {"trust": {"internal": "t"}}},
+    }
 
     def given(due: list[str]) -> tuple[Any, Any]:
         templar = Templar(DataLoader(), variables={**earlier, "fleet_tls_due_parts": due})

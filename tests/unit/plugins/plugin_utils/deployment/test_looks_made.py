@@ -51,6 +51,11 @@ def test_a_host_where_all_is_done() -> None:
 
 def test_who_is_given_revocation_lists() -> None:
     crl = "-----BEGIN X509 CRL-----\nMII=\n-----END X509 CRL-----\n"
-    assert asks_for_lists(None)
-    assert asks_for_lists(Question("configure", {"files": [{"path": "/a", "content": crl}]}))
-    assert not asks_for_lists(Question("configure", {"files": [{"path": "/a", "state": "absent"}]}))
+    given = Question("configure", {"files": [{"path": "/a", "content": crl}]})
+    nothing = Question("configure", {"files": [{"path": "/a", "state": "absent"}]})
+    assert asks_for_lists(None, False) and asks_for_lists(given, False)
+    assert not asks_for_lists(nothing, False) and not asks_for_lists(nothing, True)
+    # A CA that has not signed its first list: the server that verifies its clients gets one in this run.
+    bundle = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+    verifies = Question("configure", {"files": [{"path": "/a", "content": bundle}, {"path": "/b", "state": "absent"}]})
+    assert asks_for_lists(verifies, True) and not asks_for_lists(verifies, False)
