@@ -130,8 +130,10 @@ class ActionModule(TlsAction):
             return
         store = next(iter(issuers.values())).store
         fleet.looks = known_looks(store)
-        issued = {row.fingerprint for row in rows_of(store, pairs_of(fleet))}
-        fleet.view = view_of(store, issuers, sorted(fleet.pools), issued, now)
+        pairs = pairs_of(fleet)
+        issued = {row.fingerprint for row in rows_of(store, pairs)}
+        waiting = {each.fingerprint for each in pairs if each.waits}
+        fleet.view = view_of(store, issuers, sorted(fleet.pools), issued, now, waiting)
 
     @staticmethod
     def early(fleet: Fleet, hosts: list[KnownHost], load: Load, now: dt.datetime) -> dict[str, str]:

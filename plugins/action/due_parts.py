@@ -113,7 +113,7 @@ class ActionModule(TlsAction):
             note_facts(store, self.host(variables), told)
         if (tasks.keys() & {"certificates", "facts"}) and (told is None or differ(told, facts)):
             # All were asked with variables of the host that it was.
-            outlooks = dict.fromkeys(wanted, OTHER_HOST)
+            outlooks, lists = dict.fromkeys(wanted, OTHER_HOST), "web_server" in names
         if abs(noted_clocks().get(self.host(variables), 0.0)) > WRONG:
             # When all hosts have been asked, the parts know whose clock it is.
             outlooks = dict.fromkeys(wanted, WRONG_CLOCK)

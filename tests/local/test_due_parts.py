@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import known_looks
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from local.deployment import DeployedHost, Deployment, due
 
 VISIT = "exec(sys.stdin.buffer.read("
@@ -169,7 +171,11 @@ def test_a_client_is_asked_again_after_the_server_of_another_host_has_changed(de
     result = deployment.deploy(*both, changes=changes, **common)
     assert due(result) == {"client": [], "calm": ALL}
     assert [result.stats[each]["failures"] for each in ("client", "calm")] == [1, 0], result.stdout
+    # For fleet.tls.deploy_due: it was in order until it asked.
+    store = load_store({"path": str(deployment.store), "passphrase": deployment.passphrase})
+    assert "calm" in known_looks(store) and "client" not in known_looks(store)
     deployment.deploy(*both).check()
+    assert "client" in known_looks(store)
 
 
 TWICE = """

@@ -24,7 +24,7 @@ AS_A_MODULE = "goes as a module"
 PIPE = "exec(sys.stdin.buffer.read("
 PYTHON = {"ansible_python_interpreter": "auto_silent", "ansible_interpreter_python_fallback": [sys.executable]}
 # What the clock has in a result, the interpreter, which Mitogen finds anew with each task, and which task it was.
-PASSING = ("days_left", "discovered_interpreter_python", "task")
+PASSING = ("at", "days_left", "discovered_interpreter_python", "task")
 PLAY: dict[str, Any] = {
     "name": "Parts of it",
     "hosts": "all",

@@ -38,7 +38,8 @@ REASONS = {
 class StoreView:
     """What a store says, for all hosts that share it.
 
-    :param issued, revoked: SHA-256 fingerprints of certificates in the ledger.
+    :param issued: SHA-256 fingerprints of certificates in the ledger.
+    :param revoked: those of revoked ones, among the certificates that wait for a maintenance window.
     :param trust, lists: by the issuer's name, the digests of what hosts are given to trust, and of its revocation lists. An issuer that
         cannot be read is not there, and says nothing against a host.
     :param ca_due: an issuer has something to be made or renewed, or cannot be read. It takes any host to see to that.

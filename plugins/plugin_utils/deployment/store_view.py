@@ -10,7 +10,7 @@ import datetime as dt
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -49,11 +49,19 @@ def rows_of(store: Store, pairs: Iterable[KnownPair]) -> Iterator[Issuance]:
     yield from (row for row in store.issuances(since=oldest - AHEAD) if row.fingerprint in wanted)
 
 
-def view_of(store: Store, issuers: Issuers, pools: Iterable[str], issued: Iterable[str], now: dt.datetime) -> StoreView:
+def view_of(
+    store: Store,
+    issuers: Issuers,
+    pools: Iterable[str],
+    issued: Iterable[str],
+    now: dt.datetime,
+    waiting: Collection[str] = (),
+) -> StoreView:
     """What they say.
 
     :param pools: of session ticket keys.
     :param issued: the fingerprints of :func:`rows_of`.
+    :param waiting: those of certificates that wait for a maintenance window. Without any, nobody needs to know what was ever revoked.
     :raises TlsError: the store cannot be read.
     """
     upkeeps = [Upkeep(issuer) for issuer in issuers.values()]
@@ -66,7 +74,7 @@ def view_of(store: Store, issuers: Issuers, pools: Iterable[str], issued: Iterab
     given = handed_out(known)
     return StoreView(
         issued=set(issued),
-        revoked={row.issuance.fingerprint for name in issuers for row in store.revocations(name)},
+        revoked=revoked_among(waiting, store, issuers) if waiting else set(),
         trust=given["trust"],
         lists=given["lists"],
         ca_due=any(each.unprepared or each.crls_due or each.errors for each in upkeeps),
@@ -74,6 +82,12 @@ def view_of(store: Store, issuers: Issuers, pools: Iterable[str], issued: Iterab
         rotating=any(is_under_way(store, name) for name in ("keys", *(f"ca-{issuer}" for issuer in issuers))),
         behind={host for pool in pools for host in behind(store, pool)},
     )
+
+
+def revoked_among(fingerprints: Collection[str], store: Store, issuers: Iterable[str]) -> set[str]:
+    """Which of them are revoked."""
+    known = {row.issuance.fingerprint for name in issuers for row in store.revocations(name)}
+    return known.intersection(fingerprints)
 
 
 def is_under_way(store: Store, rotation: str) -> bool:

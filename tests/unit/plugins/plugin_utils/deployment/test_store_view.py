@@ -74,8 +74,9 @@ def test_a_ca_without_and_with_its_lists(store: Store, issuers: dict[str, Issuer
     issuer.crl_keeper.forget_all_listed()
     with store.ledger() as ledger:
         ledger.revoke(pair.fingerprint, "superseded", int(NOW.timestamp()))
-    due = view_of(store, issuers, [], [pair.fingerprint], NOW)
+    due = view_of(store, issuers, [], [pair.fingerprint], NOW, {pair.fingerprint, "00"})
     assert due.ca_due and due.lists_due and due.revoked == {pair.fingerprint} and due.lists == calm.lists
+    assert not view_of(store, issuers, [], [pair.fingerprint], NOW, {"00"}).revoked
     issuer.crls(NOW)
     after = view_of(store, issuers, [], [pair.fingerprint], NOW)
     assert not after.ca_due and after.lists != calm.lists and after.trust == calm.trust
