@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_force
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_boolean, parse_force
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.due import (
     KnownHost,
     StoreView,
@@ -44,18 +44,23 @@ class Fleet:
 
     :param first: one of them, whose variables name the store.
     :param wishes: host → the digest of what the inventory says about it.
-    :param pools: of session ticket keys.
+    :param unconcerned: those of whom the inventory wants nothing.
+    :param pools: of session ticket keys, with their hosts.
     """
 
     first: str
     wishes: dict[str, str] = field(default_factory=dict)
-    pools: set[str] = field(default_factory=set)
+    unconcerned: set[str] = field(default_factory=set)
+    pools: dict[str, set[str]] = field(default_factory=dict)
     looks: Mapping[str, LastLook] = field(default_factory=dict)
     view: StoreView | None = None
 
     def hosts(self) -> list[KnownHost]:
         """All of them, with what is known."""
-        return [KnownHost(name, wishes, self.looks.get(name), self.view) for name, wishes in self.wishes.items()]
+        return [
+            KnownHost(name, wishes, self.looks.get(name), self.view, name not in self.unconcerned)
+            for name, wishes in self.wishes.items()
+        ]
 
 
 class ActionModule(TlsAction):
@@ -73,7 +78,7 @@ class ActionModule(TlsAction):
         for fleet in fleets:
             load = partial(self.loaded, fleet.first, variables)
             try:
-                self.read(fleet, load, now)
+                self.read(fleet, load, variables, now)
             except (AnsibleError, TlsError):
                 # Its hosts are visited, and say what is wrong.
                 fleet.view = None
@@ -90,26 +95,30 @@ class ActionModule(TlsAction):
         }
 
     def fleets(self, everyone: list[str], variables: Mapping[str, Any]) -> list[Fleet]:
-        """The hosts that have to do with TLS, by their stores. Those that fleet.tls.deploy passes over are not there."""
+        """The hosts that have to do with TLS, or had, by their stores. Those that fleet.tls.deploy passes over are not there."""
         found: dict[str, Fleet] = {}
         for name in everyone:
             raw = raw_variables(variables, name)
-            if CONCERNING.isdisjoint(raw):
+            concerned = not CONCERNING.isdisjoint(raw)
+            if not concerned and "tls_store" not in raw:
                 continue
             fleet = found.setdefault(digest_of(raw, STORE_NAMES), Fleet(name))
             fleet.wishes[name] = digest_of(raw)
-            if "tls_session_tickets" in raw:
-                fleet.pools.add(self.pool(name, raw, variables))
+            if not concerned:
+                fleet.unconcerned.add(name)
+            known = partial(self.rendered, name, raw, variables)
+            if is_true(known("tls_session_tickets", False)):
+                fleet.pools.setdefault(str(known("tls_session_ticket_pool", "default")), set()).add(name)
         return list(found.values())
 
     @staticmethod
-    def pool(host: str, raw: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
-        """The pool of a host's session ticket keys, as it stands in the inventory."""
-        name = raw.get("tls_session_ticket_pool", "default")
+    def rendered(host: str, raw: Mapping[str, Any], variables: Mapping[str, Any], name: str, default: Any) -> Any:
+        """One variable of a host, as it stands in the inventory; the default where there is none, or none that can be rendered."""
+        value = raw.get(name, default)
         try:
-            return str(variables["hostvars"][host]["tls_session_ticket_pool"] if "{{" in str(name) else name)
+            return variables["hostvars"][host][name] if "{{" in str(value) else value
         except AnsibleError:
-            return "default"
+            return default
 
     def loaded(self, host: str, variables: Mapping[str, Any]) -> dict[str, Issuer]:
         """The issuers of a host, with their store.
@@ -120,20 +129,17 @@ class ActionModule(TlsAction):
         return dict(load_issuers(known.get("tls_issuers"), load_store(known.get("tls_store"))))
 
     @staticmethod
-    def read(fleet: Fleet, load: Load, now: dt.datetime) -> None:
+    def read(fleet: Fleet, load: Load, variables: Mapping[str, Any], now: dt.datetime) -> None:
         """What the fleet's store says.
 
         :raises AnsibleError, TlsError: it cannot be read.
         """
-        issuers = load()
-        if not issuers:
-            return
-        store = next(iter(issuers.values())).store
+        # Also where there are no issuers (any more).
+        store = load_store(variables["hostvars"][fleet.first].get("tls_store"))
         fleet.looks = known_looks(store)
-        pairs = pairs_of(fleet)
-        issued = {row.fingerprint for row in rows_of(store, pairs)}
-        waiting = {each.fingerprint for each in pairs if each.waits}
-        fleet.view = view_of(store, issuers, sorted(fleet.pools), issued, now, waiting)
+        issuers = load()
+        if issuers:
+            fleet.view = view_of(store, issuers, fleet.pools, pairs_of(fleet), now)
 
     @staticmethod
     def early(fleet: Fleet, hosts: list[KnownHost], load: Load, now: dt.datetime) -> dict[str, str]:
@@ -148,3 +154,11 @@ class ActionModule(TlsAction):
 def pairs_of(fleet: Fleet) -> list[KnownPair]:
     """All certificates that are noted of its hosts."""
     return [pair for name in fleet.wishes if name in fleet.looks for pair in fleet.looks[name].certificates.values()]
+
+
+def is_true(value: Any) -> bool:
+    """Whether a variable says yes; one that says neither is refused by its role."""
+    try:
+        return parse_boolean(value, "")
+    except SpecError:
+        return False

@@ -51,8 +51,8 @@ hosts:
     - Host → why it is visited. Of several reasons, the first of this list.
     - V(forced), named in O(force); V(rotation), a rotation of a CA or of keys is under way.
     - V(unknown), nothing is known of it, or its last deployment did not end well.
-    - V(inventory), its variables have changed; V(ledger), the ledger does not have its certificates; V(revoked), one of them
-      waits for a maintenance window and is revoked, so that it waits no longer.
+    - V(inventory), its variables or its address have changed; V(ledger), the ledger does not have its certificates; V(pool), the pool of one of
+      them has another one by now; V(revoked), one of them waits for a maintenance window and is revoked, so that it waits no longer.
     - V(renewal), a certificate is due; V(early), its CA wants it renewed (ARI); V(tickets), it has not shown the session ticket keys of its pool.
     - V(trust), what it is to trust has changed; V(lists), so have its revocation lists, or they are due.
     - V(ca), a CA or one of its lists is due, and somebody has to be visited for it; V(week), its last visit is a week ago.

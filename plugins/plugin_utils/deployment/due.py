@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import LastLook
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair, LastLook
 
 WEEK = 7 * 86400
 
@@ -23,6 +23,7 @@ REASONS = {
     "unknown": "not known to be in order",
     "inventory": "its inventory has changed",
     "ledger": "a certificate that is not in the ledger",
+    "pool": "its pool has another certificate",
     "revoked": "a revoked certificate waits no longer",
     "renewal": "a certificate is due",
     "early": "the CA wants a certificate renewed",
@@ -42,6 +43,7 @@ class StoreView:
     :param revoked: those of revoked ones, among the certificates that wait for a maintenance window.
     :param trust, lists: by the issuer's name, the digests of what hosts are given to trust, and of its revocation lists. An issuer that
         cannot be read is not there, and says nothing against a host.
+    :param pools: by the name of a pool of certificates, the fingerprint of its present one; empty: it has none that can be read.
     :param ca_due: an issuer has something to be made or renewed, or cannot be read. It takes any host to see to that.
     :param lists_due: its revocation lists will be others after that.
     :param rotating: a rotation of CAs or keys is under way.
@@ -52,6 +54,7 @@ class StoreView:
     revoked: Collection[str]
     trust: Mapping[str, str]
     lists: Mapping[str, str]
+    pools: Mapping[str, str] = field(default_factory=dict)
     ca_due: bool = False
     lists_due: bool = False
     rotating: bool = False
@@ -65,12 +68,14 @@ class KnownHost:
     :param wishes: the digest of what the inventory says now.
     :param look: what is noted of it; None: nothing.
     :param view: its store; None: it has none that can be read.
+    :param concerned: the inventory wants something of it. If not, there may be something of ours to be removed.
     """
 
     name: str
     wishes: str
     look: LastLook | None = None
     view: StoreView | None = field(default=None, repr=False)
+    concerned: bool = True
 
 
 def due_hosts(hosts: Collection[KnownHost], now: int, force: bool | Collection[str] = False) -> dict[str, str]:
@@ -80,18 +85,25 @@ def due_hosts(hosts: Collection[KnownHost], now: int, force: bool | Collection[s
     :param force: as ``tls_force``: names of certificates and pools, or all.
     """
     found = {host.name: code for host in hosts if (code := reason(host, now, force))}
-    # Somebody's run has to renew it, and where a store's hosts are all in order there would be nobody.
-    served = {id(host.view) for host in hosts if host.name in found}
+    # Somebody's run has to renew it, and where a store's hosts are all in order there would be nobody. The one that was seen last is the
+    # one most likely to answer: those that are visited for other reasons may be dead.
+    latest: dict[int, KnownHost] = {}
     for host in hosts:
-        if host.view and host.view.ca_due and id(host.view) not in served:
-            served.add(id(host.view))
-            found[host.name] = "ca"
-    return found
+        if host.view and host.view.ca_due and host.look:
+            latest[id(host.view)] = max(latest.get(id(host.view), host), host, key=lambda each: seen(each, found))
+    return {**{host.name: "ca" for host in latest.values()}, **found}
+
+
+def seen(host: KnownHost, found: Collection[str]) -> tuple[int, bool]:
+    """When it was; of hosts that were seen at the same moment, one that is visited anyway comes after the others."""
+    return host.look.at if host.look else 0, host.name in found
 
 
 def reason(host: KnownHost, now: int, force: bool | Collection[str]) -> str | None:
     """The code of why a host is visited; None: it is left out."""
     look, view = host.look, host.view
+    if not host.concerned:
+        return "inventory" if look and look.wishes != host.wishes else None
     if look is None or view is None:
         return "forced" if force is True else "unknown"
     pairs = look.certificates.values()
@@ -104,6 +116,7 @@ def reason(host: KnownHost, now: int, force: bool | Collection[str]) -> str | No
         "unknown": look.at > now,
         "inventory": look.wishes != host.wishes,
         "ledger": not shown.issubset(view.issued),
+        "pool": any(takes_another(each, view) for each in pairs),
         # Before it is due, a deployment leaves it where it is.
         "revoked": any(each.waits and each.fingerprint in view.revoked for each in pairs),
         "renewal": any(each.due_at <= now for each in pairs),
@@ -113,6 +126,11 @@ def reason(host: KnownHost, now: int, force: bool | Collection[str]) -> str | No
         "week": is_week_over(host.name, look.at, now),
     }
     return next((code for code in REASONS if answers.get(code)), None)
+
+
+def takes_another(pair: KnownPair, view: StoreView) -> bool:
+    """Whether a host takes another certificate from its pool: at once, unless its own waits for a maintenance window."""
+    return pair.pool is not None and not pair.waits and view.pools.get(pair.pool) != pair.fingerprint
 
 
 def differs(noted: Mapping[str, str], present: Mapping[str, str]) -> bool:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import random
 import threading
@@ -15,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.due import StoreView
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out import handed_out
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.upkeep import Upkeep, shown
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, parse_pem_chain, seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
@@ -52,18 +52,18 @@ def rows_of(store: Store, pairs: Iterable[KnownPair]) -> Iterator[Issuance]:
 def view_of(
     store: Store,
     issuers: Issuers,
-    pools: Iterable[str],
-    issued: Iterable[str],
+    tickets: Mapping[str, Collection[str]],
+    pairs: Collection[KnownPair],
     now: dt.datetime,
-    waiting: Collection[str] = (),
 ) -> StoreView:
     """What they say.
 
-    :param pools: of session ticket keys.
-    :param issued: the fingerprints of :func:`rows_of`.
-    :param waiting: those of certificates that wait for a maintenance window. Without any, nobody needs to know what was ever revoked.
+    :param tickets: pool of session ticket keys → its hosts, as the inventory has it.
+    :param pairs: all that are noted.
     :raises TlsError: the store cannot be read.
     """
+    # Without any that wait for a maintenance window, nobody needs to know what was ever revoked.
+    waiting = {each.fingerprint for each in pairs if each.waits}
     upkeeps = [Upkeep(issuer) for issuer in issuers.values()]
     known = {}
     for each in upkeeps:
@@ -73,14 +73,15 @@ def view_of(
             known[each.issuer.name] = facts
     given = handed_out(known)
     return StoreView(
-        issued=set(issued),
+        issued={row.fingerprint for row in rows_of(store, pairs)},
         revoked=revoked_among(waiting, store, issuers) if waiting else set(),
         trust=given["trust"],
         lists=given["lists"],
+        pools={name: present(store, name) for name in {each.pool for each in pairs} if name},
         ca_due=any(each.unprepared or each.crls_due or each.errors for each in upkeeps),
         lists_due=any(isinstance(each.issuer, KeepsCrls) and (each.unprepared or each.crls_due) for each in upkeeps),
         rotating=any(is_under_way(store, name) for name in ("keys", *(f"ca-{issuer}" for issuer in issuers))),
-        behind={host for pool in pools for host in behind(store, pool)},
+        behind={host for pool, hosts in tickets.items() for host in behind(store, pool, hosts)},
     )
 
 
@@ -99,12 +100,26 @@ def is_under_way(store: Store, rotation: str) -> bool:
     return found is not None and not found.is_done
 
 
-def behind(store: Store, pool: str) -> tuple[str, ...]:
-    """The hosts of a pool that have not shown its present session ticket keys."""
-    with contextlib.suppress(TlsError):
+def present(store: Store, pool: str) -> str:
+    """The fingerprint of a pool's certificate; empty: it has none that can be read."""
+    try:
+        current = Pool(store, pool).load().current
+    except TlsError:
+        return ""
+    return fingerprint(current.leaf) if current else ""
+
+
+def behind(store: Store, pool: str, hosts: Collection[str]) -> Collection[str]:
+    """Those hosts of a pool that have not shown its present session ticket keys; all, where it has none that can be read."""
+    try:
         known = RingStore(store, pool).known()
-        return (*known.record.unproven, *known.record.left_behind) if known else ()
-    return ()
+    except TlsError:
+        known = None
+    if known is None:
+        return hosts
+    record = known.record
+    shown_by = {host for host, proof in record.proven.items() if proof.generation == record.generation}
+    return set(hosts) - shown_by
 
 
 def wanted_by_their_cas(rows: Iterable[Issuance], load: Callable[[], Issuers], now: dt.datetime) -> set[str]:

@@ -30,14 +30,16 @@ CONCERNING = frozenset(
         "tls_clients",
     }
 )
+# A host that has moved is another machine, for all that is known.
+ADDRESS = frozenset({"ansible_host", "ansible_port"})
 # They say how a single run is to go, with -e.
 OF_ONE_RUN = frozenset({"tls_defer_proof", "tls_force", "tls_ignore_clocks", "tls_ledger_lost", "tls_rekey"})
 
 
 @cache
 def names_read() -> frozenset[str]:
-    """The variables that fleet.tls.deploy reads."""
-    return frozenset(name for role in ROLES for name in specified(role)) - OF_ONE_RUN | CONCERNING
+    """The variables that fleet.tls.deploy reads, and where the host is."""
+    return frozenset(name for role in ROLES for name in specified(role)) - OF_ONE_RUN | CONCERNING | ADDRESS
 
 
 def raw_variables(variables: Mapping[str, Any], host: str) -> Mapping[str, Any]:

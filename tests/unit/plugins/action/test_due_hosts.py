@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out impor
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.upkeep import shown
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import digest_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task
@@ -115,6 +116,37 @@ def test_the_hosts_of_each_store(inventory: Inventory) -> None:
     }
     with pytest.raises(AnsibleActionFail, match="force: it has to be a list of names"):
         inventory.choose("force: {a: b}")
+
+
+def test_a_host_that_has_moved_is_another_machine(inventory: Inventory) -> None:
+    inventory.hosts["web1"]["ansible_host"] = "192.0.2.1"
+    inventory.deployed("web1", "web2", "web3", "db1")
+    assert inventory.choose()["hosts"] == {}
+    inventory.hosts["web1"]["ansible_host"] = "192.0.2.2"
+    assert inventory.choose()["hosts"] == {"web1": "inventory"}
+
+
+def test_a_host_that_is_to_have_nothing_any_more_is_visited_for_what_is_to_be_removed(inventory: Inventory) -> None:
+    inventory.deployed("web1", "web2", "web3", "db1")
+    inventory.hosts["bystander"]["tls_store"] = inventory.hosts["web1"]["tls_store"]
+    kept = {"tls_store": inventory.hosts["web2"]["tls_store"]}
+    inventory.hosts["web2"] = kept
+    assert inventory.choose()["hosts"] == {"web2": "inventory"}
+    store = load_store(kept["tls_store"])
+    note_look(store, "web2", LastLook(NOW, digest_of(inventory.hosts.raw_get("web2")), {}, None, {}))
+    assert inventory.choose()["hosts"] == {}
+
+
+def test_hosts_whose_session_ticket_keys_are_not_those_of_their_pool(inventory: Inventory) -> None:
+    inventory.hosts["web1"] |= {"tls_session_tickets": True, "tls_session_ticket_pool": "blue"}
+    inventory.hosts["web2"]["tls_session_tickets"] = False
+    inventory.hosts["web3"]["tls_session_tickets"] = "yes"
+    inventory.deployed("web1", "web2", "web3", "db1")
+    assert inventory.choose()["hosts"] == {"web1": "tickets", "web3": "tickets"}
+    rings = RingStore(inventory.issuers("web1")["internal"].store, "blue")
+    generation = rings.create(NOW).record.generation
+    rings.note(lambda record: record.with_proof("web1", NOW), generation)
+    assert inventory.choose()["hosts"] == {"web3": "tickets"}
 
 
 def test_a_play_that_leaves_hosts_out_has_somebody_of_its_own_see_to_the_ca(inventory: Inventory) -> None:

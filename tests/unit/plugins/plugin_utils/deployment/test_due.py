@@ -26,7 +26,7 @@ NOW = 1_800_000_000
 DAY = 86400
 PAIR = KnownPair("aa", NOW - DAY, NOW + DAY, "pool1")
 LOOK = LastLook(NOW - 1, "w", {"internal": "t"}, None, {"www": PAIR})
-VIEW = StoreView({"aa", "bb"}, set(), {"internal": "t"}, {"internal": "l"})
+VIEW = StoreView({"aa", "bb"}, set(), {"internal": "t"}, {"internal": "l"}, {"pool1": "aa"})
 LISTED = dataclasses.replace(LOOK, lists={"internal": "l"})
 
 
@@ -52,6 +52,8 @@ def test_in_order_is_left_out() -> None:
         ("ledger", {}, {"issued": {"bb"}}),
         ("ledger", {"certificates": {"www": PAIR, "own": KnownPair("cc", NOW, NOW + DAY)}}, {}),
         ("revoked", {"certificates": {"www": dataclasses.replace(PAIR, waits=True)}}, {"revoked": {"aa"}}),
+        ("pool", {}, {"pools": {"pool1": "bb"}}),
+        ("pool", {}, {"pools": {"pool1": ""}}),
         ("rotation", {}, {"rotating": True}),
         ("tickets", {}, {"behind": {"web1"}}),
         ("trust", {}, {"trust": {"internal": "other"}}),
@@ -63,6 +65,11 @@ def test_in_order_is_left_out() -> None:
 def test_each_reason(code: str, look: dict[str, Any] | None, view: dict[str, Any]) -> None:
     known = None if look is None else dataclasses.replace(LOOK, **look)
     assert chosen(known, dataclasses.replace(VIEW, **view) if view else VIEW) == code in REASONS
+
+
+def test_a_certificate_that_waits_for_its_window_does_so_whatever_its_pool_has() -> None:
+    waits = dataclasses.replace(LOOK, certificates={"www": dataclasses.replace(PAIR, waits=True)})
+    assert chosen(waits, dataclasses.replace(VIEW, pools={"pool1": "bb"})) is None
 
 
 def test_a_revoked_certificate_that_a_deployment_would_leave_is_no_reason() -> None:
@@ -94,6 +101,23 @@ def test_lists_and_cas_that_are_due_are_somebodys_work() -> None:
     # An issuer that is away is reported by one host.
     sick = dataclasses.replace(VIEW, ca_due=True)
     assert due_hosts([KnownHost(name, "w", LISTED, sick) for name in ("a", "b")], NOW) == {"a": "ca"}
+
+
+def test_a_ca_that_is_due_is_not_left_to_a_host_that_may_be_dead() -> None:
+    due = dataclasses.replace(VIEW, ca_due=True)
+    fresh = dataclasses.replace(LOOK, at=NOW - 1)
+    dead = [KnownHost("a", "w", dataclasses.replace(LOOK, at=NOW - WEEK), due), KnownHost("b", "w", None, due)]
+    old = KnownHost("c", "w", dataclasses.replace(LOOK, at=NOW - 2), due)
+    found = due_hosts([*dead, old, KnownHost("d", "w", fresh, due)], NOW)
+    assert found == {"a": "week", "b": "unknown", "d": "ca"}
+
+
+def test_a_host_of_whom_nothing_is_wanted_any_more_is_visited_once() -> None:
+    def visited(look: LastLook | None, wishes: str, view: StoreView | None = None) -> dict[str, str]:
+        return due_hosts([KnownHost("web1", wishes, look, view, concerned=False)], NOW, force=True)
+
+    assert visited(LOOK, "less") == {"web1": "inventory"}
+    assert visited(LOOK, "w") == visited(None, "w") == {}
 
 
 def test_what_a_ca_wants_early() -> None:

@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment import store_view
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.store_view import (
@@ -24,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.store_view im
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.record import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.stages import Rotation
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Store
@@ -60,12 +62,12 @@ def test_the_ledger_has_what_it_was_asked_for(store: Store, issuers: dict[str, I
 
 
 def test_a_ca_without_and_with_its_lists(store: Store, issuers: dict[str, Issuer]) -> None:
-    assert view_of(store, issuers, [], [], NOW).ca_due
-    pair = issued(issuers)
+    assert view_of(store, issuers, {}, [], NOW).ca_due
+    pair, other = issued(issuers), KnownPair("00", 0, 0, waits=True)
     issuer = issuers["internal"]
     assert isinstance(issuer, CaIssuer)
     issuer.crls(NOW)
-    calm = view_of(store, issuers, [], [pair.fingerprint], NOW)
+    calm = view_of(store, issuers, {}, [pair], NOW)
     assert calm.issued == {pair.fingerprint} and not (
         calm.ca_due or calm.lists_due or calm.revoked or calm.rotating or calm.behind
     )
@@ -74,22 +76,22 @@ def test_a_ca_without_and_with_its_lists(store: Store, issuers: dict[str, Issuer
     issuer.crl_keeper.forget_all_listed()
     with store.ledger() as ledger:
         ledger.revoke(pair.fingerprint, "superseded", int(NOW.timestamp()))
-    due = view_of(store, issuers, [], [pair.fingerprint], NOW, {pair.fingerprint, "00"})
+    due = view_of(store, issuers, {}, [dataclasses.replace(pair, waits=True), other], NOW)
     assert due.ca_due and due.lists_due and due.revoked == {pair.fingerprint} and due.lists == calm.lists
-    assert not view_of(store, issuers, [], [pair.fingerprint], NOW, {"00"}).revoked
+    assert not view_of(store, issuers, {}, [pair, other], NOW).revoked
     issuer.crls(NOW)
-    after = view_of(store, issuers, [], [pair.fingerprint], NOW)
+    after = view_of(store, issuers, {}, [pair], NOW)
     assert not after.ca_due and after.lists != calm.lists and after.trust == calm.trust
 
 
 def test_a_rotation_is_under_way_until_it_is_done(store: Store, issuers: dict[str, Issuer]) -> None:
     begun = Rotation("keys", "keys", "rekey", 1, 1, ("web1",))
     Record(store, "keys").change(lambda _before: begun)
-    assert view_of(store, issuers, [], [], NOW).rotating
+    assert view_of(store, issuers, {}, [], NOW).rotating
     Record(store, "keys").change(lambda _before: dataclasses.replace(begun, stage="done"))
-    assert not view_of(store, issuers, [], [], NOW).rotating
+    assert not view_of(store, issuers, {}, [], NOW).rotating
     store.put("rotations/ca-internal.json", b"{", expect=None)
-    assert view_of(store, issuers, [], [], NOW).rotating
+    assert view_of(store, issuers, {}, [], NOW).rotating
 
 
 def test_who_is_behind_with_ticket_keys(store: Store, issuers: dict[str, Issuer]) -> None:
@@ -97,13 +99,29 @@ def test_who_is_behind_with_ticket_keys(store: Store, issuers: dict[str, Issuer]
     generation = rings.create(1).record.generation
     for host in ("web1", "web2"):
         rings.note(lambda record, host=host: record.with_proof(host, 2), generation)  # type: ignore[misc]
-    assert view_of(store, issuers, ["web", "none"], [], NOW).behind == set()
+    assert view_of(store, issuers, {"web": ["web1", "web2"]}, [], NOW).behind == set()
     known = rings.known()
     assert known is not None
     following = rings.rotate(known, ["web2"], 3).generation
-    assert view_of(store, issuers, ["web"], [], NOW).behind == {"web1", "web2"}
+    assert view_of(store, issuers, {"web": ["web1", "web2"]}, [], NOW).behind == {"web1", "web2"}
     rings.note(lambda record: record.with_proof("web1", 4), following)
-    assert view_of(store, issuers, ["web"], [], NOW).behind == {"web2"}
+    assert view_of(store, issuers, {"web": ["web1", "web2"]}, [], NOW).behind == {"web2"}
+    # One that has tickets no more is nobody's business; one that the ring does not know, or whose ring is not there or damaged, is.
+    assert view_of(store, issuers, {"web": ["web1"]}, [], NOW).behind == set()
+    assert view_of(store, issuers, {"web": ["web1", "web3"], "none": ["web4"]}, [], NOW).behind == {"web3", "web4"}
+    store.put(rings.entry.key, b"{", expect=store.version(rings.entry.key))
+    assert view_of(store, issuers, {"web": ["web1"]}, [], NOW).behind == {"web1"}
+
+
+def test_the_present_certificates_of_pools(store: Store, issuers: dict[str, Issuer]) -> None:
+    wish = {**WISH, "scope": "pool", "pool": "blue"}
+    (done,) = run_task(HonestHost(), issuers, wish).progress.values()
+    pair = KnownPair(fingerprint(done.chain[0]), 0, 0, pool="blue")
+    lost = KnownPair("00", 0, 0, pool="green")
+    assert view_of(store, issuers, {}, [pair, lost], NOW).pools == {"blue": pair.fingerprint, "green": ""}
+    key = Pool(store, "blue").entry.key
+    store.put(key, b"{", expect=store.version(key))
+    assert view_of(store, issuers, {}, [pair], NOW).pools == {"blue": ""}
 
 
 class Advising(CaIssuer, AdvisesRenewal):
