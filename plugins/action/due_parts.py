@@ -40,11 +40,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import HostFacts, parse_host_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.known_facts import known_facts, note_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import (
-    Question,
-    SecondQuestion,
-    SharedTask,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import Question, SharedTask
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
@@ -56,6 +52,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import 
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import RunNote, noted_clocks
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.visiting import VisitingAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import wishes_of
 
 WEB_SERVERS = ("nginx", "apache", "haproxy")
@@ -74,7 +71,7 @@ for role_name in {task.role for _action, task in ACTIONS.values()}:
 DEFAULTS = {name: value for _action, task in ACTIONS.values() for name, value in task.defaults.items()}
 
 
-class ActionModule(TlsAction):
+class ActionModule(VisitingAction):
     """Ask each part what it would do. It fails for none of them: a part that refuses is due, and says why itself."""
 
     STEPS = ("several",)
@@ -267,14 +264,7 @@ class ActionModule(TlsAction):
         task = role.task.copy()
         task.args = {**role.options(Values(templar, seen)), **changes}
         task.check_mode, task.diff = True, False
-        action = kind(task, self._connection, self._play_context, self._loader, templar, self._shared_loader_obj)
-
-        def result_of(step: str, request: Any, _variables: Any, secrets: Any, _limit: float) -> Mapping[str, Any]:
-            if secrets:
-                raise SecondQuestion(step)
-            return ask(Question(step, request))
-
-        action.result_of = result_of  # type: ignore[method-assign]
+        action = self.other(kind, task, templar, ask)
         return action.foreseen(seen, check_mode=bool(self._task.check_mode))
 
     def of_ca(self, variables: Mapping[str, Any]) -> Outlook:
@@ -306,11 +296,9 @@ class ActionModule(TlsAction):
         """
         if not tasks:
             return
-        questions = [each.question._asdict() for each in tasks if each.question]
+        outcomes: list[Any]
         try:
-            outcomes = self.step("several", {"requests": questions}, variables).get("outcomes")
-            if not isinstance(outcomes, list) or len(outcomes) != len(tasks):
-                raise HostError("the host did not answer everything")
+            outcomes = self.answers("several", tasks, variables)
         except AnsibleConnectionFailure:
             raise
         except (AnsibleError, TlsError) as error:
@@ -319,4 +307,4 @@ class ActionModule(TlsAction):
                 raise
             outcomes = [error] * len(tasks)
         for each, outcome in zip(tasks, outcomes):
-            each.answer(outcome if isinstance(outcome, (Mapping, Exception)) else HostError("that is no answer"))
+            each.answer(outcome)
