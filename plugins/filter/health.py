@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters ``fleet.tls.health``, ``fleet.tls.health_table`` and ``fleet.tls.health_failures``; each is documented in a file of its name."""
+"""The filters ``fleet.tls.health``, ``health_table``, ``health_failures`` and ``health_failed_hosts``; each is documented in a file of its name."""
 
 from __future__ import annotations
 
@@ -64,6 +64,15 @@ def health_failures(document: Any, host: Any = None, fail_on: Any = "warning") -
     return failing_texts(checked(document, "health_failures"), None if host is None else str(host), severities)
 
 
+def health_failed_hosts(document: Any, fail_on: Any) -> dict[str, list[str]]:
+    """See health_failed_hosts.yml."""
+    from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import failed_hosts
+
+    if not isinstance(fail_on, Mapping):
+        raise AnsibleFilterError("fleet.tls.health_failed_hosts needs a mapping of hosts to severities")
+    return failed_hosts(checked(document, "health_failed_hosts"), fail_on)
+
+
 def checked(document: Any, name: str) -> Mapping[str, Any]:
     """The document.
 
@@ -79,4 +88,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters of this file."""
-        return {"health": health, "health_table": health_table, "health_failures": health_failures}
+        return {
+            "health": health,
+            "health_table": health_table,
+            "health_failures": health_failures,
+            "health_failed_hosts": health_failed_hosts,
+        }

@@ -20,6 +20,8 @@ from tools.ports import free_port
 
 SERVER = "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {pair}/fullchain.pem; ssl_certificate_key {pair}/privkey.pem; }}"
 STORE = {"type": "directory", "path": "{{ inventory_dir }}/store"}
+# How a visit through a pipe begins, at -vvv.
+VISIT = "exec(sys.stdin.buffer.read("
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,29 @@ def shown(result: PlaybookResult) -> list[list[str]]:
     return [line.split(maxsplit=7) for line in lines[1:]]
 
 
-def test_all_is_well(fleet: Fleet) -> None:
-    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")}).check()
+def test_all_is_well_in_one_visit_and_one_task_a_host(fleet: Fleet) -> None:
+    """The second host is asked the same, has no certificates, and is not the one that all of them need once."""
+    site = {
+        "name": "www",
+        "server_names": ["web1.example.com"],
+        "certificate": "www",
+        "listen": [f"127.0.0.1:{fleet.port}"],
+        "root": "/srv",
+    }
+    asked = {"tls_check_origin": "host", "tls_endpoints": [f"127.0.0.1:{fleet.port}"], "tls_sites": [site]}
+    hosts = {"web1": fleet.host("web1", **asked), "web2": fleet.host("web2", tls_certificates=[], tls_check_files=True)}
+    result = fleet.run("fleet.tls.check", hosts, "-vvv").check()
+    assert result.stdout.count(VISIT) == 2
+    assert [each["action"] for each in result.task_results if each["host"] == "web2"] == ["fleet.tls.check_host"]
+    seen = result.results(action="fleet.tls.check_host", host="web1")[0]["looks"]
+    assert not [name for name, each in seen.items() if each.get("failed")], seen
+    assert [name for name, each in seen.items() if not each.get("skipped")] == [
+        "certificates",
+        "files",
+        "site_clashes",
+        "sites",
+        "endpoints",
+    ]
     ((host, name, issuer, days, _after, disk, served, verdict),) = shown(result)
     assert (host, name, issuer, verdict) == ("web1", "www", "internal", "ok")
     assert 29 < float(days) <= 30
@@ -109,9 +132,17 @@ def test_below_the_threshold(fleet: Fleet) -> None:
     assert shown(result)[0][7].startswith("expiring: expires on ")
 
 
-def test_a_passphrase_that_is_not_there(fleet: Fleet) -> None:
+def test_a_passphrase_that_is_not_there_and_one_host_that_wants_reports(fleet: Fleet, tmp_path: Path) -> None:
     store = {**STORE, "passphrase": "{{ vault_tls_passphrase }}"}
-    fleet.run("fleet.tls.check", {"web1": fleet.host("web1", tls_store=store)}).check()
+    reports = {"tls_report_formats": ["json"], "tls_report_directory": str(tmp_path)}
+    hosts = {
+        "web1": fleet.host("web1", tls_store=store),
+        "web2": fleet.host("web2", tls_certificates=[], tls_store=store, **reports),
+    }
+    result = fleet.run("fleet.tls.check", hosts).check()
+    document = json.loads((tmp_path / "health.json").read_text())
+    assert [each["issuer"] for each in document["authorities"] if each["kind"] == "issuing"] == ["internal"]
+    assert {each["host"] for each in result.task_results if each["action"] == "fleet.tls.report"} == {"web2"}
 
 
 def test_what_is_wrong_is_in_the_table_and_in_the_exit_status(fleet: Fleet) -> None:
@@ -124,17 +155,27 @@ def test_what_is_wrong_is_in_the_table_and_in_the_exit_status(fleet: Fleet) -> N
         ),
         "web5": fleet.host("web5", tls_certificates=[]),
         "web6": {"ansible_connection": "local", "tls_store": None, "tls_issuers": None},
+        "web7": fleet.host("web7", tls_check_fail_on="never"),
+        "web8": fleet.host("web8", tls_check_fail_on="sometimes"),
+        "web9": fleet.host("web9", tls_certificates=[], tls_sites=[{"name": "www"}]),
     }
     result = fleet.run("fleet.tls.check", hosts)
     assert result.rc == 2
     rows = {line[0]: line[7] for line in shown(result)}
-    assert list(rows) == ["web1", "web2", "web3", "web4"]
+    assert list(rows) == ["web1", "web2", "web3", "web4", "web7", "web8", "web9"]
     assert rows["web1"] == "ok"
     assert rows["web2"].startswith("missing: ")
     assert rows["web3"].startswith("unreachable: ")
     assert rows["web4"].startswith("failed: ") and "nobody" in rows["web4"]
     failed = {host for host, stats in result.stats.items() if stats["failures"]}
-    assert failed == {"web2", "web3", "web4"}
+    assert failed == {"web2", "web3", "web4", "web8", "web9"}
+    words = {
+        each["host"]: each["result"]["msg"] for each in result.task_results if each["task"].startswith("Fail where")
+    }
+    assert set(words) == failed and "tls_check_fail_on: 'sometimes' is unknown" in words["web8"]
+    assert (
+        rows["web7"].startswith("missing: ") and "www: failed: " not in words["web9"] and "tls_sites" in words["web9"]
+    )
 
 
 def test_reports_say_the_same_and_a_second_run_changes_nothing(fleet: Fleet, tmp_path: Path) -> None:

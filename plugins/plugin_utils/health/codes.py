@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 
 SCHEMA = "fleet.tls/health/1"
@@ -95,9 +96,29 @@ def failing(fail_on: str) -> tuple[str, ...]:
 
 def failing_texts(document: Mapping[str, Any], host: str | None, severities: Iterable[str]) -> list[str]:
     """What makes a check fail for a host, in one line each; ``host`` None: for nobody in particular."""
+    return texts_of((each for each in document["findings"] if each["host"] == host), severities)
+
+
+def failed_hosts(document: Mapping[str, Any], fail_on: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The hosts that a check fails, and for what, in one line each. What belongs to no host fails the first one.
+
+    :param fail_on: host → from which severity on it fails; one for which that is no severity fails for that.
+    """
+    findings: dict[str | None, list[Mapping[str, Any]]] = {}
+    for each in document["findings"]:
+        findings.setdefault(each["host"], []).append(each)
+    of_nobody = findings.get(None, [])
+    failed = {}
+    for host, word in fail_on.items():
+        try:
+            failed[host] = texts_of([*findings.get(host, ()), *of_nobody], failing(str(word)))
+        except SpecError as error:
+            failed[host] = [str(error)]
+        of_nobody = []
+    return {host: texts for host, texts in failed.items() if texts}
+
+
+def texts_of(findings: Iterable[Mapping[str, Any]], severities: Iterable[str]) -> list[str]:
+    """Those of findings that are as bad as that, in one line each."""
     chosen = tuple(severities)
-    return [
-        f"{each['subject']}: {each['code']}: {each['message']}"
-        for each in document["findings"]
-        if each["host"] == host and each["severity"] in chosen
-    ]
+    return [f"{each['subject']}: {each['code']}: {each['message']}" for each in findings if each["severity"] in chosen]

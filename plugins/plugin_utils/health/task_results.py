@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration, parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import CERTIFICATES, FILES, FIRST, LOOKS
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import USUAL_TEXT, Context, HostInput, mappings
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import parse_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -54,17 +55,23 @@ def document_of(
         revoked=mapping(store.get("revoked")),
     )
     seen = [
-        HostInput(
-            host=str(host),
-            look=mapping(look),
-            files=mapping(files.get(host)),
-            probes=[mapping(each.get(host)) for each in probes],
-            wanted=places(wanted.get(host)),
-        )
+        host_input(str(host), mapping(look), files.get(host), [each.get(host) for each in probes], wanted.get(host))
         for host, look in looks.items()
     ]
     text = USUAL_TEXT if threshold is None else str(threshold)
     return health(seen, store, context, threshold=text, ring_age=parse_duration(ring_age, "tls_check_ring_age"))
+
+
+def host_input(host: str, seen: Mapping[str, Any], files: Any, probes: Sequence[Any], wanted: Any) -> HostInput:
+    """What was registered of one host.
+
+    :param seen: of ``fleet.tls.certificates``, with the others beside it; or of ``fleet.tls.check_host``, which has all of them.
+    """
+    looks = seen.get("looks")
+    if isinstance(looks, Mapping):
+        seen, files, wanted = mapping(looks.get(CERTIFICATES)), looks.get(FILES), seen.get("wanted")
+        probes = [looks.get(each) for each in LOOKS if each not in FIRST]
+    return HostInput(host, look=seen, files=mapping(files), probes=list(map(mapping, probes)), wanted=places(wanted))
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -24,6 +24,8 @@ AT_ONCE = 8
 MARGIN = 60.0
 # After that, said again: Python drops what is raised while it cleans an object away, and the host would be waited for without end.
 AGAIN = 10.0
+# Steps that consist of others.
+OF_SEVERAL = ("several", "inspect")
 # The code of the error, here and in module_utils/host_module.py.
 TOO_SLOW = "too_slow"
 
@@ -34,7 +36,7 @@ class StepTooSlow(BaseException):
 
 def seconds_for(step: str, request: Mapping[str, Any]) -> float:
     """The time limit of one step (docs/host-protocol.md), from what it was asked for."""
-    if step == "several":
+    if step in OF_SEVERAL:
         # One that hangs takes the time of all. So much more than healthy ones need is enough for several, too.
         return max(seconds_for(each["step"], each["request"]) for each in request["requests"])
     if step == "prove":

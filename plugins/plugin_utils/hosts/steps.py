@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printab
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import (
     MARGIN,
+    OF_SEVERAL,
     TOO_SLOW,
     StepTooSlow,
     seconds_for,
@@ -44,6 +45,7 @@ MODULES = {
     "fleet.tls.host_prove": ("handshake", "trace", "prove"),
     "fleet.tls.host_files": ("files",),
     "fleet.tls.host_several": ("several",),
+    "fleet.tls.host_inspect": ("inspect",),
 }
 # The fact in which Ansible keeps the interpreter that it found.
 DISCOVERED = "discovered_interpreter_python"
@@ -263,7 +265,7 @@ def is_surprise(error: Exception) -> bool:
 
 def holds_secrets(step: str, request: Any, secrets: Mapping[str, str]) -> bool:
     """Whether a step tells its host something that a module, which is a file as long as it runs, should not."""
-    parts = request.get("requests") or () if step == "several" else ()
+    parts = request.get("requests") or () if step in OF_SEVERAL else ()
     return (
         bool(secrets)
         or step == "configure"

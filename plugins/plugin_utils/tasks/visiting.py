@@ -37,7 +37,7 @@ class VisitingAction(TlsAction):
                 raise SecondQuestion(step)
             return ask(Question(step, request))  # type: ignore[no-any-return]
 
-        action.result_of = result_of  # type: ignore[method-assign]
+        action.result_of = result_of  # type: ignore[assignment]
         return action
 
     def answers(self, step: str, tasks: Sequence[SharedTask], variables: dict[str, Any]) -> list[Any]:

@@ -108,6 +108,29 @@ def test_handshake(run: Run, pair: Pair) -> None:
     assert found["chain"][0].strip() == pair.pem.strip()
 
 
+def test_all_that_a_check_asks(run: Run, host: OneHost, pair: Pair) -> None:
+    (host.out / "found.pem").write_text(pair.pem)
+    files = {"directory": str(host.tls), "paths": [str(host.out)], "exclude": [], "trust_stores": False}
+    configure = {
+        "directory": str(host.tls), "files": [], "services": [service()], "started": False, "missing": "report", "prove_timeout": 1,
+        "check": True,
+    }  # fmt: skip
+    with tls_server(pair) as address:
+        asked = {"host": address.host, "port": address.port, "server_name": "www.example.com", "timeout": 5}
+        requests = [
+            {"step": "look", "request": host.look_request(host.wish(), prepare="never")},
+            {"step": "files", "request": files},
+            {"step": "configure", "request": configure},
+            {"step": "handshake", "request": {"endpoints": [asked], "key_types": True}},
+        ]
+        status, result, _said = run("inspect", {"requests": requests})
+    assert (status, result["changed"]) == (0, False)
+    look, found, configured, shown = [each["answer"] for each in result["answer"]["outcomes"]]
+    assert look["certificates"]["www"]["generation"] is None and not host.tls.exists()
+    assert [each["path"] for each in found["files"]] == [str(host.out / "found.pem")]
+    assert configured["changed_paths"] == [] and shown["results"][0]["chain"][0].strip() == pair.pem.strip()
+
+
 def test_configure(run: Run, host: OneHost) -> None:
     path = host.out / "site.conf"
     request = {

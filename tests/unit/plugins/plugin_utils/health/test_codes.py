@@ -70,3 +70,25 @@ def test_what_makes_a_check_fail() -> None:
     assert codes.failing("never") == ()
     with pytest.raises(SpecError, match="tls_check_fail_on: 'always' is unknown"):
         codes.failing("always")
+
+
+def finding(host: str | None, severity: str, subject: str) -> dict[str, Any]:
+    """One of a health document."""
+    return {"host": host, "severity": severity, "subject": subject, "code": "due", "message": "words"}
+
+
+def test_each_host_fails_for_its_own_and_the_first_for_what_is_nobody_s() -> None:
+    document = {
+        "findings": [
+            finding("b", "critical", "b1"), finding(None, "warning", "ca"), finding("a", "warning", "a1"), finding("b", "notice", "b2"),
+            finding("b", "warning", "b3"), finding("c", "critical", "c1"), finding("d", "notice", "d1"),
+        ]
+    }  # fmt: skip
+    words = {"a": "warning", "b": "critical", "c": "never", "d": "warning", "e": "sometimes"}
+    failed = codes.failed_hosts(document, words)
+    assert {host: failed[host] for host in "ab"} == {"a": ["a1: due: words", "ca: due: words"], "b": ["b1: due: words"]}
+    assert list(failed) == ["a", "b", "e"] and "tls_check_fail_on" in failed["e"][0] and "'sometimes'" in failed["e"][0]
+    assert codes.failed_hosts(document, {"d": "critical"}) == {}
+    for host, word in words.items():
+        if host not in ("a", "e"):
+            assert failed.get(host, []) == codes.failing_texts(document, host, codes.failing(word))

@@ -131,16 +131,18 @@ def test_a_host_that_hangs_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
         run_action(Hanging, "{}")
 
 
-def test_several_steps_have_the_time_of_the_slowest() -> None:
+@pytest.mark.parametrize("step", ["several", "inspect"])
+def test_several_steps_have_the_time_of_the_slowest(step: str) -> None:
     look = {"certificates": [{}, {}]}
     both = {"requests": [{"step": "look", "request": look}, {"step": "facts", "request": {}}]}
-    assert seconds_for("several", both) == seconds_for("look", look) > seconds_for("facts", {})
+    assert seconds_for(step, both) == seconds_for("look", look) > seconds_for("facts", {})
 
 
-def test_several_steps_are_as_secret_as_one_of_them() -> None:
+@pytest.mark.parametrize("step", ["several", "inspect"])
+def test_several_steps_are_as_secret_as_one_of_them(step: str) -> None:
     def secret(*names: str) -> bool:
-        return steps.holds_secrets("several", {"requests": [{"step": each, "request": {}} for each in names]}, {})
+        return steps.holds_secrets(step, {"requests": [{"step": each, "request": {}} for each in names]}, {})
 
     assert secret("look", "configure") and not secret("look", "client", "tickets")
     named = {"requests": [{"step": "look", "request": {"certificates": [{"outputs": [{"passphrase": "x"}]}]}}]}
-    assert steps.holds_secrets("several", named, {})
+    assert steps.holds_secrets(step, named, {})

@@ -1,0 +1,176 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``fleet.tls.check_host``: everything that ``fleet.tls.check`` looks at on a host, in one visit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleValueOmittedError
+
+from ansible_collections.fleet.tls.plugins.action import (
+    certificate_files_info,
+    certificates,
+    endpoint_info,
+    service_config,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
+    CERTIFICATES,
+    ENDPOINTS,
+    FILES,
+    LOOKS,
+    SITE_CLASHES,
+    SITE_LIST,
+    SITES,
+    Wish,
+    asks_host,
+    changed_wishes,
+    is_away,
+    one_result,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import SecondQuestion, SharedTask
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.visiting import VisitingAction, failed_result
+
+# Look → who takes it, and under which name it is known.
+ACTIONS: dict[str, tuple[type[TlsAction], str]] = {
+    CERTIFICATES: (certificates.ActionModule, "fleet.tls.certificates"),
+    FILES: (certificate_files_info.ActionModule, "fleet.tls.certificate_files_info"),
+    SITE_CLASHES: (service_config.ActionModule, "fleet.tls.service_config"),
+    SITES: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
+    ENDPOINTS: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
+}
+# Variables of the playbook: look → when and with which options it is taken; the endpoints of tls_sites.
+WISHES, WHERE_SITES_ARE = "fleet_tls_check_looks", "fleet_tls_check_sites"
+
+
+class ActionModule(VisitingAction):
+    """Each look is a task in check mode, and all of them share one visit. None fails the host: the health document has what failed."""
+
+    STEPS = ("inspect",)
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        # Judged with the document, so that a wrong word costs the host its exit status only.
+        "fail_on": {"type": "str", "default": "warning"},
+        "reports": {"type": "bool", "default": False},
+    }
+
+    def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(variables.get(WISHES), Mapping):
+            raise SpecError(f"there is no {WISHES}", remedy="this task is for fleet.tls.check, which has it")
+        wishes, sites = self.wishes(variables)
+        results = self.together(wishes, variables)
+        if CERTIFICATES not in results:
+            results[CERTIFICATES] = self.alone(CERTIFICATES, wishes, variables)
+        known, told = variables.get("ansible_facts", {}), results[CERTIFICATES].get("ansible_facts", {})
+        if told and told.get("fleet_tls_host") != known.get("fleet_tls_host"):
+            # Variables may ask what the host is, which nobody knew before.
+            variables = {**variables, "ansible_facts": {**known, **told}}
+            before, (wishes, sites) = wishes, self.wishes(variables)
+            for name in changed_wishes(before, wishes):
+                results.pop(name, None)
+        for name in LOOKS:
+            if name not in results and not is_away(results):
+                results[name] = self.alone(name, wishes, variables)
+        return {**one_result(results, sites), "fail_on": options["fail_on"], "reports": options["reports"]}
+
+    def wishes(self, variables: Mapping[str, Any]) -> tuple[dict[str, Wish], Any]:
+        """Each look as the host's variables want it; the endpoints of ``tls_sites``."""
+        seen = dict(variables)
+        values = Values(self._templar.copy_with_new_env(available_variables=seen), seen)
+        wishes = {SITE_LIST: Wish()}
+        try:
+            sites = values.named(WHERE_SITES_ARE)
+        except AnsibleError as error:
+            wishes[SITE_LIST] = Wish(refused=failed_result(about(WHERE_SITES_ARE, error)))
+            seen[WHERE_SITES_ARE] = values.known[WHERE_SITES_ARE] = sites = []
+        for name, (_kind, action) in ACTIONS.items():
+            try:
+                look = values.variables[WISHES][name]
+                wishes[name] = Wish(options_of(look["options"], values) if values.of(look["when"]) else None)
+            except AnsibleError as error:
+                unfinished = AnsibleError(f"Finalization of task args for {action!r} failed.")
+                unfinished.__cause__ = error
+                wishes[name] = Wish(refused=failed_result(unfinished))
+        return wishes, sites
+
+    def together(self, wishes: Mapping[str, Wish], variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The results of the looks that share a visit. Those that need one of their own are not there."""
+        tasks = {
+            name: SharedTask(partial(self.result_of_look, name, wish.options, variables))
+            for name, wish in wishes.items()
+            if wish.options is not None and asks_host(name, wish)
+        }
+        asked = [each for each in tasks.values() if each.question]
+        whole = True
+        if asked:
+            outcomes: list[Any]
+            try:
+                outcomes = self.answers("inspect", asked, variables)
+            except AnsibleConnectionFailure as error:
+                outcomes = [error] * len(asked)
+            except (AnsibleError, TlsError) as error:
+                # One look that crashes or hangs ends all of them. By itself it ends only itself.
+                outcomes, whole = [error] * len(asked), False
+            for each, outcome in zip(asked, outcomes):
+                each.answer(outcome)
+        return {
+            name: result_of_task(task)
+            for name, task in tasks.items()
+            if not isinstance(task.error, SecondQuestion) and (whole or task not in asked)
+        }
+
+    def alone(self, name: str, wishes: Mapping[str, Wish], variables: dict[str, Any]) -> dict[str, Any]:
+        """The result of a look that shares no visit, or is not taken."""
+        wish = wishes[name]
+        if wish.options is None:
+            return dict(wish.untaken)
+        try:
+            return self.result_of_look(name, wish.options, variables)
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            return failed_result(error)
+
+    def result_of_look(
+        self, name: str, options: Mapping[str, Any], variables: dict[str, Any], ask: Any = None
+    ) -> dict[str, Any]:
+        """What a look's own task would return.
+
+        :param ask: asks the host; None: the look does that by itself.
+        :raises AnsibleError: what that task would fail with.
+        """
+        task = self._task.copy()
+        task.args = dict(options)
+        task.check_mode, task.diff = True, False
+        return self.other(ACTIONS[name][0], task, self._templar, ask).run(task_vars=variables)
+
+
+def options_of(templates: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """A task's options; those that are to be left out are.
+
+    :raises AnsibleError: one cannot be told; it says which.
+    """
+    options = {}
+    for name, template in templates.items():
+        try:
+            options[name] = values.of(template)
+        except AnsibleValueOmittedError:
+            continue
+        except AnsibleError as error:
+            raise about(name, error) from error
+    return options
+
+
+def about(name: str, error: AnsibleError) -> AnsibleError:
+    """An error in the value of a variable or an option, as Ansible words it."""
+    told = AnsibleError(f"Error while resolving value for {name!r}.")
+    told.__cause__ = error
+    return told
+
+
+def result_of_task(task: SharedTask) -> dict[str, Any]:
+    """Its result, now that it has ended."""
+    return dict(task.result) if task.error is None else failed_result(task.error)

@@ -1,0 +1,221 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All looks at a host share one visit, and what one of them fails with costs no other. Whole runs: tests/local/test_check_visits.py."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible.template import trust_as_template
+
+from ansible_collections.fleet.tls.plugins.action import check_host
+from ansible_collections.fleet.tls.plugins.module_utils.host_module import answer_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts import steps
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
+from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, tls_server
+
+MODULES = "ansible_collections.fleet.tls.plugins.modules."
+
+
+class Host:
+    """This machine, asked without a connection.
+
+    :param visits: the steps that it was asked for.
+    :param fails: step → what asking for it ends with.
+    """
+
+    def __init__(self) -> None:
+        self.visits: list[str] = []
+        self.fails: dict[str, Any] = {}
+
+    def result_of(self, step: str, request: Any, _variables: Any, secrets: Any, _limit: float) -> Any:
+        self.visits.append(step)
+        failure = self.fails.get(step)
+        if isinstance(failure, Exception):
+            raise failure
+        if failure:
+            return failure
+        module = importlib.import_module(MODULES + steps.MODULE_OF[step].rpartition(".")[2])
+        sent = json.loads(json.dumps(request))
+        return json.loads(json.dumps(answer_of(module.STEPS, step, sent, dict(secrets))))
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    made = Host()
+    monkeypatch.setattr(
+        steps.HostSteps, "result_of", lambda _action, *arguments: made.result_of(*arguments), raising=True
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Authority(tmp_path_factory.mktemp("ca")).issue("www", "DNS:www.example.com")
+
+
+@pytest.fixture(scope="module")
+def endpoint(pair: Pair) -> Iterator[str]:
+    """Where the pair is served."""
+    with tls_server(pair) as address:
+        yield f"{address.host}:{address.port}"
+
+
+def look(when: Any = True, **options: Any) -> dict[str, Any]:
+    """One of the playbook's looks."""
+    return {"when": trusted(when), "options": {name: trusted(value) for name, value in options.items()}}
+
+
+def trusted(value: Any) -> Any:
+    """A template as one in a playbook is."""
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def checked(folder: Path, variables: dict[str, Any] | None = None, **looks: Any) -> dict[str, Any]:
+    """What the action returns; files are looked for in the folder."""
+    known = {
+        "fleet_tls_check_sites": [],
+        "fleet_tls_check_looks": {
+            "certificates": look(False),
+            "files": look(paths=[str(folder)], directory=str(folder / "tls")),
+            "site_clashes": look(False),
+            "sites": look(False),
+            "endpoints": look(False),
+            **looks,
+        },
+    }
+    return run_action(check_host.ActionModule, "{}", {**known, **(variables or {})})
+
+
+def shown(result: dict[str, Any], name: str) -> list[str]:
+    """What a look has seen: paths, or endpoints."""
+    return [
+        each.get("path") or each["endpoint"]
+        for each in result["looks"][name].get("files") or result["looks"][name]["endpoints"]
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pair: Pair) -> Path:
+    """One with a certificate in it."""
+    (tmp_path / "found.pem").write_text(pair.pem)
+    return tmp_path
+
+
+def test_one_visit_for_everything(host: Host, folder: Path, endpoint: str) -> None:
+    sites = look("{{ fleet_tls_check_sites | length > 0 }}", endpoints="{{ fleet_tls_check_sites }}", origin="host")
+    result = checked(
+        folder,
+        {"fleet_tls_check_sites": trust_as_template("{{ [place] }}"), "place": endpoint},
+        sites=sites,
+        endpoints=look(endpoints=[endpoint, "127.0.0.1:1"], origin="host"),
+    )
+    assert host.visits == ["inspect"]
+    assert shown(result, "files") == [str(folder / "found.pem")]
+    assert shown(result, "sites") == [endpoint] and shown(result, "endpoints") == [endpoint, "127.0.0.1:1"]
+    assert result["looks"]["sites"]["endpoints"][0]["certificates"][0]["dns_names"] == ["www.example.com"]
+    assert result["wanted"] == [endpoint] and result["changed"] is False
+    skipped = {name for name, each in result["looks"].items() if each.get("skipped")}
+    assert skipped == {"certificates", "site_list", "site_clashes"}
+
+
+def test_the_controller_asks_for_itself(host: Host, folder: Path, endpoint: str) -> None:
+    result = checked(folder, endpoints=look(endpoints=[endpoint], origin="controller"))
+    assert host.visits == ["inspect"] and shown(result, "endpoints") == [endpoint]
+
+
+def test_nothing_to_look_at_is_no_visit(host: Host, folder: Path) -> None:
+    result = checked(folder, files=look(False))
+    assert host.visits == [] and all(each["skipped"] for each in result["looks"].values())
+
+
+def test_who_cannot_be_reached_is_asked_nothing_more(host: Host, folder: Path, endpoint: str) -> None:
+    host.fails["inspect"] = AnsibleConnectionFailure("no route to web1")
+    result = checked(
+        folder,
+        sites=look(endpoints=[endpoint], origin="host"),
+        endpoints=look(endpoints=[endpoint], origin="controller"),
+    )
+    away = {"changed": False, "unreachable": True, "msg": "Task failed: no route to web1"}
+    assert result["looks"]["files"] == result["looks"]["sites"] == away
+    assert result["looks"]["endpoints"]["skipped"] and host.visits == ["inspect"]
+
+
+def test_one_that_fails_costs_no_other(host: Host, folder: Path, endpoint: str) -> None:
+    result = checked(
+        folder,
+        certificates=look(store="{{ tls_store }}", certificates=[]),
+        sites=look(endpoints=["no port"], origin="host"),
+        endpoints=look(endpoints=[endpoint], origin="host", timeout="{{ nobody | default(omit) }}"),
+    )
+    looks = result["looks"]
+    assert looks["certificates"]["msg"] == (
+        "Task failed: Finalization of task args for 'fleet.tls.certificates' failed: Error while resolving value for"
+        " 'store': 'tls_store' is undefined"
+    )
+    assert looks["sites"]["failed"] and looks["sites"]["error"]["message"] in looks["sites"]["msg"]
+    assert looks["sites"]["msg"].startswith("web1: ")
+    assert shown(result, "files") and shown(result, "endpoints") and host.visits == ["inspect"]
+
+
+def test_sites_that_cannot_be_understood_are_not_asked_for(host: Host, folder: Path) -> None:
+    sites = trust_as_template("{{ [1] | fleet.tls.sites }}")
+    after = look("{{ fleet_tls_check_sites | length > 0 }}", endpoints="{{ fleet_tls_check_sites }}", origin="host")
+    result = checked(folder, {"fleet_tls_check_sites": sites}, sites=after)
+    assert "tls_sites" in result["looks"]["site_list"]["msg"] and result["looks"]["site_list"]["failed"]
+    assert result["looks"]["sites"]["skipped"] and result["wanted"] == [] and host.visits == ["inspect"]
+
+
+def test_passphrases_travel_by_themselves(host: Host, folder: Path, endpoint: str) -> None:
+    files = look(paths=[str(folder)], passphrases=["hunter2 and more"])
+    result = checked(folder, files=files, endpoints=look(endpoints=[endpoint], origin="host"))
+    assert host.visits == ["inspect", "files"] and shown(result, "files") and shown(result, "endpoints")
+    assert "hunter2" not in json.dumps(result, default=str)
+
+
+def test_a_visit_that_fails_as_a_whole_is_made_one_by_one(host: Host, folder: Path, endpoint: str) -> None:
+    """A look that crashes there ends the program that takes all of them."""
+    host.fails |= {"inspect": {"failed": True, "msg": "out of memory"}, "files": {"failed": True, "msg": "too many"}}
+    result = checked(folder, endpoints=look(endpoints=[endpoint], origin="host"))
+    assert host.visits == ["inspect", "files", "handshake"]
+    assert result["looks"]["files"]["error"]["message"] == "step 'files' failed: too many"
+    assert shown(result, "endpoints") == [endpoint]
+
+
+def test_who_goes_away_between_two_visits(host: Host, folder: Path, endpoint: str) -> None:
+    host.fails |= {"inspect": {"failed": True, "msg": "killed"}, "files": AnsibleConnectionFailure("gone")}
+    result = checked(folder, endpoints=look(endpoints=[endpoint], origin="controller"))
+    assert result["looks"]["files"]["unreachable"] and result["looks"]["endpoints"]["skipped"]
+    assert host.visits == ["inspect", "files"]
+
+
+@pytest.mark.parametrize("known", [None, {"family": "redhat"}, {"family": "debian"}])
+def test_variables_that_ask_what_the_host_is(
+    host: Host, folder: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch, known: Any
+) -> None:
+    """It says so in the very visit that they are for."""
+
+    class Told(TlsAction):
+        def act(self, options: Any, variables: Any) -> dict[str, Any]:
+            return {"changed": False, "ansible_facts": {"fleet_tls_host": {"family": "debian"}}}
+
+    monkeypatch.setitem(check_host.ACTIONS, "certificates", (Told, "fleet.tls.certificates"))
+    places = {"debian": [endpoint], "redhat": ["127.0.0.1:1"]}
+    result = checked(
+        folder,
+        {"places": places, "ansible_facts": {"fleet_tls_host": known} if known else {}},
+        certificates=look(),
+        sites=look(endpoints="{{ places[ansible_facts.fleet_tls_host.family] }}", origin="host"),
+    )
+    assert shown(result, "sites") == [endpoint]
+    assert host.visits == (["inspect"] if known == {"family": "debian"} else ["inspect", "handshake"])
+    assert result["ansible_facts"] == {"fleet_tls_host": {"family": "debian"}}
+    assert "ansible_facts" not in result["looks"]["certificates"]
