@@ -31,13 +31,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
     changed_wishes,
     is_away,
     one_result,
+    speaks_of,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import SecondQuestion, SharedTask
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.visiting import VisitingAction, failed_result
 
-# Look → who takes it, and under which name it is known.
+# Look → who takes it, and its name. Where the sites are is known without a task.
 ACTIONS: dict[str, tuple[type[TlsAction], str]] = {
     CERTIFICATES: (certificates.ActionModule, "fleet.tls.certificates"),
     FILES: (certificate_files_info.ActionModule, "fleet.tls.certificate_files_info"),
@@ -45,8 +46,9 @@ ACTIONS: dict[str, tuple[type[TlsAction], str]] = {
     SITES: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
     ENDPOINTS: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
 }
-# Variables of the playbook: look → when and with which options it is taken; the endpoints of tls_sites.
+# The playbook's variable: look → when it is taken, and with which options. What later ones have of the look at the sites.
 WISHES, WHERE_SITES_ARE = "fleet_tls_check_looks", "fleet_tls_check_sites"
+HOST_FACTS = "fleet_tls_host"
 
 
 class ActionModule(VisitingAction):
@@ -67,8 +69,8 @@ class ActionModule(VisitingAction):
         if CERTIFICATES not in results:
             results[CERTIFICATES] = self.alone(CERTIFICATES, wishes, variables)
         known, told = variables.get("ansible_facts", {}), results[CERTIFICATES].get("ansible_facts", {})
-        if told and told.get("fleet_tls_host") != known.get("fleet_tls_host"):
-            # Variables may ask what the host is, which nobody knew before.
+        if told and told.get(HOST_FACTS) != known.get(HOST_FACTS) and speaks_of(HOST_FACTS, variables):
+            # Nobody knew before what the host is.
             variables = {**variables, "ansible_facts": {**known, **told}}
             before, (wishes, sites) = wishes, self.wishes(variables)
             for name in changed_wishes(before, wishes):
@@ -80,23 +82,15 @@ class ActionModule(VisitingAction):
 
     def wishes(self, variables: Mapping[str, Any]) -> tuple[dict[str, Wish], Any]:
         """Each look as the host's variables want it; the endpoints of ``tls_sites``."""
-        seen = dict(variables)
+        seen = {**variables, WHERE_SITES_ARE: []}
         values = Values(self._templar.copy_with_new_env(available_variables=seen), seen)
-        wishes = {SITE_LIST: Wish()}
-        try:
-            sites = values.named(WHERE_SITES_ARE)
-        except AnsibleError as error:
-            wishes[SITE_LIST] = Wish(refused=failed_result(about(WHERE_SITES_ARE, error)))
-            seen[WHERE_SITES_ARE] = values.known[WHERE_SITES_ARE] = sites = []
-        for name, (_kind, action) in ACTIONS.items():
-            try:
-                look = values.variables[WISHES][name]
-                wishes[name] = Wish(options_of(look["options"], values) if values.of(look["when"]) else None)
-            except AnsibleError as error:
-                unfinished = AnsibleError(f"Finalization of task args for {action!r} failed.")
-                unfinished.__cause__ = error
-                wishes[name] = Wish(refused=failed_result(unfinished))
-        return wishes, sites
+        wishes = {name: wish_of(name, variables[WISHES].get(name, {}), values) for name in (CERTIFICATES, FILES)}
+        sites = wish_of(SITE_LIST, variables[WISHES].get(SITE_LIST, {}), values)
+        seen[WHERE_SITES_ARE] = (sites.options or {}).get(WHERE_SITES_ARE, [])
+        wishes[SITE_LIST] = Wish(refused=sites.refused)
+        for name in (SITE_CLASHES, SITES, ENDPOINTS):
+            wishes[name] = wish_of(name, variables[WISHES].get(name, {}), values)
+        return wishes, seen[WHERE_SITES_ARE]
 
     def together(self, wishes: Mapping[str, Wish], variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """The results of the looks that share a visit. Those that need one of their own are not there."""
@@ -148,6 +142,33 @@ class ActionModule(VisitingAction):
         return self.other(ACTIONS[name][0], task, self._templar, ask).run(task_vars=variables)
 
 
+def wish_of(name: str, look: Mapping[str, Any], values: Values) -> Wish:
+    """One look, as the playbook has it in templates."""
+    try:
+        if not is_wanted(values.of(look.get("when", False))):
+            return Wish()
+        return Wish(options_of(look["options"], values))
+    except AnsibleError as error:
+        if name in ACTIONS:
+            # As Ansible says it of a task.
+            error = caused(f"Finalization of task args for {ACTIONS[name][1]!r} failed.", error)
+        return Wish(refused=failed_result(error))
+
+
+def is_wanted(when: Any) -> bool:
+    """Whether there is anything to look at.
+
+    :param when: a truth value, or a list.
+    :raises AnsibleError: neither.
+    """
+    if isinstance(when, bool):
+        return when
+    try:
+        return len(when) > 0
+    except TypeError as error:
+        raise AnsibleError(str(error)) from error
+
+
 def options_of(templates: Mapping[str, Any], values: Values) -> dict[str, Any]:
     """A task's options; those that are to be left out are.
 
@@ -160,15 +181,15 @@ def options_of(templates: Mapping[str, Any], values: Values) -> dict[str, Any]:
         except AnsibleValueOmittedError:
             continue
         except AnsibleError as error:
-            raise about(name, error) from error
+            raise caused(f"Error while resolving value for {name!r}.", error) from error
     return options
 
 
-def about(name: str, error: AnsibleError) -> AnsibleError:
-    """An error in the value of a variable or an option, as Ansible words it."""
-    told = AnsibleError(f"Error while resolving value for {name!r}.")
-    told.__cause__ = error
-    return told
+def caused(message: str, cause: Exception) -> AnsibleError:
+    """An error with what led to it, whose words Ansible puts behind its own."""
+    error = AnsibleError(message)
+    error.__cause__ = cause
+    return error
 
 
 def result_of_task(task: SharedTask) -> dict[str, Any]:

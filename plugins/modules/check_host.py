@@ -14,8 +14,8 @@ description:
     share one visit to the host. Key stores that need passphrases are searched in a visit of their own.
   - It fails for none of them. What a look failed with, and that a host cannot be reached, is in the result of that look, and
     P(fleet.tls.health#filter) makes a finding of it.
-  - When and with which options each look is taken stands in the variable C(fleet_tls_check_looks), and where the sites are in
-    C(fleet_tls_check_sites), as that playbook has them.
+  - When and with which options each look is taken stands in the variable C(fleet_tls_check_looks), as that playbook has it. A look that is not
+    there is not taken.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
@@ -49,16 +49,11 @@ EXAMPLES = r"""
 - name: Look for certificates, and at nothing else
   fleet.tls.check_host:
   vars:
-    fleet_tls_check_sites: []
     fleet_tls_check_looks:
-      certificates: {when: false}
       files:
         when: true
         options:
           paths: [/etc/ssl]
-      site_clashes: {when: false}
-      sites: {when: false}
-      endpoints: {when: false}
   register: seen
 
 - name: Judge

@@ -50,6 +50,24 @@ def changed_wishes(before: Mapping[str, Wish], after: Mapping[str, Wish]) -> lis
     return [name for name in LOOKS if name != CERTIFICATES and before.get(name) != after.get(name)]
 
 
+# Of a host's variables: what is of Ansible and not of users, and may have the whole inventory in it.
+NOT_OF_USERS = ("hostvars", "vars", "groups", "ansible_facts")
+
+
+def speaks_of(word: str, variables: Mapping[str, Any]) -> bool:
+    """Whether a word stands anywhere in a host's variables, as it has to where a template is to ask for what it names."""
+    return any(holds(word, value) for name, value in variables.items() if name not in NOT_OF_USERS)
+
+
+def holds(word: str, value: Any) -> bool:
+    """The same of one value."""
+    if isinstance(value, str):
+        return word in value
+    if isinstance(value, dict):
+        return any(holds(word, each) for each in value.values())
+    return isinstance(value, (list, tuple)) and any(holds(word, each) for each in value)
+
+
 def one_result(results: Mapping[str, Mapping[str, Any]], sites: Any) -> dict[str, Any]:
     """What the one task returns: of each look what its own task would; facts and warnings where Ansible looks for them.
 

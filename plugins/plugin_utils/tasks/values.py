@@ -18,10 +18,10 @@ from typing import Any
 from ansible.errors import AnsibleUndefinedVariable, AnsibleValueOmittedError
 
 # A variable and nothing else, maybe with what stands for it where it is not there; a text with variables in it.
-VARIABLE = re.compile(r"\{\{ (\w+)(?: \| default\((omit|none|\{\}|\[\])\))? \}\}")
+VARIABLE = re.compile(r"\{\{ (\w+)(?: \| default\((omit|none|false|true|\{\}|\[\])\))? \}\}")
 TEXT = re.compile(r"(?:[^{}\n]|\{\{ \w+ \}\})+")
 NAME = re.compile(r"\{\{ (\w+) \}\}")
-INSTEAD: dict[str, Any] = {"none": None, "{}": {}, "[]": []}
+INSTEAD: dict[str, Any] = {"none": None, "false": False, "true": True, "{}": {}, "[]": []}
 
 
 class Values:

@@ -81,18 +81,10 @@ def trusted(value: Any) -> Any:
 
 def checked(folder: Path, variables: dict[str, Any] | None = None, **looks: Any) -> dict[str, Any]:
     """What the action returns; files are looked for in the folder."""
-    known = {
-        "fleet_tls_check_sites": [],
-        "fleet_tls_check_looks": {
-            "certificates": look(False),
-            "files": look(paths=[str(folder)], directory=str(folder / "tls")),
-            "site_clashes": look(False),
-            "sites": look(False),
-            "endpoints": look(False),
-            **looks,
-        },
-    }
-    return run_action(check_host.ActionModule, "{}", {**known, **(variables or {})})
+    files = look(paths=[str(folder)], directory=str(folder / "tls"))
+    return run_action(
+        check_host.ActionModule, "{}", {"fleet_tls_check_looks": {"files": files, **looks}, **(variables or {})}
+    )
 
 
 def shown(result: dict[str, Any], name: str) -> list[str]:
@@ -111,11 +103,11 @@ def folder(tmp_path: Path, pair: Pair) -> Path:
 
 
 def test_one_visit_for_everything(host: Host, folder: Path, endpoint: str) -> None:
-    sites = look("{{ fleet_tls_check_sites | length > 0 }}", endpoints="{{ fleet_tls_check_sites }}", origin="host")
     result = checked(
         folder,
-        {"fleet_tls_check_sites": trust_as_template("{{ [place] }}"), "place": endpoint},
-        sites=sites,
+        {"place": endpoint},
+        site_list=look("{{ [place] }}", fleet_tls_check_sites="{{ [place] }}"),
+        sites=look("{{ fleet_tls_check_sites }}", endpoints="{{ fleet_tls_check_sites }}", origin="host"),
         endpoints=look(endpoints=[endpoint, "127.0.0.1:1"], origin="host"),
     )
     assert host.visits == ["inspect"]
@@ -130,6 +122,15 @@ def test_one_visit_for_everything(host: Host, folder: Path, endpoint: str) -> No
 def test_the_controller_asks_for_itself(host: Host, folder: Path, endpoint: str) -> None:
     result = checked(folder, endpoints=look(endpoints=[endpoint], origin="controller"))
     assert host.visits == ["inspect"] and shown(result, "endpoints") == [endpoint]
+
+
+@pytest.mark.parametrize(("when", "taken"), [("{{ some }}", True), ("{{ none }}", False), (None, None), (7, None)])
+def test_a_list_with_nothing_in_it_is_nothing_to_look_at(
+    host: Host, folder: Path, when: Any, taken: bool | None
+) -> None:
+    result = checked(folder, {"some": ["x"], "none": []}, files=look(when, paths=[str(folder)]))["looks"]["files"]
+    assert result.get("skipped", False) is (taken is False) and result.get("failed", False) is (taken is None)
+    assert host.visits == (["inspect"] if taken else [])
 
 
 def test_nothing_to_look_at_is_no_visit(host: Host, folder: Path) -> None:
@@ -167,9 +168,8 @@ def test_one_that_fails_costs_no_other(host: Host, folder: Path, endpoint: str) 
 
 
 def test_sites_that_cannot_be_understood_are_not_asked_for(host: Host, folder: Path) -> None:
-    sites = trust_as_template("{{ [1] | fleet.tls.sites }}")
-    after = look("{{ fleet_tls_check_sites | length > 0 }}", endpoints="{{ fleet_tls_check_sites }}", origin="host")
-    result = checked(folder, {"fleet_tls_check_sites": sites}, sites=after)
+    after = look("{{ fleet_tls_check_sites }}", endpoints="{{ fleet_tls_check_sites }}", origin="host")
+    result = checked(folder, site_list=look([1], fleet_tls_check_sites="{{ [1] | fleet.tls.sites }}"), sites=after)
     assert "tls_sites" in result["looks"]["site_list"]["msg"] and result["looks"]["site_list"]["failed"]
     assert result["looks"]["sites"]["skipped"] and result["wanted"] == [] and host.visits == ["inspect"]
 

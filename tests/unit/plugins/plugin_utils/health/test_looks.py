@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
     changed_wishes,
     is_away,
     one_result,
+    speaks_of,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.task_results import document_of
 
@@ -101,3 +102,12 @@ def test_what_was_asked_otherwise_is_asked_anew() -> None:
     }
     after = {**before, "certificates": Wish({"a": 2}), "sites": Wish({"a": 1}), "endpoints": Wish({})}
     assert changed_wishes(before, after) == ["sites", "endpoints"] and changed_wishes(before, before) == []
+
+
+def test_what_variables_speak_of() -> None:
+    word = "fleet_tls_host"
+    template = {"tls_endpoints": [{"host": "{{ ansible_facts.fleet_tls_host.family }}"}]}
+    assert speaks_of(word, template) and speaks_of(word, {"mine": {"a": ({"b": word},)}})
+    assert not speaks_of(
+        word, {"hostvars": template, "vars": template, "ansible_facts": {"x": word}, "tls_hosts": 7, word: {}}
+    )

@@ -27,6 +27,7 @@ VARIABLES: dict[str, Any] = {
 TEMPLATES = [
     "{{ text }}", "{{ braces }}", "{{ nothing }}", "{{ number }}", "{{ truth }}", "{{ many }}", "{{ nested }}",
     "{{ text | default(omit) }}", "{{ nowhere | default(none) }}", "{{ nowhere | default({}) }}", "{{ nowhere | default([]) }}",
+    "{{ nowhere | default(false) }}", "{{ lost | default(true) }}", "{{ truth | default(true) }}",
     "{{ lost | default([]) }}", "{{ nothing | default([]) }}", "{{ lost | default(none) }}",
     "{{ text }}/{{ nested }}.pem", "/{{ braces }}", "{{ number }} of {{ text }}", "{{ nothing }}.", "{{ text }}\n",
     "{{ text | upper }}", "{{ 'x' if truth else 'y' }}", "{% if truth %}x{% endif %}{{ text }}", "plain", "", "{# no #}{{ text }}",
