@@ -174,6 +174,17 @@ def test_sites_that_cannot_be_understood_are_not_asked_for(host: Host, folder: P
     assert result["looks"]["sites"]["skipped"] and result["wanted"] == [] and host.visits == ["inspect"]
 
 
+def test_nothing_is_ever_changed(host: Host, folder: Path) -> None:
+    """Even a look that would, in a run that is not in check mode."""
+    path = folder / "site.conf"
+    service = {"name": "any", "reload": ["true"]}
+    file = {"path": str(path), "content": "hello"}
+    result = checked(folder, site_clashes=look(service=service, files=[file], directory=str(folder / "tls")))
+    assert result["looks"]["site_clashes"]["changed_paths"] == [str(path)] and not result["changed"]
+    assert not path.exists() and host.visits == ["inspect"]
+    assert "diff" not in result["looks"]["site_clashes"]
+
+
 def test_passphrases_travel_by_themselves(host: Host, folder: Path, endpoint: str) -> None:
     files = look(paths=[str(folder)], passphrases=["hunter2 and more"])
     result = checked(folder, files=files, endpoints=look(endpoints=[endpoint], origin="host"))
