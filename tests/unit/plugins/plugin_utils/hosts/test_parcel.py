@@ -73,7 +73,7 @@ def test_all_that_is_imported_comes_along_and_nothing_else(module: str) -> None:
 
 @pytest.mark.parametrize("action", sorted(parcels.PLUGINS.joinpath("action").glob("*.py")), ids=lambda path: path.stem)
 def test_what_an_action_sends_is_packed_before_ansible_forks(action: Path) -> None:
-    asked = re.findall(r"self\.step\(\s*\"(\w+)\"", action.read_text())
+    asked = re.findall(r"self\.(?:step|answers)\(\s*\"(\w+)\"", action.read_text())
     loaded = importlib.import_module(f"{PACKAGE}.action.{action.stem}").ActionModule
     assert set(asked) == set(loaded.STEPS)
     before = sources_of.cache_info().misses
