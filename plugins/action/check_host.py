@@ -16,6 +16,7 @@ from ansible_collections.fleet.tls.plugins.action import (
     certificates,
     endpoint_info,
     service_config,
+    store_info,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
@@ -26,6 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
     SITE_CLASHES,
     SITE_LIST,
     SITES,
+    STORE,
     Wish,
     asks_host,
     changed_wishes,
@@ -45,6 +47,7 @@ ACTIONS: dict[str, tuple[type[TlsAction], str]] = {
     SITE_CLASHES: (service_config.ActionModule, "fleet.tls.service_config"),
     SITES: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
     ENDPOINTS: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
+    STORE: (store_info.ActionModule, "fleet.tls.store_info"),
 }
 # The playbook's variable: look → when it is taken, and with which options. What later ones have of the look at the sites.
 WISHES, WHERE_SITES_ARE = "fleet_tls_check_looks", "fleet_tls_check_sites"
@@ -56,6 +59,7 @@ class ActionModule(VisitingAction):
 
     STEPS = ("inspect",)
     ARGUMENTS: ClassVar[dict[str, Any]] = {
+        "keeper": {"type": "str", "default": ""},
         # Judged with the document, so that a wrong word costs the host its exit status only.
         "fail_on": {"type": "str", "default": "warning"},
         "reports": {"type": "bool", "default": False},
@@ -67,7 +71,7 @@ class ActionModule(VisitingAction):
         wishes, sites = self.wishes(variables)
         results = self.together(wishes, variables)
         if CERTIFICATES not in results:
-            results[CERTIFICATES] = self.alone(CERTIFICATES, wishes, variables)
+            results[CERTIFICATES] = self.alone(CERTIFICATES, wishes[CERTIFICATES], variables)
         known, told = variables.get("ansible_facts", {}), results[CERTIFICATES].get("ansible_facts", {})
         if told and told.get(HOST_FACTS) != known.get(HOST_FACTS) and speaks_of(HOST_FACTS, variables):
             # Nobody knew before what the host is.
@@ -77,20 +81,28 @@ class ActionModule(VisitingAction):
                 results.pop(name, None)
         for name in LOOKS:
             if name not in results and not is_away(results):
-                results[name] = self.alone(name, wishes, variables)
-        return {**one_result(results, sites), "fail_on": options["fail_on"], "reports": options["reports"]}
+                results[name] = self.alone(name, wishes[name], variables)
+        result = one_result(results, sites)
+        if options["keeper"] == self.host(variables):
+            wish = wish_of(STORE, variables[WISHES].get(STORE, {}), self.values(variables))
+            result["store"] = self.alone(STORE, wish, variables)
+        return {**result, "fail_on": options["fail_on"], "reports": options["reports"]}
+
+    def values(self, variables: Mapping[str, Any]) -> Values:
+        """Of templates that see these variables."""
+        seen = dict(variables)
+        return Values(self._templar.copy_with_new_env(available_variables=seen), seen)
 
     def wishes(self, variables: Mapping[str, Any]) -> tuple[dict[str, Wish], Any]:
         """Each look as the host's variables want it; the endpoints of ``tls_sites``."""
-        seen = {**variables, WHERE_SITES_ARE: []}
-        values = Values(self._templar.copy_with_new_env(available_variables=seen), seen)
+        values = self.values({**variables, WHERE_SITES_ARE: []})
         wishes = {name: wish_of(name, variables[WISHES].get(name, {}), values) for name in (CERTIFICATES, FILES)}
         sites = wish_of(SITE_LIST, variables[WISHES].get(SITE_LIST, {}), values)
-        seen[WHERE_SITES_ARE] = (sites.options or {}).get(WHERE_SITES_ARE, [])
+        values.variables[WHERE_SITES_ARE] = (sites.options or {}).get(WHERE_SITES_ARE, [])
         wishes[SITE_LIST] = Wish(refused=sites.refused)
         for name in (SITE_CLASHES, SITES, ENDPOINTS):
             wishes[name] = wish_of(name, variables[WISHES].get(name, {}), values)
-        return wishes, seen[WHERE_SITES_ARE]
+        return wishes, values.variables[WHERE_SITES_ARE]
 
     def together(self, wishes: Mapping[str, Wish], variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """The results of the looks that share a visit. Those that need one of their own are not there."""
@@ -118,9 +130,8 @@ class ActionModule(VisitingAction):
             if not isinstance(task.error, SecondQuestion) and (whole or task not in asked)
         }
 
-    def alone(self, name: str, wishes: Mapping[str, Wish], variables: dict[str, Any]) -> dict[str, Any]:
+    def alone(self, name: str, wish: Wish, variables: dict[str, Any]) -> dict[str, Any]:
         """The result of a look that shares no visit, or is not taken."""
-        wish = wishes[name]
         if wish.options is None:
             return dict(wish.untaken)
         try:

@@ -24,6 +24,10 @@ extends_documentation_fragment:
   - fleet.tls.attributes
   - fleet.tls.attributes.info
 options:
+  keeper:
+    description: The host that reads the store for all, in the inventory's words. It is read from the controller.
+    type: str
+    default: ''
   fail_on:
     description:
       - From which severity on the host fails, V(critical), V(warning) or V(never).
@@ -41,6 +45,7 @@ seealso:
   - module: fleet.tls.certificate_files_info
   - module: fleet.tls.service_config
   - module: fleet.tls.endpoint_info
+  - module: fleet.tls.store_info
   - plugin: fleet.tls.health
     plugin_type: filter
 """
@@ -81,6 +86,10 @@ wanted:
   returned: success
   type: list
   elements: dict
+store:
+  description: What M(fleet.tls.store_info) returned, or failed with.
+  returned: on the host O(keeper)
+  type: dict
 fail_on:
   description: The option.
   returned: success

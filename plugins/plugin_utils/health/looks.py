@@ -15,6 +15,8 @@ CERTIFICATES, FILES, SITE_LIST, SITE_CLASHES, SITES, ENDPOINTS = LOOKS = (
 )  # fmt: skip
 # Every host has them, so that it is they that show whether it can be reached.
 FIRST = (CERTIFICATES, FILES)
+# At what all hosts have in common: one host looks at it for all.
+STORE = "store"
 SKIPPED: Mapping[str, Any] = {"changed": False, "skipped": True}
 
 

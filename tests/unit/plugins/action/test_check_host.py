@@ -79,11 +79,11 @@ def trusted(value: Any) -> Any:
     return trust_as_template(value) if isinstance(value, str) else value
 
 
-def checked(folder: Path, variables: dict[str, Any] | None = None, **looks: Any) -> dict[str, Any]:
+def checked(folder: Path, variables: dict[str, Any] | None = None, options: str = "{}", **looks: Any) -> dict[str, Any]:
     """What the action returns; files are looked for in the folder."""
     files = look(paths=[str(folder)], directory=str(folder / "tls"))
     return run_action(
-        check_host.ActionModule, "{}", {"fleet_tls_check_looks": {"files": files, **looks}, **(variables or {})}
+        check_host.ActionModule, options, {"fleet_tls_check_looks": {"files": files, **looks}, **(variables or {})}
     )
 
 
@@ -183,6 +183,19 @@ def test_nothing_is_ever_changed(host: Host, folder: Path) -> None:
     assert result["looks"]["site_clashes"]["changed_paths"] == [str(path)] and not result["changed"]
     assert not path.exists() and host.visits == ["inspect"]
     assert "diff" not in result["looks"]["site_clashes"]
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_one_host_reads_the_store_for_all(host: Host, folder: Path, reachable: bool) -> None:
+    if not reachable:
+        host.fails["inspect"] = AnsibleConnectionFailure("no route to web1")
+    store = look(store={"type": "directory", "path": str(folder / "store")}, issuers={"internal": {"type": "ca"}})
+    result = checked(folder, options="{keeper: web1, fail_on: never, reports: true}", store=store)
+    assert list(result["store"]["issuers"]) == ["internal"] and host.visits == ["inspect"]
+    assert (result["fail_on"], result["reports"]) == ("never", True)
+    assert "store" not in checked(folder, options="{keeper: web2}", store=store)
+    wrong = look(store={"type": "paper"}, issuers={})
+    assert "'paper'" in checked(folder, options="{keeper: web1}", store=wrong)["store"]["error"]["message"]
 
 
 def test_passphrases_travel_by_themselves(host: Host, folder: Path, endpoint: str) -> None:
