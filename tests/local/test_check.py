@@ -98,27 +98,26 @@ def shown(result: PlaybookResult) -> list[list[str]]:
 
 def test_all_is_well_in_one_visit_and_one_task_a_host(fleet: Fleet) -> None:
     """The second host is asked the same, has no certificates, and is not the one that all of them need once."""
+    place = f"127.0.0.1:{fleet.port}"
     site = {
         "name": "www",
         "server_names": ["web1.example.com"],
         "certificate": "www",
-        "listen": [f"127.0.0.1:{fleet.port}"],
+        "listen": [place],
         "root": "/srv",
+        "redirect": False,
     }
-    asked = {"tls_check_origin": "host", "tls_endpoints": [f"127.0.0.1:{fleet.port}"], "tls_sites": [site]}
-    hosts = {"web1": fleet.host("web1", **asked), "web2": fleet.host("web2", tls_certificates=[], tls_check_files=True)}
+    service = {"name": "own-nginx", "reload": ["true"], "check": ["true"]}
+    asked = {
+        "tls_sites": [site], "tls_nginx_service": service, "tls_endpoints": [place], "tls_check_origin": "host",
+    }  # fmt: skip
+    hosts = {"web1": fleet.host("web1", **asked), "web2": fleet.host("web2", tls_certificates=[])}
     result = fleet.run("fleet.tls.check", hosts, "-vvv").check()
     assert result.stdout.count(VISIT) == 2
     assert [each["action"] for each in result.task_results if each["host"] == "web2"] == ["fleet.tls.check_host"]
     seen = result.results(action="fleet.tls.check_host", host="web1")[0]["looks"]
     assert not [name for name, each in seen.items() if each.get("failed")], seen
-    assert [name for name, each in seen.items() if not each.get("skipped")] == [
-        "certificates",
-        "files",
-        "site_clashes",
-        "sites",
-        "endpoints",
-    ]
+    assert [name for name, each in seen.items() if each.get("skipped")] == ["site_list"]
     ((host, name, issuer, days, _after, disk, served, verdict),) = shown(result)
     assert (host, name, issuer, verdict) == ("web1", "www", "internal", "ok")
     assert 29 < float(days) <= 30

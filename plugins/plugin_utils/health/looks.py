@@ -13,11 +13,13 @@ from typing import Any
 CERTIFICATES, FILES, SITE_LIST, SITE_CLASHES, SITES, ENDPOINTS = LOOKS = (
     "certificates", "files", "site_list", "site_clashes", "sites", "endpoints",
 )  # fmt: skip
-# Every host has them, so that it is they that show whether it can be reached.
+# Nearly every host is asked for them, so it is they that show whether it can be reached.
 FIRST = (CERTIFICATES, FILES)
 # At what all hosts have in common: one host looks at it for all.
 STORE = "store"
 SKIPPED: Mapping[str, Any] = {"changed": False, "skipped": True}
+# Of a host's variables: what is of Ansible and not of users, and may have the whole inventory in it.
+NOT_OF_USERS = ("hostvars", "vars", "groups", "ansible_facts")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,6 @@ def is_away(results: Mapping[str, Mapping[str, Any]]) -> bool:
 def changed_wishes(before: Mapping[str, Wish], after: Mapping[str, Wish]) -> list[str]:
     """The looks that are to be taken anew, as their wishes are others now that the host's facts are known. Those come with the certificates."""
     return [name for name in LOOKS if name != CERTIFICATES and before.get(name) != after.get(name)]
-
-
-# Of a host's variables: what is of Ansible and not of users, and may have the whole inventory in it.
-NOT_OF_USERS = ("hostvars", "vars", "groups", "ansible_facts")
 
 
 def speaks_of(word: str, variables: Mapping[str, Any]) -> bool:
