@@ -10,8 +10,8 @@ module: check_host
 short_description: Look at everything that a check judges on a host (internal)
 version_added: 0.1.0
 description:
-  - The first task of the playbook C(fleet.tls.check). It takes all looks at a host, each as the module of its name would in check mode, and all of them
-    share one visit to the host. Key stores that need passphrases are searched in a visit of their own.
+  - The task of the playbook C(fleet.tls.check) that runs on each host. It takes all looks at a host, each as a module of this collection in check
+    mode, and all of them share one visit to the host. With passphrases of key stores, the search for certificates is a visit of its own.
   - It fails for none of them. What a look failed with, and that a host cannot be reached, is in the result of that look, and
     P(fleet.tls.health#filter) makes a finding of it.
   - When and with which options each look is taken stands in the variable C(fleet_tls_check_looks), as that playbook has it. A look that is not
@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - fleet.tls.attributes.info
 options:
   keeper:
-    description: The host that reads the store for all, in the inventory's words. It is read from the controller.
+    description: The host, by its name in the inventory, whose task reads the store for all. That happens on the controller.
     type: str
     default: ''
   fail_on:
