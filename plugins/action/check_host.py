@@ -31,6 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
     Wish,
     asks_host,
     changed_wishes,
+    hangs,
     is_away,
     one_result,
     speaks_of,
@@ -80,7 +81,7 @@ class ActionModule(VisitingAction):
             for name in changed_wishes(before, wishes):
                 results.pop(name, None)
         for name in LOOKS:
-            if name not in results and not is_away(results):
+            if name not in results and not is_away(results) and not (hangs(results) and asks_host(name, wishes[name])):
                 results[name] = self.alone(name, wishes[name], variables)
         result = one_result(results, sites)
         if options["keeper"] == self.host(variables):

@@ -54,13 +54,20 @@ class Fleet:
         endpoints = [f"127.0.0.1:{self.port}"] if name == "web1" else []
         return {"name": f"nginx-{name}", "reload": reload, "endpoints": endpoints}
 
-    def run(self, playbook: str | Path, hosts: dict[str, Any], *args: str, **extra: Any) -> PlaybookResult:
+    def run(
+        self,
+        playbook: str | Path,
+        hosts: dict[str, Any],
+        *args: str,
+        env: dict[str, str] | None = None,
+        **extra: Any,
+    ) -> PlaybookResult:
         """Run a playbook on an inventory of these hosts."""
         issuers = {"internal": {"type": "ca", "duration": "30d"}}
         inventory = self.folder / "inventory.json"
         common = {"tls_store": STORE, "tls_issuers": issuers}
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
-        return run_playbook(playbook, inventory, extra, args)
+        return run_playbook(playbook, inventory, extra, args, env)
 
     def issue(self, *names: str, **options: Any) -> None:
         """Give hosts a certificate, without a word to the service."""
@@ -207,3 +214,17 @@ def test_a_reload_forgotten(fleet: Fleet) -> None:
     assert disk != served
     assert verdict.startswith("not served: ")
     assert result.changed == 0
+
+
+@pytest.mark.parametrize("strategy", ["free", "ansible.builtin.host_pinned"])
+def test_with_any_strategy_all_are_looked_at_before_they_are_judged(
+    fleet: Fleet, tmp_path: Path, strategy: str
+) -> None:
+    """One after the other: the first would be through before the second is asked."""
+    reports = {"tls_report_formats": ["json"], "tls_report_directory": str(tmp_path)}
+    hosts = {"web1": fleet.host("web1", **reports), "web2": fleet.host("web2")}
+    result = fleet.run("fleet.tls.check", hosts, "--forks", "1", env={"ANSIBLE_STRATEGY": strategy})
+    assert result.rc == 2 and [line[0] for line in shown(result)] == ["web1", "web2"]
+    assert {host for host, stats in result.stats.items() if stats["failures"]} == {"web2"}
+    document = json.loads((tmp_path / "health.json").read_text())
+    assert {each["host"] for each in document["certificates"]} == {"web1", "web2"}

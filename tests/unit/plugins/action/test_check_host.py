@@ -221,6 +221,35 @@ def test_who_goes_away_between_two_visits(host: Host, folder: Path, endpoint: st
     assert host.visits == ["inspect", "files"]
 
 
+@pytest.mark.parametrize("certificates_hang", [True, False])
+def test_a_host_that_hangs_is_not_waited_for_with_each_look(
+    host: Host, folder: Path, endpoint: str, certificates_hang: bool
+) -> None:
+    """A look that hangs for itself, as a search in a folder that is away, costs no other."""
+    late = {"failed": False, "answer": {"error": {"code": "too_slow", "message": "too slow", "remedy": "see why"}}}
+    host.fails |= {"inspect": late, "look" if certificates_hang else "files": late}
+    store = {"type": "directory", "path": str(folder / "store")}
+    wanted = {"name": "www", "issuer": "internal", "dns_names": ["www.example.com"]}
+    result = checked(
+        folder,
+        certificates=look(
+            store=store,
+            issuers={"internal": {"type": "ca"}},
+            certificates=[wanted],
+            directory=str(folder / "tls"),
+        ),
+        sites=look(endpoints=[endpoint], origin="host"),
+        endpoints=look(endpoints=[endpoint], origin="controller"),
+    )["looks"]
+    assert shown({"looks": result}, "endpoints") == [endpoint]
+    assert result["certificates" if certificates_hang else "files"]["error"]["message"] == "too slow"
+    if certificates_hang:
+        assert host.visits == ["inspect", "look"] and result["files"]["skipped"] and result["sites"]["skipped"]
+    else:
+        assert host.visits == ["inspect", "look", "files", "handshake"]
+        assert shown({"looks": result}, "sites") == [endpoint] and result["certificates"]["certificates"]
+
+
 @pytest.mark.parametrize("known", [None, {"family": "redhat"}, {"family": "debian"}])
 def test_variables_that_ask_what_the_host_is(
     host: Host, folder: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch, known: Any
