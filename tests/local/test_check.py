@@ -206,16 +206,6 @@ def test_reports_say_the_same_and_a_second_run_changes_nothing(fleet: Fleet, tmp
     assert fleet.run("fleet.tls.check", hosts, **wanted).changed == 0
 
 
-def test_a_reload_forgotten(fleet: Fleet) -> None:
-    fleet.issue("web1", force=True)
-    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")})
-    assert result.rc == 2
-    ((*_columns, disk, served, verdict),) = shown(result)
-    assert disk != served
-    assert verdict.startswith("not served: ")
-    assert result.changed == 0
-
-
 @pytest.mark.parametrize("strategy", ["free", "ansible.builtin.host_pinned"])
 def test_with_any_strategy_all_are_looked_at_before_they_are_judged(
     fleet: Fleet, tmp_path: Path, strategy: str
@@ -228,3 +218,13 @@ def test_with_any_strategy_all_are_looked_at_before_they_are_judged(
     assert {host for host, stats in result.stats.items() if stats["failures"]} == {"web2"}
     document = json.loads((tmp_path / "health.json").read_text())
     assert {each["host"] for each in document["certificates"]} == {"web1", "web2"}
+
+
+def test_a_reload_forgotten(fleet: Fleet) -> None:
+    fleet.issue("web1", force=True)
+    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")})
+    assert result.rc == 2
+    ((*_columns, disk, served, verdict),) = shown(result)
+    assert disk != served
+    assert verdict.startswith("not served: ")
+    assert result.changed == 0
