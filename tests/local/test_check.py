@@ -222,7 +222,7 @@ def test_with_any_strategy_all_are_looked_at_before_they_are_judged(
 
 def test_a_reload_forgotten(fleet: Fleet) -> None:
     fleet.issue("web1", force=True)
-    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")})
+    result = fleet.run("fleet.tls.check", {"web1": fleet.host("web1")}, "--check")
     assert result.rc == 2
     ((*_columns, disk, served, verdict),) = shown(result)
     assert disk != served
