@@ -31,11 +31,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
     Wish,
     asks_host,
     changed_wishes,
-    hangs,
     is_away,
     one_result,
     speaks_of,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import SecondQuestion, SharedTask
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
@@ -81,7 +81,8 @@ class ActionModule(VisitingAction):
             for name in changed_wishes(before, wishes):
                 results.pop(name, None)
         for name in LOOKS:
-            if name not in results and not is_away(results) and not (hangs(results) and asks_host(name, wishes[name])):
+            waits = asks_host(name, wishes[name]) and hangs(results[CERTIFICATES])
+            if name not in results and not is_away(results) and not waits:
                 results[name] = self.alone(name, wishes[name], variables)
         result = one_result(results, sites)
         if options["keeper"] == self.host(variables):
@@ -207,3 +208,12 @@ def caused(message: str, cause: Exception) -> AnsibleError:
 def result_of_task(task: SharedTask) -> dict[str, Any]:
     """Its result, now that it has ended."""
     return dict(task.result) if task.error is None else failed_result(task.error)
+
+
+def hangs(look: Mapping[str, Any]) -> bool:
+    """Whether the host took all the time that a look has, so that it is asked nothing more: each other one would wait as long again.
+
+    :param look: the result of that at the certificates.
+    """
+    error = look.get("error")
+    return isinstance(error, Mapping) and error.get("code") == TOO_SLOW

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
-
 # In the order in which they are taken. ``site_list`` is whether ``tls_sites`` can be understood.
 CERTIFICATES, FILES, SITE_LIST, SITE_CLASHES, SITES, ENDPOINTS = LOOKS = (
     "certificates", "files", "site_list", "site_clashes", "sites", "endpoints",
@@ -49,12 +47,6 @@ def asks_host(name: str, wish: Wish) -> bool:
 def is_away(results: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether the host cannot be reached, so that it is asked nothing more, nor anybody for its endpoints."""
     return any(results[name].get("unreachable") for name in FIRST if name in results)
-
-
-def hangs(results: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the host took all the time that its certificates have, so that it is asked nothing more: each look would wait as long again."""
-    error = results[CERTIFICATES].get("error") if CERTIFICATES in results else None
-    return isinstance(error, Mapping) and error.get("code") == TOO_SLOW
 
 
 def changed_wishes(before: Mapping[str, Wish], after: Mapping[str, Wish]) -> list[str]:
