@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All looks at a host share one visit, and what one of them fails with costs no other. Whole runs: tests/local/test_check_visits.py."""
+"""All looks at a host share one visit, and what one of them fails with costs no other. Whole runs: tests/local/test_check.py."""
 
 from __future__ import annotations
 
