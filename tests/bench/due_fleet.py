@@ -10,29 +10,21 @@ import datetime as dt
 import hashlib
 import json
 import os
-import secrets
-import sys
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.steps.apply import apply_step
-from ansible_collections.fleet.tls.plugins.module_utils.steps.look import look_step
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
-from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.due import is_week_over
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import KnownPair, LastLook
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.handed_out import handed_out
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.upkeep import shown
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, seconds
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.wishes import digest_of_wishes
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import names_read
 from ansible_collections.fleet.tls.tests.unit.support.looks import note_looks
+from bench.local_hosts import folder_of, installed, variables
 
 DAY = 86400
 LIFETIME_DAYS = 47
@@ -51,17 +43,7 @@ class DueFleet:
         self.names = [next(names) for _number in range(hosts)]
         # Not the first ones: whatever stands at the beginning is found fast.
         self.due = self.names[-due:]
-        self.shared: dict[str, Any] = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "tls_store": {"path": str(folder / "store"), "passphrase": secrets.token_urlsafe(24)},
-            "tls_issuers": ISSUERS,
-            "tls_trust_system": False,
-            "tls_directory": f"{folder}/hosts/{{{{ inventory_hostname }}}}",
-            "tls_certificates": [
-                {"name": "www", "issuer": "internal", "dns_names": ["{{ inventory_hostname }}.example.com"]}
-            ],
-        }
+        self.shared = variables(folder, ISSUERS, ["www"])
 
     def calm_names(self) -> Iterator[str]:
         """Names of hosts whose moment of the week is not within the next six hours, so that nobody is visited for that."""
@@ -79,7 +61,10 @@ class DueFleet:
         self.inventory.write_text(json.dumps(document), encoding="utf-8")
         store = load_store(self.shared["tls_store"])
         issuers = load_issuers(ISSUERS, store)
-        pairs = {host: self.installed(host, issuers) for host in self.due}
+        then = self.now - AGE
+        pairs = {
+            host: installed(folder_of(self.folder, host), host, ["www"], issuers, then)["www"] for host in self.due
+        }
         rows = {row.host: row for row in store.issuances()}
         calm = dict(self.calm_rows(rows[self.due[0]]))
         with store.ledger() as ledger:
@@ -100,19 +85,6 @@ class DueFleet:
         """The digest of what the inventory says about a host."""
         return digest_of_wishes({**self.shared, "inventory_hostname": host}, names_read(), lambda _value: None)
 
-    def installed(self, host: str, issuers: Mapping[str, Issuer]) -> KnownPair:
-        """A host with a pair that was issued long ago: the task itself, on another day."""
-        then, directory = self.now - AGE, f"{self.folder}/hosts/{host}"
-        wish = {"name": "www", "issuer": "internal", "dns_names": [f"{host}.example.com"]}
-        spec = parse_host([wish], {name: each.lifetime for name, each in issuers.items()})
-        run = HostRun(
-            host, spec, issuers, Settings(directory=directory), partial(look, then), partial(apply, then), then
-        )()
-        (done,) = run.progress.values()
-        leaf = done.chain[0]
-        begins, ends = seconds(leaf.not_valid_before_utc), seconds(leaf.not_valid_after_utc)
-        return KnownPair(fingerprint(leaf), begins, done.spec.renew_before.due_at(begins, ends))
-
     def calm_rows(self, model: Issuance) -> Iterator[tuple[str, tuple[Issuance, KnownPair]]]:
         """Rows of the ledger for all others, evenly over the last month, and what is noted of them."""
         due, now = set(self.due), seconds(self.now)
@@ -127,7 +99,7 @@ class DueFleet:
                 serial=mark[:32],
                 fingerprint=mark,
                 key_id=mark,
-                names=(f"{host}.example.com",),
+                names=(f"www.{host}.example.com",),
                 not_before=begins,
                 not_after=begins + LIFETIME_DAYS * DAY,
                 issued_at=begins,
@@ -137,13 +109,3 @@ class DueFleet:
     def live(self) -> dict[str, str]:
         """Of each host that is due, the generation that is live."""
         return {host: os.readlink(self.folder / "hosts" / host / "live" / "www") for host in self.due}
-
-
-def look(then: dt.datetime, request: Any) -> Mapping[str, Any]:
-    """Step look, with a host's clock of that day."""
-    return {**look_step(json.loads(json.dumps(request)))[1], "clock": then.timestamp()}
-
-
-def apply(_then: dt.datetime, request: Any, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Step apply."""
-    return apply_step(json.loads(json.dumps(request)), dict(given))[1]
