@@ -22,6 +22,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "pdns_server": "pdns-server",
         "/usr/share/doc/pdns-backend-sqlite3": "pdns-backend-sqlite3",
     },
+    "lego": {"lego": "lego"},
     # A KDC, and what the Python package gssapi is built with.
     "kerberos": {
         "krb5kdc": "krb5-kdc",

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the parts of .dev/ that are named: link, copy, core, test, lowest, system, bench, mitogen, nginx, fleet. Run by ./dev; standard library only."""
+"""Make the parts of .dev/ that are named, those of PARTS below. Run by ./dev; standard library only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ PARTS = {
     "system": lambda: venvs.ensure("system"),
     "bench": lambda: venvs.ensure("bench"),
     "mitogen": lambda: venvs.ensure("mitogen"),
+    "certbot": lambda: venvs.ensure("certbot"),
     "nginx": lambda: packages.ensure("nginx"),
+    "acme": lambda: packages.ensure("nginx", "acme", "lego"),
     "fleet": lambda: packages.ensure("fleet"),
 }
 

@@ -36,6 +36,7 @@ VERSIONS = {
     "report": (14, 13, 12, 11),
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
+    "certbot": (13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -51,6 +52,7 @@ LAYERS = {
     "report": ("report",),
     "eda": ("eda",),
     "mitogen": ("mitogen",),
+    "certbot": ("certbot",),
 }
 
 
