@@ -56,9 +56,8 @@ class Inventory:
         """Issue, and note that all is as it should be."""
         for name in names:
             known = self.hosts[name]
-            (done,) = run_task(
-                HonestHost(), self.issuers(name), known["tls_certificates"][0], name=name
-            ).progress.values()
+            run = run_task(HonestHost(), self.issuers(name), known["tls_certificates"][0], name=name)
+            (done,) = list(run.progress.values())
             assert done.chain
         for name in names:
             issuers = self.issuers(name)

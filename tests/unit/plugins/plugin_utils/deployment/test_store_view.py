@@ -49,7 +49,7 @@ def issuers(store: Store) -> dict[str, Issuer]:
 
 def issued(issuers: Mapping[str, Issuer], host: str = "web1") -> KnownPair:
     """A certificate of the CA, as it would be noted."""
-    (done,) = run_task(HonestHost(), issuers, WISH, name=host).progress.values()
+    (done,) = list(run_task(HonestHost(), issuers, WISH, name=host).progress.values())
     (row,) = (row for row in issuers["internal"].store.issuances() if row.host == host)
     assert done.chain
     return KnownPair(row.fingerprint, row.not_before, row.not_after)
@@ -115,7 +115,7 @@ def test_who_is_behind_with_ticket_keys(store: Store, issuers: dict[str, Issuer]
 
 def test_the_present_certificates_of_pools(store: Store, issuers: dict[str, Issuer]) -> None:
     wish = {**WISH, "scope": "pool", "pool": "blue"}
-    (done,) = run_task(HonestHost(), issuers, wish).progress.values()
+    (done,) = list(run_task(HonestHost(), issuers, wish).progress.values())
     pair = KnownPair(fingerprint(done.chain[0]), 0, 0, pool="blue")
     lost = KnownPair("00", 0, 0, pool="green")
     assert view_of(store, issuers, {}, [pair, lost], NOW).pools == {"blue": pair.fingerprint, "green": ""}
