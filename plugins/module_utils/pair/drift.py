@@ -79,15 +79,15 @@ def content_drift(layout: Layout, folder: str, output: dict[str, Any], recorded:
         return [f"{path}: is not made of the live certificate"]
     key = read_plain(os.path.join(folder, PRIVKEY))
     if key is not None and recorded.get("ingredients") != ingredients_digest(output, key):
-        return [f"{path}: has another passphrase or other anchors"]
+        return [f"{path}: has another passphrase, other anchors or another profile"]
     return []
 
 
 def ingredients_digest(output: dict[str, Any], key: bytes) -> str | None:
-    """What tells a PKCS#12 file's passphrase and anchors from others, which the file itself, made with a salt, does not; None: it has
-    neither. Manifests are for everybody to read: keyed with the private key, it lets nobody try passphrases who could not read that.
+    """What tells a file's passphrase, anchors and profile from others, which the file itself, made with a salt, does not; None: it has
+    none. Manifests are for everybody to read: keyed with the private key, it lets nobody try passphrases who could not read that.
     """
-    if not output.get("passphrase") and not output.get("anchors"):
-        return None
-    content = json.dumps([output.get("passphrase"), output.get("anchors")]).encode()
-    return hmac.new(key, content, "sha256").hexdigest()
+    made_with = [output.get("passphrase"), output.get("anchors")]
+    # Not for those of the usual one: their digests stand in manifests.
+    made_with += ["legacy"] if output.get("profile") == "legacy" else []
+    return hmac.new(key, json.dumps(made_with).encode(), "sha256").hexdigest() if any(made_with) else None

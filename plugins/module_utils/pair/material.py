@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.pair.forms import FORMATS_WITH_KEY
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import Link, check_certificate, links
 from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
-
-FORMATS_WITH_KEY = ("privkey", "combined", "pkcs12")
-
 
 MARKS = re.compile("-----(BEGIN|END) CERTIFICATE-----")
 

@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
 )
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
     Transaction,
+    beside,
     fix_metadata,
     link_target,
     write_new,
@@ -50,8 +51,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import (
 )
 from ansible_collections.fleet.tls.plugins.module_utils.pair.material import check_material
 from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import pending_request
+from ansible_collections.fleet.tls.plugins.module_utils.pair.rendering import rendered
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import Link, belongs
-from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
 
 
 @dataclass
@@ -216,10 +217,10 @@ def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
 
 def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, bytes]) -> None:
     """Render one output into the generation (link) or for its place (copy), and record it in the manifest."""
-    content = rendered(output, contents, staged)
     path, access = output["path"], (output["owner"], output["group"], output["mode"])
+    inside = os.path.join(staged.folder, output_file(path))
+    content = rendered(output, contents, staged.name, scratch=beside(inside, "new"))
     if output["method"] == "link":
-        inside = os.path.join(staged.folder, output_file(path))
         if staged.installs:
             write_new(inside, content, *access)
         else:
@@ -233,17 +234,6 @@ def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, byt
     recorded = {"format": output["format"], "method": output["method"], "sha256": digest(content)}
     ingredients = ingredients_digest(output, contents[PRIVKEY])
     staged.manifest["outputs"][path] = {**recorded, **({"ingredients": ingredients} if ingredients else {})}
-
-
-def rendered(output: dict[str, Any], contents: dict[str, bytes], staged: Staged) -> bytes:
-    """A pair in the format of an output."""
-    form = output["format"]
-    if form == "combined":
-        return contents[FULLCHAIN] + contents[PRIVKEY]
-    if form == "pkcs12":
-        certificates = contents[FULLCHAIN] + (output.get("anchors") or "").encode()
-        return openssl.pkcs12(contents[PRIVKEY], certificates, staged.name, output.get("passphrase"))
-    return contents[{"cert": CERT, "chain": CHAIN, "fullchain": FULLCHAIN, "privkey": PRIVKEY}[form]]
 
 
 def stage_repair(

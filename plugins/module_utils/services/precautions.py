@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import beside, group_name, user_name
+from ansible_collections.fleet.tls.plugins.module_utils.pair.forms import FORMATS_WITH_KEY
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import PRIVKEY, output_file
-from ansible_collections.fleet.tls.plugins.module_utils.pair.material import FORMATS_WITH_KEY
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
 from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Place, intruder, local_addresses

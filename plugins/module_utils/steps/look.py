@@ -45,27 +45,44 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
     }  # fmt: skip
     try:
         refuse_unsafe(layout.live, *(output["path"] for output in entry["outputs"]))
-        number = layout.current()
-        if number is None:
-            if os.path.lexists(layout.live):
-                answer["problems"].append(problem("damaged", f"{layout.live} is not a link of ours"))
-            return answer
-        answer["generation"] = number
-        folder = layout.generation(number)
-        manifest = layout.manifest(number)
-        if manifest is None:
-            answer["problems"].append(problem("damaged", f"{os.path.join(folder, MANIFEST)} is missing or damaged"))
-            return answer
-        answer["manifest"] = manifest
-        answer["problems"] += pair_problems(folder, manifest)
-        if not any(each["code"] == "damaged" for each in answer["problems"]):
-            answer["fullchain"] = read(os.path.join(folder, FULLCHAIN)).decode()
-        answer["drift"] = drift(layout, number, entry, manifest)
+        look_at_generation(layout, entry, answer)
+        refuse_unmakeable(entry["outputs"])
     except OSError as error:
         answer["error"] = from_os_error(error, f"looking at {layout.live}").as_answer()
     except StepError as error:
         answer["error"] = error.as_answer()
     return answer
+
+
+def look_at_generation(layout: Layout, entry: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Fill in what there is of the live one."""
+    number = layout.current()
+    if number is None:
+        if os.path.lexists(layout.live):
+            answer["problems"].append(problem("damaged", f"{layout.live} is not a link of ours"))
+        return
+    answer["generation"] = number
+    folder = layout.generation(number)
+    manifest = layout.manifest(number)
+    if manifest is None:
+        answer["problems"].append(problem("damaged", f"{os.path.join(folder, MANIFEST)} is missing or damaged"))
+        return
+    answer["manifest"] = manifest
+    answer["problems"] += pair_problems(folder, manifest)
+    if not any(each["code"] == "damaged" for each in answer["problems"]):
+        answer["fullchain"] = read(os.path.join(folder, FULLCHAIN)).decode()
+    answer["drift"] = drift(layout, number, entry, manifest)
+
+
+def refuse_unmakeable(outputs: Iterable[dict[str, Any]]) -> None:
+    """Before anything is made or issued: a form that takes a program which is not here.
+
+    :raises StepError: keytool_missing.
+    """
+    if any(each["format"] == "jks" for each in outputs):
+        from ansible_collections.fleet.tls.plugins.module_utils.system import keytool
+
+        keytool.program()
 
 
 def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:

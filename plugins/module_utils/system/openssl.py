@@ -30,6 +30,8 @@ KEY_OPTIONS: dict[str, tuple[str, ...]] = {
     "rsa-4096": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"),
     "ed25519": ("-algorithm", "ED25519"),
 }
+# Of the passphrase of a key by itself: a tenth of a second for whoever reads it.
+ITERATIONS = "100000"
 USAGES = {"server_auth": "serverAuth", "client_auth": "clientAuth"}
 
 
@@ -200,14 +202,29 @@ def make_csr(key: bytes, subject: dict[str, Any]) -> bytes:
         return call(arguments, descriptors=(private, configuration))
 
 
-def pkcs12(key: bytes, certificates: bytes, name: str, passphrase: str | None = None) -> bytes:
+def traditional(key: bytes) -> bytes:
+    """A private key (PEM) in the form of its own kind, PEM: PKCS#1 for RSA, SEC1 for EC."""
+    return call(["pkey", "-traditional", "-passin", "pass:"], key)
+
+
+def encrypted(key: bytes, passphrase: str) -> bytes:
+    """A private key (PEM) as PKCS#8 (RFC 5958) under a passphrase, PEM, by PBES2 (RFC 8018)."""
+    with in_memory(passphrase.encode() + b"\n") as secret:
+        how = ["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256", "-iter", ITERATIONS]
+        return call(["pkcs8", "-topk8", *how, "-passin", "pass:", "-passout", f"fd:{secret}"], key, (secret,))
+
+
+def pkcs12(key: bytes, certificates: bytes, name: str, passphrase: str | None = None, *, legacy: bool = False) -> bytes:
     """Key and certificates as PKCS#12 (RFC 7292), for programs that want that form.
 
     :param certificates: PEM: the leaf, and in any order what else is to go in.
     :param passphrase: what it is encrypted with; None: an empty one. Many programs of the Java and Windows worlds insist on one.
+    :param legacy: whether programs are to read it that know nothing newer than 3DES and SHA-1: Windows before 10 (1709) and Server 2019,
+        Java 8 before 8u301.
     """
-    # What 1.1.1 would choose (RC2, SHA-1) is not read by those that came after it.
-    modern = ["-keypbe", "AES-256-CBC", "-certpbe", "AES-256-CBC", "-macalg", "SHA256"]
+    # What 1.1.1 would choose (RC2, SHA-1) is not read by those that came after it; 3DES is read by both.
+    cipher, digest = ("PBE-SHA1-3DES", "SHA1") if legacy else ("AES-256-CBC", "SHA256")
+    how = ["-keypbe", cipher, "-certpbe", cipher, "-macalg", digest]
     with in_memory(certificates) as chain, in_memory((passphrase or "").encode() + b"\n") as secret:
         arguments = ["pkcs12", "-export", "-in", f"/dev/fd/{chain}", "-inkey", "/dev/stdin", "-name", name]
-        return call([*arguments, *modern, "-passout", f"fd:{secret}"], key, (chain, secret))
+        return call([*arguments, *how, "-passout", f"fd:{secret}"], key, (chain, secret))

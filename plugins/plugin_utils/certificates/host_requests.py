@@ -5,27 +5,32 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import Anchor, bundle_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.java_truststore import java_truststore
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, seconds, serial_text, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, HostSpec
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import Output
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import ServiceSpec
 
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 
 GENERATIONS_KEPT = 2
-# The PEM text of what a certificate's issuers want trusted.
-Anchors = Callable[[CertificateSpec], str]
+# What a certificate's issuers want trusted.
+Anchors = Callable[[CertificateSpec], Sequence[Anchor]]
 
 
-def no_anchors(_spec: CertificateSpec) -> str:
+def no_anchors(_spec: CertificateSpec) -> Sequence[Anchor]:
     """Where no output has any."""
-    return ""
+    return ()
 
 
 def look_request(
@@ -93,10 +98,13 @@ def install_entry(
     request_id: str,
     anchors: Anchors = no_anchors,
 ) -> dict[str, Any]:
-    """A new pair."""
+    """A new pair.
+
+    :raises CertificateError: a truststore would be empty.
+    """
     leaf = chain[0]
     return {
-        **wish(spec, anchors),
+        **wish(spec, anchors, whole=True),
         "action": "install",
         "request_id": request_id,
         "chain": [to_pem(certificate) for certificate in chain],
@@ -114,16 +122,29 @@ def install_entry(
 
 
 def repair_entry(spec: CertificateSpec, manifest: Mapping[str, Any], anchors: Anchors = no_anchors) -> dict[str, Any]:
-    """Work on the pair that is there."""
+    """Work on the pair that is there; errors as :func:`install_entry`."""
     request_id = str(manifest.get("request_id") or "")
-    return {**wish(spec, anchors), "action": "repair", "request_id": request_id, "chain": [], "manifest": {}}
+    return {
+        **wish(spec, anchors, whole=True),
+        "action": "repair",
+        "request_id": request_id,
+        "chain": [],
+        "manifest": {},
+    }
 
 
-def wish(spec: CertificateSpec, anchors: Anchors = no_anchors) -> dict[str, Any]:
-    """What a look and an apply both need to know."""
-    outputs = [dataclasses.asdict(output) for output in spec.outputs]
-    for output in outputs:
-        output["anchors"] = anchors(spec) if output["anchors"] else None
+def wish(spec: CertificateSpec, anchors: Anchors = no_anchors, *, whole: bool = False) -> dict[str, Any]:
+    """What a look and an apply both need to know.
+
+    :param whole: with the content of outputs that are made here. It is another one each time, and no look needs it.
+    """
+    outputs = []
+    for output in spec.outputs:
+        trusted = anchors(spec) if output.anchors else ()
+        request = {**dataclasses.asdict(output), "anchors": bundle_text(trusted) if output.anchors else None}
+        if whole and output.format == "truststore":
+            request["content"] = base64.b64encode(truststore(output, trusted)).decode()
+        outputs.append(request)
     return {
         "name": spec.name,
         "key": dataclasses.asdict(spec.private_key),
@@ -133,6 +154,20 @@ def wish(spec: CertificateSpec, anchors: Anchors = no_anchors) -> dict[str, Any]
         "outputs": outputs,
         "services": [service.name for service in spec.services],
     }
+
+
+def truststore(output: Output, anchors: Sequence[Anchor]) -> bytes:
+    """An output that Java takes as trust.
+
+    :raises CertificateError: nobody is to be trusted; a program with an empty one would take every peer for a stranger.
+    """
+    if not anchors:
+        raise CertificateError(
+            f"outputs: {output.path}: there is no valid trust anchor of its issuers to put into it",
+            remedy="see with fleet.tls.ca what they have; renew a root that has expired",
+        )
+    trusted = {anchor.name: anchor.certificate for anchor in anchors}
+    return java_truststore(trusted, output.passphrase, legacy=output.profile == "legacy")
 
 
 def service_requests(services: Sequence[ServiceSpec], entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress im
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import superseded
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import PairReport
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import AdvisesRenewal, HandsOutReadyMade
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import bundle_text, select
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import Anchor, select
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint
@@ -101,6 +101,6 @@ class PairJudge:
         """Something was issued, here or by another run: maybe by a CA that did not exist before."""
         self.known_trust.clear()
 
-    def anchors(self, spec: CertificateSpec) -> str:
-        """What its issuers want trusted, PEM, for outputs that hold it; those of all of them, so that a change of CA overlaps."""
-        return bundle_text(select({name: self.trust(self.issuers[name]) for name in spec.issuers}, self.now).anchors)
+    def anchors(self, spec: CertificateSpec) -> tuple[Anchor, ...]:
+        """What its issuers want trusted, for outputs that hold it; those of all of them, so that a change of CA overlaps."""
+        return select({name: self.trust(self.issuers[name]) for name in spec.issuers}, self.now).anchors

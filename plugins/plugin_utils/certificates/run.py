@@ -229,14 +229,15 @@ class HostRun:
         """Install what was issued and put right what has drifted, in one round trip; none where there is neither."""
         entries, secrets = [], {}
         for name, each in self.progress.items():
-            if each.chain and not each.error:
-                entries.append(
-                    install_entry(each.spec, each.chain, str(each.issuer), each.request_id, self.judge.anchors)
-                )
-                if each.private_key:
+            try:
+                entry = self.entry_for(each)
+            except TlsError as error:
+                each.error = each.error or error
+                continue
+            if entry:
+                entries.append(entry)
+                if entry["action"] == "install" and each.private_key:
                     secrets[name] = each.private_key
-            elif verdicts.is_repairable(each):
-                entries.append(repair_entry(each.spec, each.found.manifest, self.judge.anchors))
         if not entries:
             return
         answer = self.apply(apply_request(entries, self.spec, self.settings, self.now), secrets)
@@ -252,6 +253,17 @@ class HostRun:
                 each.error = each.error or each.applied.error
             except TlsError as error:
                 each.error = each.error or error
+
+    def entry_for(self, each: Progress) -> dict[str, Any] | None:
+        """What the host is to do about one certificate; None: nothing.
+
+        :raises CertificateError: an output cannot be made of what is known here.
+        """
+        if each.chain and not each.error:
+            return install_entry(each.spec, each.chain, str(each.issuer), each.request_id, self.judge.anchors)
+        return (
+            repair_entry(each.spec, each.found.manifest, self.judge.anchors) if verdicts.is_repairable(each) else None
+        )
 
     def warnings(self) -> list[str]:
         """What deserves a look though nothing failed."""

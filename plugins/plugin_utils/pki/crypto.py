@@ -54,8 +54,16 @@ __all__ = (
     "require_cryptography",
     "rsa",
     "serialization",
+    "version",
     "x509",
 )
+
+
+def version() -> str:
+    """Which release of the package it is; only where it is there."""
+    import cryptography
+
+    return str(cryptography.__version__)
 
 
 def require_cryptography() -> None:

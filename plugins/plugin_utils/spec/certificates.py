@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import (
@@ -25,12 +25,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
     Fields,
     one_of,
-    parse_boolean,
     parse_mode,
-    parse_path,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import FORMATS_WITH_KEY, Output, parse_output
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     NO_PRESETS,
     Access,
@@ -44,12 +43,6 @@ KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"
 ROTATION_POLICIES = ("always", "never")
 KEY_LOCATIONS = ("host", "controller")
 SCOPES = ("host", "pool")
-OUTPUT_FORMATS = ("cert", "chain", "fullchain", "privkey", "combined", "pkcs12")
-FORMATS_WITH_KEY = frozenset({"privkey", "combined", "pkcs12"})
-OUTPUT_METHODS = ("link", "copy")
-OUTPUT_FIELDS = ("path", "format", "method", "owner", "group", "mode", "passphrase", "anchors")
-# Bytes; openssl reads no longer one from a file (PEM_BUFSIZE).
-LONGEST_PASSPHRASE = 1023
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
@@ -64,24 +57,6 @@ class KeySpec:
     algorithm: str = "ecdsa-p256"
     rotation_policy: str = "always"
     location: str = "host"
-
-
-@dataclass(frozen=True)
-class Output:
-    """One more file a service wants; ``mode`` is an octal text such as ``0600``, owner and group None: the process's.
-
-    :param passphrase: what a PKCS#12 file is encrypted with; None: nothing.
-    :param anchors: whether the issuers' trust anchors go into a PKCS#12 file.
-    """
-
-    path: str
-    format: str
-    method: str = "link"
-    owner: str | None = None
-    group: str | None = None
-    mode: str = "0644"
-    passphrase: str | None = field(default=None, repr=False)
-    anchors: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +168,7 @@ def parse_certificate(
     try:
         return parse_fields(name, Fields(raw, CERTIFICATE_FIELDS), lifetimes, presets)
     except TlsError as error:
-        raise SpecError(error.message, remedy=error.remedy, certificate=name) from error
+        raise error.about(name) from error
 
 
 def parse_fields(
@@ -222,12 +197,14 @@ def parse_fields(
     access = parse_access(fields, services)
     outputs = tuple(parse_output(entry, access.owner, access.group) for entry in fields.items("outputs"))
     pool = parse_pool(name, fields)
+    key = parse_key(fields.get("private_key") or {}, pooled=pool is not None)
+    refuse_other_keys(outputs, key)
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
         names=names,
         usages=usages,
-        private_key=parse_key(fields.get("private_key") or {}, pooled=pool is not None),
+        private_key=key,
         renew_before=renew_before,
         duration=duration,
         owner=access.owner,
@@ -292,44 +269,14 @@ def parse_key(raw: Any, *, pooled: bool = False) -> KeySpec:
     )
 
 
-def parse_output(raw: Any, owner: str | None, group: str | None) -> Output:
-    """One of ``outputs``; owner and group default to the certificate's.
-
-    :raises SpecError: unknown fields or formats, a relative path, or a mode that lets others read a key.
-    """
-    fields = Fields(raw, OUTPUT_FIELDS, "outputs")
-    path = parse_path(fields.get("path"), "outputs: path")
-    form = one_of(fields.get("format", "fullchain"), OUTPUT_FORMATS, f"outputs: format of {path}")
-    secret = form in FORMATS_WITH_KEY
-    anchors = parse_boolean(fields.get("anchors", False), f"outputs: anchors of {path}")
-    for option, value in (("passphrase", fields.get("passphrase")), ("anchors", anchors)):
-        if form != "pkcs12" and value:
+def refuse_other_keys(outputs: Iterable[Output], key: KeySpec) -> None:
+    """:raises SpecError: a form that only RSA keys have, and a key of another kind."""
+    for output in outputs:
+        if output.format == "pkcs1" and not key.algorithm.startswith("rsa-"):
             raise SpecError(
-                f"outputs: {path} has {option}, but is no pkcs12", remedy="leave it out, or write format: pkcs12"
+                f"outputs: {output.path} is to be pkcs1, which only RSA keys can be, and private_key.algorithm is {key.algorithm}",
+                remedy="write format: privkey, or private_key: {algorithm: rsa-3072}",
             )
-    return Output(
-        path=path,
-        format=form,
-        method=one_of(fields.get("method", "link"), OUTPUT_METHODS, f"outputs: method of {path}"),
-        owner=fields.text("owner") or owner,
-        group=fields.text("group") or group,
-        mode=parse_mode(fields.get("mode", "0600" if secret else "0644"), secret=secret),
-        passphrase=parse_passphrase(fields.text("passphrase"), path),
-        anchors=anchors,
-    )
-
-
-def parse_passphrase(text: str | None, path: str) -> str | None:
-    """The passphrase of a PKCS#12 file; an empty one is none.
-
-    :raises SpecError: one that other programs could not be given; it is not told.
-    """
-    if text and (len(text.encode(errors="replace")) > LONGEST_PASSPHRASE or not text.isprintable()):
-        raise SpecError(
-            f"outputs: the passphrase of {path} is longer than {LONGEST_PASSPHRASE} bytes or not printable",
-            remedy="make one with 'openssl rand -base64 24' and keep it in Ansible Vault",
-        )
-    return text or None
 
 
 def refuse_twice(values: Iterable[str], complaint: str) -> None:

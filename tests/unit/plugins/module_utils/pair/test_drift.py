@@ -213,6 +213,8 @@ def pkcs12_world(host: OneHost, pair: Pair, method: str, **ingredients: Any) -> 
         ({"passphrase": "first"}, {"passphrase": "second"}),
         ({"passphrase": "first"}, {}),
         ({"passphrase": "first", "anchors": "old"}, {"passphrase": "first", "anchors": "old+new"}),
+        ({"profile": "modern"}, {"profile": "legacy"}),
+        ({"passphrase": "first", "profile": "legacy"}, {"passphrase": "first", "profile": "modern"}),
     ],
 )
 def test_what_a_pkcs12_file_is_made_with(
@@ -228,7 +230,7 @@ def test_what_a_pkcs12_file_is_made_with(
     path = Path(world.wish["outputs"][0]["path"])
     content = path.read_bytes()
     world.wish["outputs"] = [host.output("app.p12", "pkcs12", method, **wanted)]
-    assert world.drift() == [f"{path}: has another passphrase or other anchors"]
+    assert world.drift() == [f"{path}: has another passphrase, other anchors or another profile"]
     changed, answer = host.repair(world.wish)
     assert changed and answer["error"] is None and world.drift() == [] and path.read_bytes() != content
     loaded = load_pkcs12(path.read_bytes(), wanted.get("passphrase", "").encode())

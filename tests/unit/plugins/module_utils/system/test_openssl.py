@@ -247,8 +247,10 @@ def test_no_process_has_a_key_on_its_command_line(
     openssl.key_algorithm(key)
     csr_of(key)
     openssl.pkcs12(pairs[0].key.read_bytes(), pairs[0].chain.read_bytes(), "www", SECRET)
+    openssl.encrypted(key, SECRET)
+    openssl.traditional(key)
     watching.clear()
-    assert len(seen) == 5
+    assert len(seen) == 7
     # Neither in an argument nor in the environment.
     lines = [line.decode() for material in (key, pairs[0].key.read_bytes()) for line in material.splitlines()]
     lines.append(SECRET)

@@ -70,6 +70,7 @@ def test_look() -> None:
                 "mode": "0600",
                 "passphrase": None,
                 "anchors": None,
+                "profile": "modern",
             }
         ],
         "services": ["nginx"],

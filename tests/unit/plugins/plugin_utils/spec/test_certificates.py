@@ -13,13 +13,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import (
     CertificateSpec,
     KeySpec,
-    Output,
     parse_certificate,
     parse_host,
     refuse_own_directory,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import Output
 
 LIFETIMES = {"internal": 90 * 86400, "public": None}
+SECRET = "hunter2"
 WWW: dict[str, Any] = {"name": "www", "issuer": "internal", "dns_names": ["www.example.com"]}
 
 
@@ -113,10 +114,43 @@ def test_the_texts_of_ansible_become_plain_ones() -> None:
         ),
         (
             {"outputs": [{"path": "/x", "passphrase": "geheim"}]},
-            "/x has passphrase, but is no pkcs12",
-            "format: pkcs12",
+            "/x has passphrase, which format: fullchain does not take",
+            "encrypted, pkcs12, truststore, jks",
         ),
-        ({"outputs": [{"path": "/x", "format": "combined", "anchors": True}]}, "/x has anchors, but", "leave it out"),
+        ({"outputs": [{"path": "/x", "format": "combined", "anchors": True}]}, "/x has anchors, which", "does: pkcs12"),
+        (
+            {"outputs": [{"path": "/x", "format": "jks", "passphrase": SECRET, "anchors": True}]},
+            "anchors, which",
+            "pkcs12",
+        ),
+        (
+            {"outputs": [{"path": "/x", "format": "privkey", "profile": "legacy"}]},
+            "profile, which",
+            "pkcs12, truststore",
+        ),
+        ({"outputs": [{"path": "/x", "format": "pkcs12", "profile": "old"}]}, "profile of /x: 'old' is", "legacy"),
+        ({"outputs": [{"path": "/x", "format": "encrypted"}]}, "encrypted needs a passphrase", "Ansible Vault"),
+        ({"outputs": [{"path": "/x", "format": "jks", "passphrase": ""}]}, "jks needs a passphrase", "Ansible Vault"),
+        ({"outputs": [{"path": "/x", "format": "jks", "passphrase": "12345"}]}, "fewer than 6 characters", "rand"),
+        ({"outputs": [{"path": "/x", "format": "jks", "passphrase": "größer als 6"}]}, "is not ASCII", "rand"),
+        (
+            {"outputs": [{"path": "/x", "format": "encrypted", "passphrase": SECRET, "mode": "0644"}]},
+            "lets more",
+            "0600",
+        ),
+        ({"outputs": [{"path": "/x", "format": "jks", "passphrase": SECRET, "mode": "0644"}]}, "lets more", "0600"),
+        (
+            {"outputs": [{"path": "/x", "format": "truststore", "profile": "legacy"}]},
+            "profile, but no passphrase",
+            "leave",
+        ),
+        ({"outputs": [{"path": "/x", "format": "truststore", "anchors": True}]}, "anchors, which", "does: pkcs12"),
+        ({"outputs": [{"path": "/x", "format": "pkcs1"}]}, "only RSA keys can be, and", "rsa-3072"),
+        (
+            {"outputs": [{"path": "/x", "format": "pkcs1"}], "private_key": {"algorithm": "ed25519"}},
+            "private_key.algorithm is ed25519",
+            "privkey",
+        ),
         ({"outputs": [{"path": "/x", "format": "pkcs12", "anchors": "some"}]}, "'some' is neither true", "true or"),
         ({"must_staple": "some"}, "must_staple: 'some' is neither true", "true or"),
         ({"outputs": [{"path": "/x", "format": "pkcs12", "passphrase": "a\nb"}]}, "not printable", "Ansible Vault"),
