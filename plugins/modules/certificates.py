@@ -159,9 +159,16 @@ options:
           format:
             description:
               - V(cert) is the certificate, V(chain) what is above it, V(fullchain) both, V(privkey) the key, V(combined) certificate, chain
-                and key in one file, V(pkcs12) all of them as PKCS#12.
+                and key in one file, all of them PEM. V(der) is the certificate in DER.
+              - V(pkcs1) is an RSA key as C(BEGIN RSA PRIVATE KEY), V(encrypted) the key as PKCS#8 under a C(passphrase).
+              - V(pkcs12) is certificate, chain and key as PKCS#12.
+              - V(truststore) is a PKCS#12 file of the issuers' trust anchors alone, which Java takes as trust. It needs cryptography 45 or newer
+                on the controller.
+              - V(jks) is certificate, chain and key as a Java keystore of type JKS, for programs that do not read PKCS#12. It needs the program
+                C(keytool) on the host, and a C(passphrase) of at least six ASCII characters.
+              - C(docs/forms.md) of the collection says more of each.
             type: str
-            choices: [cert, chain, fullchain, privkey, combined, pkcs12]
+            choices: [cert, chain, fullchain, privkey, combined, der, pkcs1, encrypted, pkcs12, truststore, jks]
             default: fullchain
           method:
             description:
@@ -183,14 +190,24 @@ options:
             type: raw
           passphrase:
             description:
-              - What a V(pkcs12) is encrypted with, best from Ansible Vault. Without it, an empty passphrase, which many programs do not take. A
-                new passphrase makes the file anew, and no new certificate.
+              - What a V(encrypted), V(pkcs12), V(truststore) or V(jks) is encrypted with, best from Ansible Vault. A new passphrase makes the
+                file anew, and no new certificate.
+              - V(encrypted) and V(jks) need one. A V(pkcs12) without one has an empty passphrase, which many programs do not take. A
+                V(truststore) without one is not encrypted.
             type: str
           anchors:
             description:
               - Whether the trust anchors of all issuers of the certificate go into a V(pkcs12), for programs that read whom to trust from it.
+                Java trusts none of them. It needs a V(truststore).
             type: bool
             default: false
+          profile:
+            description:
+              - How a V(pkcs12) or V(truststore) is encrypted. V(modern) is AES-256 and SHA-256. V(legacy) is 3DES and SHA-1, for Windows before
+                Server 2019 and Java 8 before 8u301, which read nothing newer.
+            type: str
+            choices: [modern, legacy]
+            default: modern
       services:
         description:
           - Who uses it. A name of a preset (V(nginx), V(postgresql), V(mariadb) and others, all of them in C(docs/services.md) of the
