@@ -133,10 +133,11 @@ class Seen:
 
 def variables(site: Site, **key: Any) -> dict[str, Any]:
     """A host whose remote and local temporary files are in its own directory, where they are watched."""
+    sealed = {"passphrase": PKCS12_PASSPHRASE}
+    forms = {"combined": {}, "privkey": {}, "encrypted": sealed, "jks": sealed, "pkcs12": {**sealed, "anchors": True}}
     outputs: list[dict[str, Any]] = [
-        {"path": str(site.folder.parent / f"{form}.out"), "format": form} for form in ("combined", "privkey", "pkcs12")
+        {"path": str(site.folder.parent / f"{form}.out"), "format": form, **more} for form, more in forms.items()
     ]
-    outputs[-1].update(passphrase=PKCS12_PASSPHRASE, anchors=True)
     return {
         "tls_certificates": [site.certificate(private_key=key, outputs=outputs)],
         "ansible_remote_tmp": str(site.folder.parent / "remote-tmp"),
@@ -174,7 +175,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
 def key_lines(keys: dict[bytes, str], store: Path) -> Iterator[tuple[bytes, str]]:
     """The base64 lines of all private keys, in each of the forms that openssl writes; and the passphrase."""
     yield PASSPHRASE.encode(), "the passphrase"
-    yield PKCS12_PASSPHRASE.encode(), "the passphrase of the PKCS#12 file"
+    yield PKCS12_PASSPHRASE.encode(), "the passphrase of the outputs"
     texts = {text: path for text, path in keys.items() if b"ENCRYPTED" not in text}
     for path in store.rglob("*.key"):
         texts[openssl("pkey", "-in", str(path), "-passin", "stdin", given=PASSPHRASE.encode())] = str(path)
@@ -197,7 +198,7 @@ def found_in(text: bytes, secrets: dict[bytes, str]) -> list[str]:
 
 def test_there_are_secrets_to_look_for(seen: Seen) -> None:
     wheres = list(seen.secrets.values())
-    assert "the passphrase" in wheres and "the passphrase of the PKCS#12 file" in wheres
+    assert "the passphrase" in wheres and "the passphrase of the outputs" in wheres
     for part in ("ca/internal/root-1.key", "ca/internal/issuing-1.key", "keys/given/www2.key"):
         assert [where for where in wheres if where.endswith(part)]
     # Two keys each: the first, and that of the rotation. The second of the host that was given its keys is in the store as well.
@@ -229,7 +230,7 @@ def test_processes(seen: Seen) -> None:
 def test_files(seen: Seen) -> None:
     assert seen.watch.open_files == set()
     closed = [path for path in seen.watch.folder.rglob("*.out") if path.is_file()]
-    assert len(closed) == 6
+    assert len(closed) == 10
     assert [path for path in closed if path.stat().st_mode & 0o077] == []
 
 
