@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import beside
+from ansible_collections.fleet.tls.plugins.module_utils.pair import rendering
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import output_file
 from ansible_collections.fleet.tls.plugins.module_utils.system import keytool, openssl
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost
@@ -156,6 +158,9 @@ def test_a_key_that_is_not_rsa_is_not_called_pkcs1(host: OneHost, pairs: list[Pa
     _changed, answer = host.install(host.wish(outputs=[host.output("old", "pkcs1")]), pairs[0])
     assert answer["error"]["code"] == "bad_form" and f"output {host.out / 'old'}" in answer["error"]["message"]
     assert list(host.out.iterdir()) == [] and host.layout().numbers() == []
+    with pytest.raises(StepError) as caught:
+        rendering.pkcs1(openssl.generate_key("ed25519"), "/x/old")
+    assert caught.value.code == "bad_form"
 
 
 def test_without_keytool_nothing_is_begun(host: OneHost, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +209,7 @@ def test_what_a_killed_keytool_left_is_found(host: OneHost, pairs: list[Pair]) -
 
 @pytest.fixture
 def spied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Every process that is started: its command line and environment; and the mode that keytool's file had as soon as it was there."""
+    """Every process that is started: its command line and environment."""
     seen: list[dict[str, Any]] = []
     watching = threading.Event()
     watching.set()
@@ -233,11 +238,9 @@ def test_no_passphrase_on_a_command_line_and_no_mode_too_wide(
 
     def watch() -> None:
         while not ended.is_set():
-            for path in host.tls.rglob(".output-*"):
-                try:
-                    modes.add(stat.S_IMODE(path.lstat().st_mode))
-                except FileNotFoundError:
-                    continue
+            # They come and go.
+            with contextlib.suppress(OSError):
+                modes.update(stat.S_IMODE(path.lstat().st_mode) for path in host.tls.rglob(".output-*"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pair_judge import PairJudge
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.run import HostRun
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
@@ -244,6 +246,19 @@ def test_another_store_does_not_take_over_a_fleet(tmp_path: Path) -> None:
 def test_a_name_in_force_that_is_nobodys_is_told(tmp_path: Path) -> None:
     run = run_task(HonestHost(), {"internal": make_issuer(tmp_path)}, WWW, force=("wwww",))
     assert any("no certificate here is called wwww" in warning for warning in run.warnings())
+
+
+def test_an_output_that_cannot_be_made_costs_no_other_certificate(
+    issuers: Mapping[str, Issuer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Also where cryptography is older: nothing comes to be made.
+    monkeypatch.setattr(pkcs12, "serialize_java_truststore", None, raising=False)
+    monkeypatch.setattr(PairJudge, "anchors", lambda _judge, _spec: ())
+    host = HonestHost()
+    trusting = {**WWW, "outputs": [{"path": "/x/trust.p12", "format": "truststore"}]}
+    run = run_task(host, issuers, trusting, API)
+    assert "no valid trust anchor" in str(run.progress["www"].error) and run.progress["api"].error is None
+    assert set(host.live) == {"api"}
 
 
 def test_anchors_go_into_outputs_that_want_them(issuers: Mapping[str, Issuer]) -> None:
