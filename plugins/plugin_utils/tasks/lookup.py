@@ -39,4 +39,5 @@ class TlsLookup(LookupBase):
 
     def value(self, option: str) -> Any:
         """An option; a variable that stands for it may be a template."""
-        return self._templar.template(self.get_option(option))
+        value, templar = self.get_option(option), self._templar
+        return templar.template(value) if templar else value
