@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,12 +84,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         shown("unknown", "lookup('fleet.tls.root', 'internl')"),
         shown("fingerprint", f"lookup('fleet.tls.fingerprint', {ROOT})"),
         shown("sha1", f"lookup('fleet.tls.fingerprint', {ROOT}, algorithm='sha1', form='colons')"),
+        shown("leaf", "lookup('fleet.tls.fingerprint', lookup('file', folder ~ '/tls/live/app/fullchain.pem'))"),
         shown("none", "lookup('fleet.tls.fingerprint', 'no certificate')"),
         {**shown("no store", ROOT), "vars": {"tls_store": None}},
     ]
     variables = {
         **LOCAL,
-        "tls_store": {"path": str(folder / "store"), "passphrase": "{{ kept_elsewhere }}"},
+        "tls_store": {"path": "{{ folder }}/store", "passphrase": "{{ kept_elsewhere }}"},
+        "folder": str(folder),
         "kept_elsewhere": PASSPHRASE,
         "tls_issuers": ISSUERS,
         "tls_directory": str(folder / "tls"),
@@ -144,6 +148,8 @@ def test_lookups(seen: Seen) -> None:
         printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
         wanted = printed.strip().partition("=")[2]
         assert seen.of(task)["msg"] == (wanted if task == "sha1" else wanted.replace(":", "").lower())
+    leaf = ssl.PEM_cert_to_DER_cert((seen.folder / "tls" / "live" / "app" / "cert.pem").read_text())
+    assert seen.of("leaf")["msg"] == hashlib.sha256(leaf).hexdigest()
     for task, words in (
         ("unknown", "Did you mean 'internal'?"),
         ("none", "not a complete PEM certificate"),
