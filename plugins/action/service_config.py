@@ -147,7 +147,8 @@ class ActionModule(TlsAction):
             answer = self.configure(options, variables, request, trust, held)
         if held_lists(answer):
             raise HostError("its revocation lists changed while this task ran", remedy="run again; nothing was changed")
-        result = {key: answer[key] for key in ("changed", "changed_paths", "missing", "validated", "services", "proof")}
+        told = ("changed", "changed_paths", "kept_files", "missing", "validated", "services", "proof")
+        result = {key: answer[key] for key in told}
         warnings = [text for each in trust.all for text in each.warnings] + notes_of(answer)
         if warnings:
             result["warnings"] = list(dict.fromkeys(warnings))

@@ -58,7 +58,7 @@ class ActionModule(TlsAction):
         bundles = [parse_bundle(each) for each in options["bundles"]]
         services = parse_bare_services(options["services"], parse_presets(options["service_presets"]))
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
-        result.update(changed_paths=[], services={})
+        result.update(changed_paths=[], kept_files={}, services={})
         absent = [] if self._task.check_mode and not self.is_asked else absent_texts(issuers, sources, self.now())
         if absent:
             result["warnings"] = [*result.get("warnings", ()), *absent]
@@ -85,7 +85,7 @@ class ActionModule(TlsAction):
             variables,
         )
         result.update(changed=answer["changed"], system_store=answer["family"])
-        result.update({key: answer[key] for key in ("changed_paths", "services")})
+        result.update({key: answer[key] for key in ("changed_paths", "kept_files", "services")})
         if self._task.diff:
             result["diff"] = answer["diff"]
         return result

@@ -39,7 +39,8 @@ options:
   exclude:
     description:
       - Patterns of paths to leave out. In them V(*) stands for slashes, too. A link counts by its own path and by that of its target.
-      - By default the certificate that Debian's package ssl-cert makes, V(*/ssl-cert-snakeoil.*).
+      - By default the certificate that Debian's package ssl-cert makes, V(*/ssl-cert-snakeoil.*), and what fleet.tls has kept of files that lay
+        where its own lie now, V(*/.*.before-fleet-tls).
     type: list
     elements: str
   trust_stores:

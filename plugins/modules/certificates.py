@@ -152,6 +152,8 @@ options:
           path:
             description:
               - Where it has to be.
+              - Something that lies there and is not of fleet.tls is kept beside it, once, as C(.NAME.before-fleet-tls), with its own owner and
+                mode. It comes back when the output is taken out of the list.
               - Root follows a path through an ordinary user's directory or link only to a directory of that same user, such as the home of
                 the service that the output is for. Anything else is refused as an unsafe path transition, before anything is issued.
             type: path
@@ -387,6 +389,12 @@ certificates:
       description: What had to be put right around a certificate that is good, each with C(code) and C(detail).
       type: list
       elements: dict
+    kept_files:
+      description:
+        - Paths of outputs where something lay that is not of fleet.tls, and where that is kept, or in check mode would be. The first such
+          file is kept, beside the new one, with its own owner and mode, and not replaced later.
+      type: dict
+      sample: {/etc/nginx/site.pem: /etc/nginx/.site.pem.before-fleet-tls}
     deferred:
       description:
         - Why a certificate that is due was left for a later run, where its issuer has no room for more now, or no maintenance window is

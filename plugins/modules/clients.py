@@ -96,6 +96,12 @@ clients:
       description: The bundle, where it was written, or in check mode would be.
       type: list
       elements: str
+    kept_files:
+      description:
+        - The path of the bundle where something lay that is not of fleet.tls, and where that is kept, or in check mode would be. The first such
+          file is kept, beside the new one, with its own owner and mode, and not replaced later.
+      type: dict
+      sample: {/etc/nginx/site.pem: /etc/nginx/.site.pem.before-fleet-tls}
     proof:
       description: What each endpoint did.
       type: list

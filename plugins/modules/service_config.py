@@ -243,6 +243,13 @@ changed_paths:
   returned: success
   type: list
   elements: str
+kept_files:
+  description:
+    - Paths of those files where something lay that is not of fleet.tls, and where that is kept, or in check mode would be. The first such
+      file is kept, beside the new one, with its own owner and mode, and not replaced later.
+  returned: success
+  type: dict
+  sample: {/etc/nginx/site.pem: /etc/nginx/.site.pem.before-fleet-tls}
 missing:
   description: Whether the service's program is not on the host, so that nothing was done.
   returned: success

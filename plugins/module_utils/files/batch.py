@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.blocks import block_of, with_block
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import UnusableFile, read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import refuse_unsafe
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import digest_of
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import (
@@ -22,6 +24,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
     link_target,
     metadata_drift,
 )
+
+SECRET = re.compile(rb"-----BEGIN [^\n]*PRIVATE KEY|[\x00-\x08]")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class WantedFile:
     :param owner, group: None: as it is, or the process's for a new file.
     :param mode: octal text.
     :param block: ``content`` is a block of ours in somebody else's file, whose rest, owner and mode stay.
+    :param shared: ``content`` is such a file as a whole.
     :param secret: ``content`` has a private key: what it was and is to be is told to nobody.
     :param upkeep: it is brought up to date though the configuration is refused.
     """
@@ -42,6 +47,7 @@ class WantedFile:
     group: str | None = None
     mode: str = "0644"
     block: bool = False
+    shared: bool = False
     secret: bool = False
     upkeep: bool = False
 
@@ -68,19 +74,23 @@ class Change:
 
     :param before, after: its content for people; of a file that has a block of ours, the block.
     :param drift: owner, group and mode, when only they differ.
+    :param kept: where what is there, which is not ours, is kept; None: it is ours, or there is nothing.
     """
 
     wanted: WantedFile
     before: str
     after: str
     drift: tuple[str, ...] = ()
+    kept: str | None = None
 
     def as_diff(self) -> dict[str, str]:
         """In Ansible's form."""
         before, after = self.before, self.after
         if self.drift:
             before, after = "".join(line + "\n" for line in self.drift), ""
-        return {"before_header": self.wanted.path, "after_header": self.wanted.path, "before": before, "after": after}
+        path = self.wanted.path
+        header = f"{path} (not of fleet.tls, kept as {self.kept})" if self.kept else path
+        return {"before_header": header, "after_header": path, "before": before, "after": after}
 
 
 def parse_wanted(raw: dict[str, Any]) -> WantedFile:
@@ -104,9 +114,10 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
     )
 
 
-def compare(files: Iterable[WantedFile]) -> list[Change]:
+def compare(files: Iterable[WantedFile], originals: Originals | None = None) -> list[Change]:
     """The paths that are not as wanted, in order.
 
+    :param originals: knows which are ours; None: all are, by their names.
     :raises StepError: not_permitted, unknown_user, unsafe_path, io (a directory is in the way).
     """
     changes = []
@@ -117,7 +128,14 @@ def compare(files: Iterable[WantedFile]) -> list[Change]:
             raise from_os_error(error, f"reading {wanted.path}") from error
         if change:
             changes.append(change)
-    return changes
+    taken = [change.wanted.path for change in changes if not change.wanted.shared]
+    kept = originals.foreign(taken) if originals else {}
+    return [replace(change, kept=kept.get(change.wanted.path)) for change in changes]
+
+
+def kept_files(changes: Iterable[Change]) -> dict[str, str]:
+    """The paths where something lies that is not ours → where it is kept."""
+    return {change.wanted.path: change.kept for change in changes if change.kept}
 
 
 def compare_one(wanted: WantedFile) -> Change | None:
@@ -152,18 +170,19 @@ def whole_file(wanted: WantedFile, present: bytes | None) -> WantedFile:
     """
     if present is None:
         new = None if wanted.content is None else with_block(b"", wanted.content, wanted.path)
-        return replace(wanted, content=new, block=False)
+        return replace(wanted, content=new, block=False, shared=True)
     mode = f"{stat.S_IMODE(os.stat(wanted.path).st_mode):04o}"
     new = with_block(present, wanted.content, wanted.path)
-    return replace(wanted, content=new, owner=None, group=None, mode=mode, block=False)
+    return replace(wanted, content=new, owner=None, group=None, mode=mode, block=False, shared=True)
 
 
-def swap(changes: Sequence[Change]) -> Transaction:
+def swap(changes: Sequence[Change], originals: Originals | None = None) -> Transaction:
     """Make all changes in one transaction, which can still be undone.
 
+    :param originals: keeps what is not ours; None: all is, by its name.
     :raises StepError: as :meth:`Transaction.replace_file` and :meth:`Transaction.swap`; nothing is changed then.
     """
-    transaction = Transaction()
+    transaction = Transaction(originals)
     try:
         stage(transaction, changes)
         transaction.swap()
@@ -176,6 +195,8 @@ def swap(changes: Sequence[Change]) -> Transaction:
 def stage(transaction: Transaction, changes: Sequence[Change]) -> None:
     """Put all changes into a transaction; errors as :meth:`Transaction.replace_file`."""
     for wanted in (change.wanted for change in changes):
+        if wanted.shared:
+            transaction.share(wanted.path)
         if wanted.link is not None:
             transaction.relink(wanted.path, wanted.link)
         elif wanted.content is None:
@@ -200,7 +221,9 @@ def digests(files: Iterable[WantedFile]) -> dict[str, str]:
 
 
 def shown(content: bytes | None, link: str | None) -> str:
-    """What a path holds, for people."""
+    """What a path holds, for people; of what may be a private key, in PEM or (binary) in DER, the digest only."""
     if link is not None:
         return f"link to {link}\n"
+    if content is not None and SECRET.search(content):
+        return f"(binary, or with a private key, SHA-256 {digest_of(content)})\n"
     return "" if content is None else content.decode(errors="replace")

@@ -17,7 +17,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
@@ -26,6 +26,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
     remove_if_there,
     sync_directory,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 
 Name = Optional[str]
 
@@ -206,12 +209,18 @@ class Transaction:
     Staging (``replace_file``, ``relink``, ``remove``) writes new content beside the old and may fail (full disk, no rights)
     with nothing changed. ``swap`` only renames. ``rollback`` renames back what was there: same inode, so same content,
     owner and mode. ``commit`` removes the old ones.
+
+    :param originals: keeps what is not ours before it is replaced or removed; None: all paths are ours by their names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, originals: Originals | None = None) -> None:
+        self.originals = originals
         self.staged: list[tuple[str, bool]] = []
         self.done: list[str] = []
         self.replaced: set[str] = set()
+        self.shared: set[str] = set()
+        self.claimed: list[str] = []
+        self.given_up: list[str] = []
 
     def replace_file(self, path: str, data: bytes, owner: Name = None, group: Name = None, mode: str = "0600") -> None:
         """Stage new content for ``path``.
@@ -227,6 +236,31 @@ class Transaction:
     def remove(self, path: str) -> None:
         """Stage the removal of ``path``."""
         self.staged.append((path, False))
+
+    def share(self, path: str) -> None:
+        """What is at ``path`` is somebody else's and, but for a block of ours, stays as it is: there is nothing to keep."""
+        self.shared.add(path)
+
+    def give_up(self, path: str) -> None:
+        """``path`` is left as it is, and is ours no longer."""
+        self.given_up.append(path)
+
+    def give_back(self, path: str) -> None:
+        """Stage what lay at ``path`` before we wrote there; where that was nothing, its removal. It is ours no longer.
+
+        :raises StepError: as :meth:`replace_file`.
+        """
+        kept = self.originals.kept(path) if self.originals else None
+        if kept is None:
+            self.remove(path)
+        else:
+            name = os.path.basename(kept)
+            # A second name again, so that it is still kept when this is undone.
+            self.stage(
+                path,
+                lambda folder, new: os.link(name, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False),
+            )
+        self.give_up(path)
 
     def stage(self, path: str, make: Callable[[int, str], None]) -> None:
         """Let ``make`` create what shall take the place of ``path``, in a directory that is open, under a name."""
@@ -245,6 +279,7 @@ class Transaction:
         :raises StepError: as staging.
         """
         try:
+            self.claim()
             for path, present in self.staged:
                 with self.translated(path):
                     self.swap_one(path, present)
@@ -258,6 +293,13 @@ class Transaction:
             self.rollback()
             raise
         self.staged = []
+
+    def claim(self) -> None:
+        """Keep what somebody else has put where something of ours is to be; errors as :meth:`Originals.claim`."""
+        if self.originals:
+            spared = {*self.shared, *self.given_up}
+            taken = [path for path, present in self.staged if present or os.path.lexists(path)]
+            self.claimed += self.originals.claim(path for path in taken if path not in spared)
 
     def swap_one(self, path: str, present: bool) -> None:
         """Give what is there now a second name, and its place to what was staged, or to nothing."""
@@ -284,18 +326,20 @@ class Transaction:
 
         :returns: what could not be put back, for people.
         """
-        failed = []
+        failed = {}
         for path in reversed(self.done):
             try:
                 self.put_back(path)
             except (OSError, StepError) as error:
                 why = error.message if isinstance(error, StepError) else error.strerror
-                failed.append(f"{path} could not be put back: {why}")
+                failed[path] = f"{path} could not be put back: {why}"
         for path, _present in self.staged:
             with contextlib.suppress(OSError, StepError):
                 remove_if_there(beside(path, "new"))
-        self.staged, self.done, self.replaced = [], [], set()
-        return failed
+        if self.originals and self.claimed:
+            self.originals.forget(path for path in self.claimed if path not in failed)
+        self.end()
+        return list(failed.values())
 
     def put_back(self, path: str) -> None:
         """What was at ``path`` before."""
@@ -311,7 +355,14 @@ class Transaction:
         """Keep everything; the old ones go."""
         for path in self.replaced:
             remove_if_there(beside(path, "old"))
+        if self.originals and self.given_up:
+            self.originals.forget(self.given_up)
+        self.end()
+
+    def end(self) -> None:
+        """There is nothing more to be undone."""
         self.staged, self.done, self.replaced = [], [], set()
+        self.claimed, self.given_up = [], []
 
     @property
     def changed_paths(self) -> list[str]:

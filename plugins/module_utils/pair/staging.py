@@ -17,6 +17,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import (
     read_plain,
     write_json,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
     make_directory,
     remove_if_there,
@@ -27,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
     Transaction,
     beside,
     fix_metadata,
+    leftovers,
     link_target,
     write_new,
 )
@@ -75,9 +77,12 @@ class Staged:
     installs: bool
     claimed: frozenset[str] = frozenset()
     awaited: frozenset[str] = frozenset()
-    transaction: Transaction = field(default_factory=Transaction)
+    transaction: Transaction = field(init=False)
     repaired: list[str] = field(default_factory=list)
     fallback: int | None = None
+
+    def __post_init__(self) -> None:
+        self.transaction = Transaction(Originals(self.layout.directory))
 
     @property
     def name(self) -> str:
@@ -229,6 +234,10 @@ def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, byt
         target = os.path.join(staged.layout.live, output_file(path))
         if link_target(path) != target:
             staged.transaction.relink(path, target)
+        else:
+            # A run that was killed had come so far, and may have left what lay there before under a third name.
+            for name in leftovers(path):
+                remove_if_there(name)
     else:
         staged.transaction.replace_file(path, content, *access)
     recorded = {"format": output["format"], "method": output["method"], "sha256": digest(content)}
@@ -297,7 +306,7 @@ def repair_outputs(staged: Staged, contents: dict[str, bytes]) -> None:
 
 
 def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
-    """Remove the outputs of the manifest ``before`` that are no longer wanted, as far as they are ours."""
+    """Take away the outputs of the manifest ``before`` that are no longer wanted, as far as they are ours; what lay there first comes back."""
     linked = {output["path"] for output in staged.entry["outputs"] if output["method"] == "link"}
     wanted = {output["path"] for output in staged.entry["outputs"]}
     for path, recorded in before.get("outputs", {}).items():
@@ -306,8 +315,11 @@ def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
             continue
         if path not in wanted:
             # It may have become another certificate's, which puts its own there.
-            if path not in staged.claimed and is_ours(staged, path, recorded):
-                staged.transaction.remove(path)
+            if path not in staged.claimed:
+                if is_ours(staged, path, recorded):
+                    staged.transaction.give_back(path)
+                else:
+                    staged.transaction.give_up(path)
             staged.manifest["outputs"].pop(path, None)
             staged.repaired.append(f"{path}: no longer wanted")
         inside = os.path.join(staged.folder, output_file(path))

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import write_json
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_tree
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, MANIFEST, Layout
 from ansible_collections.fleet.tls.plugins.module_utils.pair.pending import drop_pending, is_leftover, pending_request
@@ -47,6 +48,7 @@ def apply_step(request: dict[str, Any], secrets: dict[str, str]) -> tuple[bool, 
     outcomes: dict[str, dict[str, Any]] = {}
     states: dict[str, dict[str, Any]] = {}
     with host_lock(request["directory"]):
+        Originals(request["directory"]).tidy()
         staged = []
         claimed = frozenset(output["path"] for entry in request["certificates"] for output in entry["outputs"])
         awaited = frozenset(request["claimed"]) - claimed

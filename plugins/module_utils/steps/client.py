@@ -15,8 +15,15 @@ from contextlib import nullcontext
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
-from ansible_collections.fleet.tls.plugins.module_utils.files.batch import WantedFile, compare, digests, swap
+from ansible_collections.fleet.tls.plugins.module_utils.files.batch import (
+    WantedFile,
+    compare,
+    digests,
+    kept_files,
+    swap,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import Transaction, relink
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layout
@@ -55,8 +62,12 @@ def one_client(raw: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
 
 def answer(error: StepError | None = None, proof: Sequence[Proof] = (), **known: Any) -> dict[str, Any]:
     """One client's part of the answer."""
-    found: dict[str, Any] = {"changed": False, "changed_paths": [], "diff": [], "rolled_back": False, "services": {}}
+    found: dict[str, Any] = {
+        "changed": False, "changed_paths": [], "diff": [], "kept_files": {}, "rolled_back": False, "services": {},
+    }  # fmt: skip
     found.update(known)
+    if found["rolled_back"]:
+        found["kept_files"] = {}
     found["proof"] = [each.as_answer() for each in proof]
     found["error"] = error.as_answer() if error else None
     return found
@@ -75,7 +86,8 @@ class ClientRun:
         bundle = raw["bundle"]
         self.bundle = str(bundle["path"]) if bundle else None
         self.wanted = [WantedFile(**{**bundle, "content": bundle["content"].encode()})] if bundle else []
-        self.changes = compare(self.wanted)
+        self.originals = Originals(request["directory"])
+        self.changes = compare(self.wanted, self.originals)
         self.services = [daemons.resolve(each) for each in raw["services"]]
         self.record = TakenFiles(request["directory"], f"client-{raw['name']}")
         self.transaction = Transaction()
@@ -115,7 +127,7 @@ class ClientRun:
         due, files = self.due, self.changed_files()
         if due:
             refuse_unreloadable(self.services)
-        self.transaction = swap(self.changes)
+        self.transaction = swap(self.changes, self.originals)
         proof: list[Proof] = []
 
         def accepted() -> StepError | None:
@@ -146,6 +158,7 @@ class ClientRun:
         return {
             "changed_paths": [each.wanted.path for each in self.changes],
             "diff": [each.as_diff() for each in self.changes],
+            "kept_files": kept_files(self.changes),
         }
 
     def prove(self, timeout: float | None = None) -> list[Proof]:

@@ -18,11 +18,13 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.batch import (
     WantedFile,
     compare,
     digests,
+    kept_files,
     parse_wanted,
     swap,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.revocation_lists import lists_more
@@ -51,12 +53,14 @@ class PresentState:
 
     :param targets: with what they presented, see :class:`Target`.
     :param taken: whether the service has taken files like these before.
+    :param originals: keeps what is not ours.
     """
 
     changes: Sequence[Change]
     targets: Sequence[ProofTarget]
     served: Sequence[EndpointReport]
     taken: bool
+    originals: Originals
 
     @property
     def proven(self) -> bool:
@@ -81,6 +85,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     complete = bool(request.get("complete", not check))
     files = resolved_files(request["files"], request["directory"], check=not complete)
     wanted = [parse_wanted(each) for each in [*files, *left_over(request.get("owned"), request["files"])]]
+    record, originals = TakenFiles(request["directory"], service.name), Originals(request["directory"])
     missing = missing_program(service)
     if missing:
         if request["missing"] != "report":
@@ -89,10 +94,9 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
                 f"service '{service.name}': there is no program '{missing}' on the host",
                 "install it first; nothing was changed",
             )
-        changes = compare(wanted)
+        changes = compare(wanted, originals)
         return answer(changes if check else [], changed=check and bool(changes), missing=True)
     refuse_missing_features(service, request.get("requires") or ())
-    record = TakenFiles(request["directory"], service.name)
     try:
         refuse_clashes(service, request.get("claims"))
         held = held_back(request["files"])
@@ -103,7 +107,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         upstreams = Upstreams(request.get("upstreams") or (), wanted)
     except StepError as refusal:
         return keep_up(request, service, wanted, record, refusal)
-    found = look(wanted, targets, record)
+    found = look(wanted, targets, record, originals)
     # A service that serves all its targets runs: no need to ask the init system.
     running = bool(targets and found.proven) or is_running(service)
     at_rest = not found.changes and found.taken and found.proven and (running or not request["started"])
@@ -145,12 +149,13 @@ def keep_up(
 
     :raises StepError: the refusal, where there is nothing to do; else it is in the answer, or what went wrong.
     """
-    changes = compare(each for each in wanted if each.upkeep and os.path.exists(each.path))
+    originals = Originals(request["directory"])
+    changes = compare((each for each in wanted if each.upkeep and os.path.exists(each.path)), originals)
     if not changes or held_back(request["files"]) or not is_running(service) or service.unreloadable:
         raise refusal
     if request["check"]:
         return answer(changes, changed=True, outcome=services.Settled(error=refusal))
-    present = PresentState(changes, (), (), taken=True)
+    present = PresentState(changes, (), (), taken=True, originals=originals)
     outcome = change(service, present, Upstreams((), ()), running=True, started=False, timeout=request["prove_timeout"])
     if outcome.error is None:
         record.record(digests([each.wanted for each in changes]))
@@ -176,6 +181,7 @@ def answer(
     return changed, {
         "changed_paths": [each.wanted.path for each in changes],
         "diff": [each.as_diff() for each in changes],
+        "kept_files": {} if outcome.rolled_back else kept_files(changes),
         "held": list(held),
         "notes": list(notes),
         "missing": missing,
@@ -236,14 +242,16 @@ def live_fingerprint(directory: str, name: str) -> str | None:
     return None if pem is None else fingerprint(pem)
 
 
-def look(wanted: Sequence[WantedFile], targets: Sequence[ProofTarget], record: TakenFiles) -> PresentState:
+def look(
+    wanted: Sequence[WantedFile], targets: Sequence[ProofTarget], record: TakenFiles, originals: Originals
+) -> PresentState:
     """Compare files and ask the targets what they present now."""
-    changes, taken = compare(wanted), record.covers(digests(wanted))
+    changes, taken = compare(wanted, originals), record.covers(digests(wanted))
     # Where nothing else is to be done a look may last: right after a reload the old workers still answer, and a busy host that
     # answers late is no reason to reload.
     served = look_at(targets) if changes or not taken else prove(targets, PATIENCE)
     asked = [target._replace(before=seen.fingerprint) for target, seen in zip(targets, served)]
-    return PresentState(changes, asked, served, taken)
+    return PresentState(changes, asked, served, taken, originals)
 
 
 def change(
@@ -258,7 +266,7 @@ def change(
     """
     if service.prepare and not running:
         run(service.prepare, "start")
-    transaction = swap(found.changes)
+    transaction = swap(found.changes, found.originals)
     rollback = transaction.rollback if found.changes else None
     if running:
         outcome = services.settle([service], found.targets, timeout, rollback, further=upstreams.blocked_anew)

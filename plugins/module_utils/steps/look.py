@@ -41,7 +41,7 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
     """One certificate; what cannot be looked at becomes its ``error``."""
     answer: dict[str, Any] = {
         "generation": None, "manifest": None, "fullchain": None,
-        "problems": [], "drift": [], "pending": None, "served": [], "error": None,
+        "problems": [], "drift": [], "kept_files": {}, "pending": None, "served": [], "error": None,
     }  # fmt: skip
     try:
         refuse_unsafe(layout.live, *(output["path"] for output in entry["outputs"]))
@@ -57,13 +57,14 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
 def look_at_generation(layout: Layout, entry: dict[str, Any], answer: dict[str, Any]) -> None:
     """Fill in what there is of the live one."""
     number = layout.current()
+    manifest = layout.manifest(number) if number is not None else None
+    answer["kept_files"] = foreign_outputs(layout, entry, manifest)
     if number is None:
         if os.path.lexists(layout.live):
             answer["problems"].append(problem("damaged", f"{layout.live} is not a link of ours"))
         return
     answer["generation"] = number
     folder = layout.generation(number)
-    manifest = layout.manifest(number)
     if manifest is None:
         answer["problems"].append(problem("damaged", f"{os.path.join(folder, MANIFEST)} is missing or damaged"))
         return
@@ -83,6 +84,19 @@ def refuse_unmakeable(outputs: Iterable[dict[str, Any]]) -> None:
         from ansible_collections.fleet.tls.plugins.module_utils.system import keytool
 
         keytool.program()
+
+
+def foreign_outputs(layout: Layout, entry: dict[str, Any], manifest: dict[str, Any] | None) -> dict[str, str]:
+    """Paths of outputs where something lies that is not ours → where it is kept before an output takes its place."""
+    known = (manifest or {}).get("outputs", {})
+    new = [
+        output["path"] for output in entry["outputs"] if output["path"] not in known and os.path.lexists(output["path"])
+    ]
+    if not new:
+        return {}
+    from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
+
+    return Originals(layout.directory).foreign(new)
 
 
 def see_served(request: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:

@@ -11,9 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.files.batch import Change, WantedFile, compare, digests, swap
+from ansible_collections.fleet.tls.plugins.module_utils.files.batch import (
+    Change,
+    WantedFile,
+    compare,
+    digests,
+    kept_files,
+    swap,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_plain
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
@@ -46,16 +54,17 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
     """The step, under the host's lock."""
     anchors = request["anchors"]
     changed = False
+    # Both are looked at before either is changed: what cannot be read fails the step while all is as it was.
+    system = system_trust(request, stores)
+    bundles = Bundles(request, "".join(f"{anchor['comment']}\n{anchor['pem']}" for anchor in anchors))
     answer: dict[str, Any] = {
         "family": None,
         "changed_paths": [],
         "diff": [],
+        "kept_files": kept_files(bundles.changes),
         "services": {},
         "error": None,
     }
-    # Both are looked at before either is changed: what cannot be read fails the step while all is as it was.
-    system = system_trust(request, stores)
-    bundles = Bundles(request, "".join(f"{anchor['comment']}\n{anchor['pem']}" for anchor in anchors))
     if bundles.due:
         refuse_unreloadable(bundles.services)
     for part in (system, bundles):
@@ -69,6 +78,8 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
     answer["services"] = bundles.outcome.states
     if bundles.outcome.error:
         answer["error"] = bundles.outcome.error.as_answer()
+        if bundles.outcome.rolled_back:
+            answer["kept_files"] = {}
     return changed, answer
 
 
@@ -173,7 +184,8 @@ class Bundles:
 
     def __init__(self, request: dict[str, Any], content: str) -> None:
         self.wanted = [WantedFile(content=content.encode(), **each) for each in request["bundles"]]
-        self.changes = compare(self.wanted)
+        self.originals = Originals(request["directory"])
+        self.changes = compare(self.wanted, self.originals)
         self.services = [resolve(raw) for raw in request["services"]]
         self.records = [TakenFiles(request["directory"], service.name) for service in self.services]
         self.outcome = services.Settled()
@@ -185,7 +197,7 @@ class Bundles:
 
     def install(self) -> None:
         """Write the bundles and let the services take them; ``outcome`` says how that went."""
-        transaction = swap(self.changes)
+        transaction = swap(self.changes, self.originals)
         rollback = transaction.rollback if self.changes else None
         self.outcome = services.settle(self.services, [], 0, rollback)
         if self.outcome.error:

@@ -76,6 +76,7 @@ def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
         "due": each.verdict.due,
         "reasons": [reason.as_result() for reason in each.verdict.reasons],
         "repairs": [reason.as_result() for reason in each.verdict.repairs],
+        "kept_files": dict(each.found.kept_files) if planned or (applied.changed and not applied.rolled_back) else {},
         "deferred": each.deferred,
         "deferred_until": iso(each.wait.until) if each.wait and each.wait.until else None,
         **issuer_result(each, issuer),
@@ -159,6 +160,9 @@ def diff(each: Progress, run: HostRun) -> dict[str, str]:
         after = list(before)
     why = [*each.verdict.reasons, *each.verdict.repairs]
     after += [f"because: {reason}" for reason in why]
+    after += [
+        f"kept: what lies at {file}, not of fleet.tls, as {place}" for file, place in each.found.kept_files.items()
+    ]
     return {
         "before_header": path,
         "after_header": path,

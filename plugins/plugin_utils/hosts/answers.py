@@ -57,13 +57,17 @@ class EndpointReport:
 
 @dataclass(frozen=True)
 class PairReport:
-    """One certificate as the host has it; ``chain`` is empty where there is none that can be read."""
+    """One certificate as the host has it; ``chain`` is empty where there is none that can be read.
+
+    :param kept_files: paths of outputs where a file lies that is not ours → where it is kept before an output takes its place.
+    """
 
     generation: int | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
     chain: tuple[x509.Certificate, ...] = ()
     problems: tuple[PairProblem, ...] = ()
     drift: tuple[str, ...] = ()
+    kept_files: Mapping[str, str] = field(default_factory=dict)
     pending: Pending | None = None
     served: tuple[EndpointReport, ...] = ()
 
@@ -111,11 +115,17 @@ def parse_found(answer: Any, certificate: str) -> PairReport:
             chain=chain,
             problems=problems,
             drift=tuple(shortened(each) for each in answer.get("drift") or ()),
+            kept_files=parse_kept_files(answer),
             pending=parse_pending(pending, certificate) if pending else None,
             served=parse_served(answer.get("served")),
         )
     except MISSHAPEN as error:
         raise misshapen(error, certificate) from error
+
+
+def parse_kept_files(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Path → where what lies there is kept; whatever has another form raises one of :data:`MISSHAPEN`."""
+    return {shortened(path): shortened(kept) for path, kept in dict(answer.get("kept_files") or {}).items()}
 
 
 def parse_outcome(answer: Any, certificate: str) -> ApplyOutcome:

@@ -153,6 +153,46 @@ def test_a_neighbour_s_repair_goes_back_as_well(host: OneHost, wishes: Any, pair
     assert host.look_at(unwanted)["drift"] == [] and not (host.out / "first").exists()
 
 
+@pytest.mark.parametrize("method", ["link", "copy"])
+def test_somebodys_key_is_kept_and_comes_back_when_no_certificate_has_an_output_there(
+    host: OneHost, pairs: list[Pair], method: str
+) -> None:
+    theirs, output = host.out / "site.key", host.output("site.key", "privkey", method)
+    theirs.write_text("theirs")
+    theirs.chmod(0o640)
+    inode, kept = theirs.stat().st_ino, host.out / ".site.key.before-fleet-tls"
+    refusing = [noting(host.folder, "any", 7)]
+    entry = {**host.wish("first", outputs=[output]), "services": ["any"]}
+    host.install(host.wish("first"), pairs[0])
+    # A pair that its service refuses leaves theirs alone.
+    _changed, answer = apply_all(host, {"first": (entry, pairs[1])}, refusing)
+    assert answer["certificates"]["first"]["rolled_back"]
+    assert (theirs.stat().st_ino, theirs.stat().st_nlink, kept.exists()) == (inode, 1, False)
+    for pair in pairs[:2]:
+        apply_all(host, {"first": (entry, pair)}, [noting(host.folder, "any")])
+        assert (kept.stat().st_ino, theirs.read_text()) == (inode, pair.key.read_text())
+    # To another certificate, and from there to none.
+    wishes = [host.wish("first"), host.wish("second", outputs=[output])]
+    apply_all(host, {wish["name"]: (wish, pair) for wish, pair in zip(wishes, pairs)}, [])
+    assert (kept.stat().st_ino, theirs.read_text()) == (inode, pairs[1].key.read_text())
+    host.repair(host.wish("second"))
+    found = theirs.stat()
+    assert (found.st_ino, found.st_nlink, found.st_mode & 0o777, theirs.read_text()) == (inode, 1, 0o640, "theirs")
+    assert not kept.exists() and host.look_at(host.wish("second"))["drift"] == []
+
+
+def test_what_somebody_put_in_the_place_of_an_output_is_left_alone_with_what_was_kept(
+    host: OneHost, pairs: list[Pair]
+) -> None:
+    output = host.output("site.key", "privkey", "copy")
+    (host.out / "site.key").write_text("theirs")
+    host.install(host.wish(outputs=[output]), pairs[0])
+    (host.out / "site.key").write_text("by hand")
+    host.repair(host.wish())
+    kept = host.out / ".site.key.before-fleet-tls"
+    assert ((host.out / "site.key").read_text(), kept.read_text()) == ("by hand", "theirs")
+
+
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("method", ["link", "copy"])
 def test_an_output_moves_from_one_certificate_to_another(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
+from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals, kept_path
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import leftovers
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layout
 from ansible_collections.fleet.tls.plugins.module_utils.steps.apply import apply_step
@@ -31,6 +33,7 @@ from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authori
 CHANGES = frozenset(
     "open os.rename os.symlink os.link os.remove os.rmdir os.mkdir os.chmod os.chown os.truncate subprocess.Popen".split()
 )
+THEIRS = "-----BEGIN PRIVATE KEY-----\nof somebody else\n"
 # Of the first run's changes at least so many; that the hook counts at all is part of the test.
 AT_LEAST = 25
 
@@ -182,6 +185,26 @@ def belong_together(key: bytes, certificate: bytes) -> bool:
     return bool(public == load_pem_x509_certificate(certificate).public_key())
 
 
+def put_theirs(host: Host) -> dict[str, int]:
+    """Somebody's private keys where the outputs are to be; path → inode."""
+    for output in outputs(host.folder):
+        path = Path(output["path"])
+        path.unlink(missing_ok=True)
+        path.write_text(THEIRS)
+        path.chmod(0o400)
+    return {output["path"]: os.stat(output["path"]).st_ino for output in outputs(host.folder)}
+
+
+def assert_nothing_destroyed(theirs: dict[str, int], *, where: str) -> None:
+    """Each of somebody's keys is in its place or beside it: the same file, with the same content and mode."""
+    for path, inode in theirs.items():
+        found = [Path(each) for each in (path, kept_path(path)) if os.path.lexists(each)]
+        assert inode in [each.lstat().st_ino for each in found], where
+        for each in found:
+            if each.lstat().st_ino == inode:
+                assert (each.read_text(), each.stat().st_mode & 0o777) == (THEIRS, 0o400), where
+
+
 def assert_whole(host: Host, *, where: str) -> None:
     """The live pair and what was made of it are of one piece, the old or the new."""
     live = Path(host.layout.live)
@@ -244,11 +267,12 @@ def test_repair_after_a_rotation_that_nobody_asks_for_again(template: Host) -> N
 
 
 def test_first_pair(template: Host) -> None:
-    """The same for a host that had none: before the swap there is no live pair at all, never half a one."""
+    """The same for a host that had none: before the swap there is no live pair at all, never half a one. Where the outputs are to be,
+    somebody's keys lie."""
     first_key = template.folder.parent / "template" / "tls" / "generations" / "www" / "1" / "privkey.pem"
     key = first_key.read_bytes()
 
-    def before_the_first() -> None:
+    def before_the_first() -> dict[str, int]:
         shutil.rmtree(template.folder)
         (template.folder / "out").mkdir(parents=True)
         pending = Path(template.layout.pending)
@@ -258,11 +282,12 @@ def test_first_pair(template: Host) -> None:
         (pending / "request.json").write_text(
             '{{"request_id": "{0}", "request_digest": "{1}"}}'.format(template.first["request_id"], "d" * 64)
         )
+        return put_theirs(template)
 
     request, number = apply_request(template.look, template.first), 0
     while True:
         number += 1
-        before_the_first()
+        theirs = before_the_first()
         if run_killed(request, number, template.folder):
             break
         where = f"killed before change {number}"
@@ -270,7 +295,41 @@ def test_first_pair(template: Host) -> None:
             live = Path(template.layout.live)
             assert belong_together(key, (live / "fullchain.pem").read_bytes()), where
             assert (live / "privkey.pem").read_bytes() == key, where
+        assert_nothing_destroyed(theirs, where=where)
         _changed, answer = apply_step(apply_request(template.look, copy.deepcopy(template.first)), {})
         assert answer["certificates"]["www"]["error"] is None, where
         assert_settled(template, template.first["manifest"]["fingerprint"], where=where)
+        assert {path: os.stat(kept_path(path)).st_ino for path in theirs} == theirs, where
     assert number > AT_LEAST
+
+
+def test_outputs_that_are_no_longer_wanted(template: Host) -> None:
+    """Somebody's keys come back to where they lay."""
+    live = template.first["manifest"]["fingerprint"]
+    unwanted = copy.deepcopy(template.look)
+    unwanted["certificates"][0]["outputs"] = []
+    entry = {"action": "repair", "request_id": template.first["request_id"], "chain": [], "manifest": {}}
+    number = 0
+    while True:
+        number += 1
+        fresh(template)
+        (template.tls / "originals.json").unlink()
+        manifest = Path(template.layout.live) / "manifest.json"
+        wanted = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**wanted, "outputs": {}}))
+        theirs = put_theirs(template)
+        apply_step(apply_request(template.look, copy.deepcopy(entry)), {})
+        if run_killed(apply_request(unwanted, entry), number, template.folder):
+            break
+        where = f"killed before change {number}"
+        assert_nothing_destroyed(theirs, where=where)
+        _changed, answer = apply_step(apply_request(unwanted, copy.deepcopy(entry)), {})
+        assert answer["certificates"]["www"]["error"] is None, where
+        found = look(unwanted)
+        assert (found["problems"], found["drift"], found["manifest"]["fingerprint"]) == ([], [], live), where
+        assert {path: os.stat(path).st_ino for path in theirs} == theirs, where
+        assert_nothing_destroyed(theirs, where=where)
+        assert Originals(str(template.tls)).foreign(theirs) == {path: kept_path(path) for path in theirs}, where
+    assert number > 10
+    assert {path: os.stat(path).st_ino for path in theirs} == theirs
+    assert {str(each) for each in (template.folder / "out").iterdir()} == set(theirs)

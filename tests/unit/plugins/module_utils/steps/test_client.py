@@ -113,6 +113,24 @@ def test_installed_proven_and_then_nothing_to_do(
     assert state_of(host.folder) == before
 
 
+def test_somebodys_file_where_the_bundle_is_to_be(
+    host: OneHost, pairs: list[Pair], shared_authority: Authority, server_pair: Pair
+) -> None:
+    host.install(host.wish(), pairs[0])
+    bundle, kept = host.out / "ca.pem", host.out / ".ca.pem.before-fleet-tls"
+    bundle.write_text("theirs")
+    with tls_server(server_pair, client_ca=shared_authority.root.certificate) as address:
+        foretold = run(host, pem(shared_authority), endpoint(address), check=True)[1]
+        assert bundle.read_text() == "theirs" and not kept.exists()
+        refused = run(host, pem(shared_authority), endpoint(address), services=[service("app", reload=["false"])])[1]
+        assert refused["rolled_back"] and refused["kept_files"] == {} and not kept.exists()
+        answers = [run(host, pem(shared_authority), endpoint(address))[1] for _time in range(2)]
+    assert foretold["kept_files"] == answers[0]["kept_files"] == {str(bundle): str(kept)}
+    assert str(kept) in foretold["diff"][0]["before_header"]
+    assert kept.read_text() == "theirs" and bundle.read_text() == pem(shared_authority)
+    assert answers[1]["changed"] is False and answers[1]["kept_files"] == {}
+
+
 def test_a_new_pair_is_proven_and_taken(
     host: OneHost, pairs: list[Pair], shared_authority: Authority, server_pair: Pair
 ) -> None:

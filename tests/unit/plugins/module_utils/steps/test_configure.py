@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ class World:
     @property
     def site(self) -> Path:
         return self.nginx.conf / "site.conf"
+
+    @property
+    def kept(self) -> Path:
+        """Where what somebody had at the site's path is kept."""
+        return self.nginx.conf / ".site.conf.before-fleet-tls"
 
     def server(self, pair: Pair | None = None, extra: str = "") -> str:
         pair = pair or self.pair
@@ -209,16 +215,56 @@ def test_check_mode_tells_and_touches_nothing(running: World) -> None:
     assert changed and answer["changed_paths"] == [str(running.site)]
     assert answer["diff"] == [
         {
-            "before_header": str(running.site),
+            "before_header": f"{running.site} (not of fleet.tls, kept as {running.kept})",
             "after_header": str(running.site),
             "before": running.server(running.other),
             "after": running.server(),
         }
     ]
+    assert answer["kept_files"] == {str(running.site): str(running.kept)} and not running.kept.exists()
     assert answer["validated"] is False
     assert running.site.read_text() == running.server(running.other)
     assert running.nginx.calls() == []
     assert not (running.directory / ".lock").exists()
+
+
+def test_somebodys_site_is_kept_once_and_nginx_does_not_read_it(running: World) -> None:
+    before = running.site.stat()
+    _changed, answer = running.run(running.server())
+    assert not answer["error"] and answer["kept_files"] == {str(running.site): str(running.kept)}
+    assert running.kept.stat().st_ino == before.st_ino and running.serves(running.pair)
+    changed, answer = running.run(running.server(extra="ssl_session_tickets off;"))
+    assert changed and answer["kept_files"] == {}
+    assert running.kept.read_text() == running.server(running.other)
+    assert running.run(running.server(extra="ssl_session_tickets off;"))[0] is False
+    # It is ours now: taken away, it is away, and what was there first is kept still.
+    running.run(None, endpoint=False)
+    assert not running.site.exists() and running.kept.exists()
+
+
+def test_somebodys_site_that_comes_back_is_kept_nowhere(running: World) -> None:
+    _changed, answer = running.run(running.server(extra="nonsense;"))
+    assert answer["rolled_back"] and answer["kept_files"] == {} and not running.kept.exists()
+    assert running.site.read_text() == running.server(running.other) and running.site.stat().st_nlink == 1
+
+
+def test_a_block_in_somebodys_file_keeps_no_copy_of_it(running: World) -> None:
+    theirs = running.nginx.conf / "theirs.conf"
+    theirs.write_text("# theirs\n")
+    files = [{"path": str(theirs), "content": "# ours\n", "block": True}]
+    _changed, answer = running.run(None, files=files, endpoint=False)
+    assert not answer["error"] and answer["kept_files"] == {} and theirs.read_text().startswith("# theirs\n")
+    assert [each.name for each in running.nginx.conf.iterdir() if each.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("form", ["PEM", "DER"])
+def test_a_diff_does_not_show_somebodys_private_key(running: World, form: str) -> None:
+    command = ["openssl", "pkey", "-in", running.pair.key, "-outform", form]
+    key = subprocess.run(command, check=True, capture_output=True, timeout=120).stdout
+    running.site.write_bytes(key)
+    _changed, answer = running.run(running.server(), check=True)
+    digest = hashlib.sha256(key).hexdigest()
+    assert answer["diff"][0]["before"] == f"(binary, or with a private key, SHA-256 {digest})\n"
 
 
 def test_check_mode_before_the_certificate_is_there(running: World) -> None:

@@ -39,11 +39,30 @@ def installed(host: OneHost, pairs: list[Pair]) -> OneHost:
     return host
 
 
+@pytest.mark.parametrize("prepare", ["auto", "never"])
+def test_somebodys_file_where_an_output_is_to_be_is_told_and_left_alone(
+    host: OneHost, pairs: list[Pair], prepare: str
+) -> None:
+    theirs, free = host.output("theirs.pem"), host.output("free.pem", method="copy")
+    (host.out / "theirs.pem").write_text("theirs")
+    wish = host.wish(outputs=[theirs, free])
+    kept = {theirs["path"]: str(host.out / ".theirs.pem.before-fleet-tls")}
+    before = state_of(host.out)
+    assert host.look_at(wish, prepare=prepare)["kept_files"] == kept
+    # One that comes to a certificate that is there is told as well.
+    host.install(host.wish(), pairs[0])
+    found = host.look_at(wish, prepare=prepare)
+    assert found["kept_files"] == kept and state_of(host.out) == before
+    host.repair(wish)
+    assert host.look_at(wish, prepare=prepare)["kept_files"] == {}
+
+
 def test_a_fresh_host(host: OneHost) -> None:
     found = host.look_at(host.wish())
     pending = found.pop("pending")
     assert found == {
-        "generation": None, "manifest": None, "fullchain": None, "problems": [], "drift": [], "served": [], "error": None
+        "generation": None, "manifest": None, "fullchain": None, "problems": [], "drift": [], "kept_files": {}, "served": [],
+        "error": None,
     }  # fmt: skip
     assert set(pending) == {"request_id", "csr"} and pending["csr"].startswith("-----BEGIN CERTIFICATE REQUEST-----")
 

@@ -169,6 +169,29 @@ def test_bundles_hold_all_anchors_with_their_comments(world: World) -> None:
     assert world.files == ["theirs.pem"]
 
 
+def test_somebodys_file_where_a_bundle_is_to_be(world: World) -> None:
+    path = world.root / "bundle-of-theirs.pem"
+    kept = world.root / ".bundle-of-theirs.pem.before-fleet-tls"
+    bundle = {"path": str(path), "owner": None, "group": None, "mode": "0644"}
+    path.write_text("-----BEGIN PRIVATE KEY-----\ntheirs\n")
+    path.chmod(0o600)
+    inode, told = path.stat().st_ino, {str(path): str(kept)}
+    changed, answer = world.run(0, system=None, bundles=[bundle], check=True)
+    assert changed and answer["kept_files"] == told and str(kept) in answer["diff"][0]["before_header"]
+    assert "theirs\n" not in str(answer["diff"]) and path.stat().st_nlink == 1
+    # Where the services refuse, it is theirs again.
+    refusing = service(world.root, "false")
+    _changed, answer = world.run(0, system=None, bundles=[bundle], services=[refusing])
+    assert answer["error"] and answer["kept_files"] == {} and (path.stat().st_ino, path.stat().st_nlink) == (inode, 1)
+    changed, answer = world.run(0, system=None, bundles=[bundle])
+    assert changed and answer["kept_files"] == told
+    assert (kept.stat().st_ino, kept.stat().st_mode & 0o777) == (inode, 0o600)
+    # Other anchors: no service has a record of the bundle, and it is ours.
+    changed, answer = world.run(0, 1, system=None, bundles=[bundle])
+    assert changed and answer["kept_files"] == {} and kept.stat().st_ino == inode
+    assert world.run(0, 1, system=None, bundles=[bundle])[0] is False
+
+
 @pytest.mark.parametrize("planted", ["a pipe", "two sparse gigabytes"])
 def test_what_a_service_s_user_puts_in_the_place_of_a_bundle(world: World, planted: str) -> None:
     path = world.root / "bundle-of-a-service.pem"
