@@ -58,6 +58,7 @@ class HonestHost:
     pending: dict[str, tuple[str, str, Any, str]] = field(default_factory=dict)
     problems: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     drift: dict[str, list[str]] = field(default_factory=dict)
+    kept_files: dict[str, str] = field(default_factory=dict)
     served: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refuses: dict[str, dict[str, Any]] = field(default_factory=dict)
     unwilling: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class HonestHost:
             "fullchain": "".join(live.chain) if live else None,
             "problems": problems,
             "drift": self.drift.get(name, []),
+            "kept_files": self.kept_files,
             "pending": {"request_id": pending[0], "csr": pending[3]} if pending else None,
             "served": self.served.get(name, []),
             "error": None,

@@ -41,6 +41,7 @@ __all__ = ["cheap_scrypt"]
 ANSWER = {
     "changed": True,
     "changed_paths": [],
+    "kept_files": {},
     "missing": False,
     "validated": True,
     "services": {},

@@ -32,7 +32,14 @@ def asked(store: Path, extra: str, trusts_ours: bool | None = None) -> dict[str,
     class OnHost(ActionModule):
         def step(self, step: str, request: Any, variables: Any, secrets: Any = None) -> dict[str, Any]:
             requests.append(request)
-            return {"changed": True, "family": "debian", "changed_paths": [], "services": {}, "diff": []}
+            return {
+                "changed": True,
+                "family": "debian",
+                "changed_paths": [],
+                "kept_files": {},
+                "services": {},
+                "diff": [],
+            }
 
     facts = {} if trusts_ours is None else {"fleet_tls_host": {"trusts_ours": trusts_ours}}
     options = f"store: {{path: {store}, passphrase: {PASSPHRASE}}}\n{extra}"

@@ -36,7 +36,7 @@ def test_issued(issuers: Mapping[str, Issuer]) -> None:
     assert json.loads(json.dumps(result)) == result
     assert entry | {"serial": "", "fingerprint_sha256": ""} == {
         "name": "www", "changed": True, "action": "issue", "due": True,
-        "reasons": [{"code": "missing", "detail": "no certificate on the host"}], "repairs": [], "issuer": "internal",
+        "reasons": [{"code": "missing", "detail": "no certificate on the host"}], "repairs": [], "kept_files": {}, "issuer": "internal",
         "fallback_for": None, "failed_issuers": [], "pool": None,
         "generation": 1, "path": "/etc/fleet-tls/live/www", "installed": True, "settled": True, "rolled_back": False,
         "served": [], "error": None, "deferred": None, "deferred_until": None,
@@ -101,6 +101,21 @@ def test_repaired(issuers: Mapping[str, Issuer]) -> None:
     assert entry["repairs"] == [{"code": "drift", "detail": "mode 0644 of privkey.pem"}]
     (diff,) = result["diff"]
     assert diff["after"] == f"{diff['before']}because: drift: mode 0644 of privkey.pem\n"
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("drift", [[], ["not there yet"]])
+def test_somebodys_files_are_named_where_anything_is_done(
+    check_mode: bool, drift: list[str], issuers: Mapping[str, Issuer]
+) -> None:
+    host = HonestHost()
+    run_task(host, issuers, WWW)
+    kept = {"/etc/site.key": "/etc/.site.key.before-fleet-tls"}
+    host.drift["www"], host.kept_files = drift, kept
+    result = task_result(run_task(host, issuers, WWW, check_mode=check_mode), True)
+    assert result["certificates"][0]["kept_files"] == (kept if drift else {})
+    line = "kept: what lies at /etc/site.key, not of fleet.tls, as /etc/.site.key.before-fleet-tls\n"
+    assert [line in each["after"] for each in result["diff"]] == ([True] if drift else [])
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_everything_there() -> None:
         "fullchain": PEM,
         "problems": [{"code": "key_mismatch", "detail": "replaced"}],
         "drift": ["mode"],
+        "kept_files": {"/etc/a": "/etc/.a.before-fleet-tls"},
         "pending": {"request_id": "0123-abcd", "csr": "CSR"},
         "served": [SERVED],
         "error": None,
@@ -62,6 +63,7 @@ def test_everything_there() -> None:
         chain=(LEAF, ROOT.certificate),
         problems=(PairProblem("key_mismatch", "replaced"),),
         drift=("mode",),
+        kept_files={"/etc/a": "/etc/.a.before-fleet-tls"},
         pending=Pending("0123-abcd", "CSR"),
         served=(EndpointReport("127.0.0.1:443", None, "ab", None, True, "live", "nginx"),),
     )
@@ -100,6 +102,8 @@ def test_what_the_host_calls_damaged_is_not_read() -> None:
         {"manifest": "x"},
         {"manifest": [1]},
         {"drift": 5},
+        {"kept_files": 5},
+        {"kept_files": ["/etc/a"]},
         {"pending": "x"},
         {"pending": {"csr": "x"}},
         {"pending": {"request_id": "12345678"}},
@@ -127,11 +131,12 @@ def test_huge_texts_are_cut() -> None:
         "manifest": {"issuer": HUGE, "settled": 1},
         "problems": [{"code": "damaged", "detail": HUGE}],
         "drift": [HUGE],
+        "kept_files": {HUGE: HUGE},
         "pending": {"request_id": "12345678", "csr": HUGE},
         "served": [{**SERVED, "endpoint": HUGE, "server_name": HUGE, "fingerprint": HUGE, "error": HUGE, "ours": HUGE}],
     }
-    assert len(repr(parse_found(answer, "www"))) < 9 * LONGEST_TEXT + 300_000
-    assert len(str(parse_found({**answer, "pending": None}, "www"))) < 9 * LONGEST_TEXT
+    assert len(repr(parse_found(answer, "www"))) < 11 * LONGEST_TEXT + 300_000
+    assert len(str(parse_found({**answer, "pending": None}, "www"))) < 11 * LONGEST_TEXT
 
 
 @pytest.mark.parametrize(
