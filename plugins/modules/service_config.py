@@ -36,7 +36,9 @@ options:
     required: true
     suboptions:
       path:
-        description: Where it has to be. Its directory is made where it is missing.
+        description:
+          - Where it has to be. Its directory is made where it is missing.
+          - Something there that is not of fleet.tls is kept beside it, once, as C(.NAME.before-fleet-tls), before it is replaced.
         type: path
         required: true
       template:

@@ -57,7 +57,9 @@ options:
     default: []
     suboptions:
       path:
-        description: The file. Its directory is made where it is missing.
+        description:
+          - The file. Its directory is made where it is missing.
+          - Something there that is not of fleet.tls is kept beside it, once, as C(.NAME.before-fleet-tls), before it is replaced.
         type: path
         required: true
       owner:
