@@ -19,10 +19,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.name_servers import NameServer, parse_resolvers
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Solver, load_solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import parse_email_address
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import parse_path_or_pem, read_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.system_anchors import system_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain
 

@@ -25,9 +25,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import 
     speaks_for,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import CODES, OK, severity_of, worst_code
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_moment, validity_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import parse_path_or_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso
 
 OPTIONS = ("endpoints", "interval", "threshold", "timeout", "anchors", "state_file", "remind_after")

@@ -19,7 +19,7 @@ from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import LONGEST_FILE, read_file
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import LONGEST_FILE, read_file
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import named
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanRevoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import parse_path_or_pem, read_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     fingerprint,
     names_of,

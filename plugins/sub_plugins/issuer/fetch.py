@@ -30,14 +30,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.fetch_sources import Content, Source, Web, parse_source
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import plain_pem
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.fetch_source import parse_openbao
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.file_formats import HandedOver, read_handed_over, read_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import (
     parse_path_or_pem,
     read_anchors,
     read_file,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.fetch_source import parse_openbao
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.file_formats import HandedOver, read_handed_over, read_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import is_newer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME

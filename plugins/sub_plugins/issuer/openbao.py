@@ -20,7 +20,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Issue
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, CanRevoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import parse_path_or_pem, read_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.anchors import MountAnchors, certificates_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
@@ -30,6 +29,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     parse_server,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import parse_path_or_pem, read_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, is_issued_by
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME
 

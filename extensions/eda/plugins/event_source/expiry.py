@@ -109,8 +109,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import han
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import parse_anchors, read_result
 from ansible_collections.fleet.tls.plugins.plugin_utils.health import watch
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import read_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import read_file
 
 LOG = logging.getLogger("fleet.tls.expiry")
 MOST_THREADS = 32

@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.fetch_sources im
     WebSource,
     parse_source,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import LONGEST_FILE
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import LONGEST_FILE
 from ansible_collections.fleet.tls.tests.unit.support.given import Makers, server_pair
 from ansible_collections.fleet.tls.tests.unit.support.https_files import Files, https_files
 

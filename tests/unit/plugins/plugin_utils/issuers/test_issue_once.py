@@ -19,12 +19,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.pem_option import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_issuing, make_leaf, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.pem_option import (
     LONGEST_FILE,
     parse_path_or_pem,
     read_file,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import make_issuing, make_leaf, make_root
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, to_pem
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_request, make_spec, make_store
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes
