@@ -31,7 +31,8 @@ options:
       - C(type) is V(ca), an internal CA of a root and an issuing CA below it, made when first needed. Its options are
         C(duration) of a certificate (default V(90d)), C(issuing_duration) (default V(2y)), C(root_duration) (default
         V(10y)), C(crl_duration) of the issuing CA's revocation lists (default V(7d)), C(key_algorithm) of the CA keys (default
-        V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)).
+        V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)). With C(root) and C(issuing) it is a CA that exists, or
+        one below a root whose key is elsewhere; they are described in C(docs/issuers/ca.md) of the collection.
       - With V(acme) it is any CA that speaks ACME. Its options are C(directory_url), C(challenge), C(contact), C(terms_agreed),
         C(external_account), C(profile), C(preferred_chain), C(anchors), C(ca_certificate), C(limits) and C(timeout); they are described in
         C(docs/issuers/acme.md) of the collection. The controller needs the Python package C(acme) then.

@@ -12,6 +12,9 @@ description:
   - Makes what issuers need before they can issue. For an issuer of type V(ca) that is a root and an issuing CA, their keys sealed
     in the store; when the issuing CA comes near its end, the next one under the same root. For one of type V(acme) it is the
     account.
+  - With C(root) and C(issuing) among its options, an issuer of type V(ca) adopts a CA that exists. Where the key of the root is elsewhere,
+    a CSR is made for the issuing CA (RV(issuers.csr)), with a warning until its certificate lies where the inventory says; see
+    C(docs/issuers/ca.md) of the collection. A CA that is not fit is refused before anything is written.
   - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its life is over;
     where that cannot be done (no passphrase, a root key kept elsewhere) the present one stays, with a warning when its end is near.
   - Where hosts have shown newer CRLs in this run (M(fleet.tls.due_parts)), because the store was restored from an older copy, what those list
@@ -80,6 +83,24 @@ EXAMPLES = r"""
     dest: /srv/www/ca.pem
     mode: "0644"
 
+- name: Adopt a CA
+  fleet.tls.ca:
+    store:
+      path: "{{ inventory_dir }}/tls-store"
+      passphrase: "{{ vault_tls_passphrase }}"
+    issuers:
+      internal:
+        type: ca
+        root: {certificate: /root/pki/ca.crt, key: /root/pki/private/ca.key, passphrase: "{{ vault_ca_passphrase }}"}
+  run_once: true
+
+- name: Hand the CSR of the issuing CA to the keeper of a root whose key is elsewhere
+  ansible.builtin.copy:
+    content: "{{ ca.issuers.internal.csr }}"
+    dest: /srv/to-be-signed/issuing.csr
+    mode: "0644"
+  when: ca.issuers.internal.csr is not none
+
 - name: Publish what it has revoked
   ansible.builtin.copy:
     content: "{{ ca.issuers.internal.crls | map(attribute='pem') | join }}"
@@ -120,6 +141,11 @@ issuers:
     authorities:
       description: CA certificates by their ids, such as V(root-1) and V(issuing-1), with subject, dates, fingerprint and C(pem).
       type: dict
+    csr:
+      description:
+        - The CSR (PEM) of the issuing CA that waits for the signature of a root whose key is elsewhere; null where none waits.
+        - Once it was made, it is here in check mode as well.
+      type: str
     crls:
       description: A CRL of each CA that is in use, the root's among them.
       type: list

@@ -80,6 +80,19 @@ issuers:
     ledger_lost:
       description: That it has issued, and the ledger knows of nothing any more, in words; null where that is not so.
       type: str
+    signature_wanted:
+      description: The CSR of an issuing CA of type V(ca) that waits for the signature of a root whose key is elsewhere; null where none does.
+      type: dict
+      contains:
+        csr:
+          description: The CSR, PEM.
+          type: str
+        message:
+          description: What waits for whom.
+          type: str
+        remedy:
+          description: What to do about it.
+          type: str
     crls:
       description: The revocation lists, one a CA whose certificates may be in use. Empty where the issuer keeps none.
       type: list

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     Authority,
-    authority_key_identifier,
+    key_identifier_of,
     signature_hash,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
@@ -54,7 +54,7 @@ def make_crl(
         .last_update(now)
         .next_update(now + lifetime)
         .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(authority_key_identifier(authority.private_key.public_key()), critical=False)
+        .add_extension(key_identifier_of(authority.certificate), critical=False)
     )
     for entry in entries:
         builder = builder.add_revoked_certificate(entry)
@@ -72,6 +72,16 @@ def make_entry(serial: int, revoked_at: int, reason: str) -> x509.RevokedCertifi
     if reason != "unspecified":
         entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(REASONS[reason])), critical=False)
     return entry.build()
+
+
+def read_crls(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
+    """All CRLs of a file, PEM or DER; errors as :func:`parse_pem_crls`."""
+    if b"-----BEGIN " not in content:
+        try:
+            content = x509.load_der_x509_crl(content).public_bytes(serialization.Encoding.PEM)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise CertificateError(f"neither a PEM nor a DER CRL: {error}") from error
+    return parse_pem_crls(content.decode("ascii", errors="replace"))
 
 
 def parse_pem_crls(text: str) -> tuple[x509.CertificateRevocationList, ...]:

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_number, entries, make_entry, serials
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    is_issued_by,
+    key_id,
+    parse_pem_chain,
+    seconds,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
 
 END = "-----END CERTIFICATE-----"
@@ -77,13 +82,19 @@ def highest_number(crls: Iterable[x509.CertificateRevocationList]) -> int:
 def of_authority(revocations: Iterable[Revocation], certificate: x509.Certificate) -> tuple[Revocation, ...]:
     """Those whose certificates an authority's key signed."""
     key = key_id(certificate.public_key())
-    return tuple(each for each in revocations if key == signer_of(each))
+    return tuple(each for each in revocations if is_signed_by(each, certificate, key))
 
 
-def signer_of(revocation: Revocation) -> str | None:
-    """The id of the key that signed a revoked certificate, by its recorded chain."""
-    _leaf, _end, rest = revocation.issuance.chain.partition(END)
-    return first_key(rest)
+def is_signed_by(revocation: Revocation, certificate: x509.Certificate, key: str) -> bool:
+    """Whether the CA ``certificate``, with the key id ``key``, signed a revoked certificate, by its recorded chain: that of a root
+    which issues by itself has nothing but the leaf."""
+    leaf, end, rest = revocation.issuance.chain.partition(END)
+    if "-----BEGIN " in rest:
+        return first_key(rest) == key
+    try:
+        return is_issued_by(parse_pem_chain(leaf + end)[0], certificate)
+    except CertificateError:
+        return False
 
 
 @functools.lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ lost, or the store restored from an older copy, the signed CRLs of the store and
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
     make_crl,
     parse_pem_crls,
     serials,
+    signs_crls,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl_entries import (
     LedgerMemory,
@@ -39,6 +41,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl_entries import (
     next_entries,
     of_authority,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.keeper import Keeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import BACKDATE, Authority
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, seconds
@@ -53,18 +56,26 @@ Crl = x509.CertificateRevocationList
 
 @dataclass(frozen=True)
 class CaCrls:
-    """The CRLs of the CA ``name``.
+    """The CRLs of the CA ``ca``.
 
-    :param lifetime: of an issuing CA's CRL.
-    :param authority: opens an authority by its id; raises as ``CaIssuer.authority``.
+    :param lifetime: of the CRL of a CA that issues certificates.
     """
 
-    name: str
-    store: Store
+    ca: Keeper
     lifetime: dt.timedelta
-    authority: Callable[[str], Authority]
     # Text → what it is: a list of thousands is parsed once a task, not once a question.
     parsed: dict[str, Crl | None] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The CA's."""
+        return self.ca.name
+
+    @property
+    def store(self) -> Store:
+        """Where it is kept."""
+        store: Store = self.ca.store
+        return store
 
     def kept(self, authority_id: str, certificate: x509.Certificate) -> Crl | None:
         """The CRL in the store; None where there is none, or none of this authority."""
@@ -93,6 +104,9 @@ class CaCrls:
     ) -> str | None:
         """Why one CRL is to be signed anew; None: it is not."""
         crl = self.kept(authority_id, certificate)
+        if not signs_crls(certificate):
+            _alive, missing = alive_and_missing(revocations, certificate, None, now)
+            return f"what was revoked of {authority_id} cannot be listed ({len(missing)})" if missing else None
         if crl is None:
             return f"the CRL of {authority_id} is missing or damaged"
         if crl.last_update_utc > now:
@@ -104,12 +118,26 @@ class CaCrls:
         return f"the CRL of {authority_id} ends on {iso(end)}" if now >= begin + (end - begin) / 2 else None
 
     def signable(self, authority_ids: Iterable[str]) -> list[str]:
-        """Those whose keys can be had now: in the store, and its passphrase given."""
+        """Those whose keys can be had now (in the store, and its passphrase given) and that may sign CRLs."""
         return [
             each
             for each in authority_ids
-            if self.store.passphrase and self.store.get(f"ca/{self.name}/{each}.key") is not None
+            if self.store.passphrase and self.ca.has_key(each) and signs_crls(self.ca.certificate(each))
         ]
+
+    def given(self, authorities: Mapping[str, x509.Certificate]) -> dict[str, Crl]:
+        """The CRL that the inventory names of a root whose key is elsewhere, where it is newer than the store's.
+
+        One that cannot be read costs nothing as long as the store's counts; :meth:`waits_for` tells of that one's end.
+        """
+        found: dict[str, Crl] = {}
+        given = self.ca.given
+        for each, certificate in authorities.items() if given and given.root.crl else ():
+            with contextlib.suppress(TlsError):
+                if self.ca.is_outside(each) and (crl := given.root.read_crl(certificate)) is not None:
+                    kept = self.kept(each, certificate)
+                    found.update({each: crl} if kept is None or crl.last_update_utc > kept.last_update_utc else {})
+        return found
 
     def renew(self, authorities: Callable[[], Mapping[str, x509.Certificate]], now: dt.datetime) -> None:
         """Sign anew what is due and can be signed. Runs that want it at once do it once.
@@ -117,28 +145,41 @@ class CaCrls:
         :raises TlsError: a key cannot be opened, or the store not be written.
         """
         present = authorities()
-        if not self.signable(self.due(present, now)) and (self.all_listed(present) or not self.store.passphrase):
+        all_done = not self.signable(self.due(present, now)) and not self.given(present)
+        if all_done and (self.all_listed(present) or not self.store.passphrase):
             return
         with self.store.lock(f"ca/{self.name}"):
             present = authorities()
+            for each, crl in self.given(present).items():
+                self.keep(each, crl)
             errors: list[TlsError] = []
             for each in self.signable(self.due(present, now)):
                 # A root's key that cannot be opened must not let the list of the CA that issues run out.
                 try:
-                    self.sign(each, self.authority(each), now)
+                    self.sign(each, self.ca.authority(each), now)
                 except TlsError as error:
                     errors.append(error)
             if errors:
                 raise errors[0]
             self.note_all_listed(present, now)
 
-    def sign(self, authority_id: str, authority: Authority, now: dt.datetime, also: Sequence[Crl] = ()) -> Crl:
+    def sign(
+        self,
+        authority_id: str,
+        authority: Authority,
+        now: dt.datetime,
+        also: Sequence[Crl] = (),
+        *,
+        issues: bool | None = None,
+    ) -> Crl:
         """Make an authority's next CRL. The caller holds the CA's lock.
 
         What has expired is listed once more (RFC 5280, 3.3), and then left out.
 
         :param also: other CRLs that its key has signed, whose entries are taken over.
+        :param issues: whether it issues certificates of hosts; None: ``ca.json`` tells.
         """
+        issues = self.issues(authority_id) if issues is None else issues
         kept = self.kept(authority_id, authority.certificate)
         # A CRL that lists nothing is falsy: it has a length.
         before = [*also] if kept is None else [kept, *also]
@@ -148,10 +189,15 @@ class CaCrls:
             next_entries(memory, before, now).values(),
             number=max(highest_number(before) + 1 if before else 0, seconds(now)),
             now=now - BACKDATE,
-            lifetime=BACKDATE + (ROOT_LIFETIME if authority_id.startswith("root-") else self.lifetime),
+            lifetime=BACKDATE + (self.lifetime if issues else ROOT_LIFETIME),
         )
         self.keep(authority_id, crl)
         return crl
+
+    def issues(self, authority_id: str) -> bool:
+        """Whether an authority issues certificates of hosts, as a root may that has no CA below it."""
+        state = self.ca.state()
+        return not authority_id.startswith("root-") or (state is not None and state.issuing == authority_id)
 
     def memory(self, certificate: x509.Certificate, crls: Iterable[Crl]) -> LedgerMemory:
         """What the ledger knows of an authority's revocations, and of the ends of what ``crls`` list."""
@@ -213,9 +259,11 @@ class CaCrls:
             f" {self.store.describe()} and lists {len(more)} certificates that it lacks"
         )
         if self.signable([authority_id]):
-            number = highest_number([self.sign(authority_id, self.authority(authority_id), now, also=newer)])
+            number = highest_number([self.sign(authority_id, self.ca.authority(authority_id), now, also=newer)])
             return f"{what}: merged as number {number}. Was the store restored from an older copy?"
-        if kept is None or (serials(kept) <= serials(newest) and not crl_problem(newest, now)):
+        # Of a root whose key is elsewhere, the newest is its keeper's word: it leaves out what has ended.
+        more_or_newest = kept is None or self.ca.is_outside(authority_id) or serials(kept) <= serials(newest)
+        if more_or_newest and (kept is None or not crl_problem(newest, now)):
             self.keep(authority_id, newest)
             return f"{what}: the store has taken it. Was the store restored from an older copy?"
         raise IssuerError(f"{what}, and cannot be merged", remedy=self.remedy(authority_id))
@@ -270,7 +318,13 @@ class CaCrls:
 
     def remedy(self, authority_id: str) -> str:
         """What lets a CRL be signed."""
-        if self.store.get(f"ca/{self.name}/{authority_id}.key") is None:
+        if not signs_crls(self.ca.certificate(authority_id)):
+            return "its key usage does not let it sign a CRL: replace the CA with fleet.tls.rotate_ca"
+        if self.ca.given and self.ca.is_outside(authority_id):
+            root = self.ca.given.root
+            where = f"put it to {root.place(root.crl)}" if root.crl else f"name it as tls_issuers.{self.name}.root.crl"
+            return f"have the root's keeper sign the next one, and {where}"
+        if not self.ca.has_key(authority_id):
             return f"put the key of {authority_id} into the store, so that the next one can be signed"
         return "give the store's passphrase, so that the next one can be signed"
 

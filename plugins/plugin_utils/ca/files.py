@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An internal CA in the store. For an issuer named ``internal``::
 
-ca/internal/ca.json           which of them issue, and which roots are trusted (see ``ca_state.py``)
+ca/internal/ca.json           which of them issue, and which roots are trusted (see ``state.py``)
 ca/internal/root-1.pem        certificates, PEM
 ca/internal/root-1.key        keys, sealed under the passphrase
-ca/internal/root-1.crl        what each has revoked, PEM (see ``ca_crls.py``)
+ca/internal/root-1.crl        what each has revoked, PEM (see ``crls.py``)
+ca/internal/issuing-2.csr     what waits for the signature of a root whose key is elsewhere (see ``signing_request.py``)
 """
 
 from __future__ import annotations
@@ -30,9 +31,22 @@ class CaFiles:
 
     def keep(self, authority_id: str, authority: Authority) -> None:
         """Key first, then certificate. A leftover of a killed creation is overwritten: ``ca.json`` never named it."""
-        key, pem = self.entry(f"{authority_id}.key"), self.entry(f"{authority_id}.pem")
-        put_key(self.store, key, authority.private_key, expect=self.store.version(key))
-        self.store.put(pem, to_pem(authority.certificate).encode(), expect=self.store.version(pem))
+        self.keep_key(authority_id, authority.private_key)
+        self.keep_certificate(authority_id, authority.certificate)
+
+    def keep_key(self, authority_id: str, private_key: Any) -> None:
+        """A key, sealed."""
+        key = self.entry(f"{authority_id}.key")
+        put_key(self.store, key, private_key, expect=self.store.version(key))
+
+    def keep_certificate(self, authority_id: str, certificate: x509.Certificate) -> None:
+        """A certificate, whose key may be elsewhere."""
+        pem = self.entry(f"{authority_id}.pem")
+        self.store.put(pem, to_pem(certificate).encode(), expect=self.store.version(pem))
+
+    def has_key(self, authority_id: str) -> bool:
+        """Whether an authority's key is in the store."""
+        return self.store.get(self.entry(f"{authority_id}.key")) is not None
 
     def keep_state(self, state: CaState) -> None:
         """Let ``state`` count from now on. The caller holds the CA's lock."""
@@ -75,6 +89,14 @@ class CaFiles:
                 remedy="restore both from the store's backup",
             )
         return Authority(certificate, private_key)
+
+    def issuing_authorities(self, state: CaState) -> dict[str, x509.Certificate]:
+        """Every issuing CA so far, by its id. One beyond the present number is a leftover of a killed run, as is the answer to a CSR
+        that waits."""
+        waiting = state.waiting[1] if state.waiting else None
+        numbers = (f"issuing-{number}" for number in range(1, state.made + 1))
+        present = [each for each in numbers if each == state.issuing or self.store.get(self.entry(f"{each}.pem"))]
+        return {each: self.certificate(each) for each in present if each != waiting}
 
     def entry(self, name: str) -> str:
         """A key of the store."""

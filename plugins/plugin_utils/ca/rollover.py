@@ -11,13 +11,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, RotationError
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.keeper import Keeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     BACKDATE,
-    Authority,
     generate_key,
     make_leaf,
 )
@@ -29,21 +28,6 @@ CANARY_NAME = "canary.fleet-tls.invalid"
 STRANGER_NAME = "stranger.fleet-tls.invalid"
 # As far as clocks of hosts may be off (BACKDATE on the other side), and a while for the run.
 CANARY_LIFETIME = BACKDATE + dt.timedelta(hours=1)
-
-
-class Keeper(Protocol):
-    """What a rollover needs of the CA's issuer."""
-
-    name: str
-    store: Any
-
-    def state(self) -> CaState | None: ...
-    def keep_state(self, state: CaState) -> None: ...
-    def certificate(self, authority_id: str) -> x509.Certificate: ...
-    def authority(self, authority_id: str) -> Authority: ...
-    def entry(self, name: str) -> str: ...
-    def in_use(self, now: dt.datetime) -> dict[str, x509.Certificate]: ...
-    def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,10 +54,10 @@ class CaRollover:
     def state(self) -> CaState:
         """The CA's state.
 
-        :raises IssuerError: there is no CA yet.
+        :raises IssuerError: there is no CA yet that issues.
         """
         state = self.ca.state()
-        if state is None:
+        if state is None or not state.issuing:
             raise IssuerError(
                 f"the CA '{self.ca.name}' does not exist yet: there is nothing to replace",
                 remedy="run fleet.tls.deploy first",
@@ -81,23 +65,28 @@ class CaRollover:
         return state
 
     def next_root(self) -> str:
-        """The root that is to take over: the one that is prepared, or the next one."""
+        """The root that is to take over: the one that is prepared, or the next one.
+
+        :raises RotationError: the inventory wants to go on with the present root, whose key is elsewhere.
+        """
         state = self.state()
-        return state.successor[0] if state.successor else f"root-{number_of(state.root) + 1}"
+        if state.successor:
+            return state.successor[0]
+        self.ca.refuse_same_root(state)
+        return f"root-{number_of(state.root) + 1}"
 
     def prepare(self, root_id: str, now: dt.datetime) -> CaState:
         """A new root and issuing CA beside those that sign, trusted and not yet used. Nothing to do where they are there.
 
         :param root_id: from :meth:`next_root`: a run that was killed may have had it take over already.
+        :raises RotationError: the next root's key is elsewhere, and the CSR of its issuing CA is not signed yet.
         :raises TlsError: a key cannot be sealed, or the store not be written.
         """
         with self.ca.store.lock(f"ca/{self.ca.name}"):
             state = self.state()
             if state.successor or state.root == root_id:
                 return state
-            issuing_id = f"issuing-{state.made + 1}"
-            self.ca.make_pair(root_id, issuing_id, now)
-            prepared = state.prepared(root_id, issuing_id)
+            prepared = self.ca.next_pair(root_id, state, now)
             self.ca.keep_state(prepared)
             return prepared
 
@@ -170,10 +159,12 @@ class CaRollover:
         old = (*state.old_roots, f"root-{number_of(state.root) - 1}")[0]
         if number_of(old) < 1:
             return found
-        for number in range(state.made, 0, -1):
-            key = self.ca.store.get(self.ca.entry(f"issuing-{number}.key"))
-            if key and is_issued_by(self.ca.certificate(f"issuing-{number}"), self.ca.certificate(old)):
-                return {"old": (old, f"issuing-{number}"), **found}
+        above, issuing = self.ca.certificate(old), self.ca.issuing_authorities(state)
+        # One that was adopted may have issued by itself.
+        itself = {old: above} if old in state.adopted else {}
+        for each, certificate in (*reversed(issuing.items()), *itself.items()):
+            if self.ca.has_key(each) and is_issued_by(certificate, above):
+                return {"old": (old, each), **found}
         return found
 
     def canaries(self, now: dt.datetime) -> dict[str, CanaryPair]:

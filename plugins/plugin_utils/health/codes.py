@@ -58,6 +58,7 @@ CODES = {
     "weak": Code(WARNING, "Key, signature or protocol is weak"),
     "ca_expiring": Code(WARNING, "The CA expires soon"),
     "crl_expiring": Code(WARNING, "The revocation list expires soon"),
+    "signature_wanted": Code(WARNING, "The CSR of a CA waits to be signed"),
     "ring_old": Code(WARNING, "The session ticket keys are old"),
     "schedule_too_rare": Code(WARNING, "Runs are too far apart for the certificate's lifetime"),
     "chain_order": Code(NOTICE, "The certificates of a chain are not in order"),

@@ -57,6 +57,7 @@ def judge_store(
                 "restore it from the store's newest backup",
             )
             findings.append(Finding("ledger_lost", "authority", str(issuer), message, remedy))
+        findings += signature_wanted(str(issuer), known.get("signature_wanted"))
     for each in mappings(store.get("rings")):
         keep(rings, findings, *judged_ring(each, context, ring_age))
     findings += weak_passphrase(store)
@@ -101,6 +102,13 @@ def judged(
 def about(code: str, kind: str, issuer: str, message: str) -> Finding:
     """A finding about an issuer's CA or list."""
     return Finding(code, "crl" if kind == "crl" else "authority", issuer, message, REMEDIES[kind])
+
+
+def signature_wanted(issuer: str, wanted: Any) -> Iterable[Finding]:
+    """The CSR of an issuing CA that somebody else has to sign."""
+    if isinstance(wanted, Mapping):
+        message, remedy = (first_text([wanted.get(each)], "it waits") for each in ("message", "remedy"))
+        yield Finding("signature_wanted", "authority", issuer, message, remedy)
 
 
 def judged_ring(each: Mapping[str, Any], context: Context, ring_age: int) -> tuple[dict[str, Any], Finding | None]:

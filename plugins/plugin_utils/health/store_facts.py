@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import is_crl_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import KeepsCrls
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import is_crl_of, signs_crls
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, KeepsCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso, seconds, subject_text, to_pem
@@ -36,7 +37,13 @@ def store_facts(store: Store, issuers: Mapping[str, Issuer], pools: Iterable[str
             errors.append({"about": about, "message": error.message, "remedy": error.remedy})
             return otherwise
 
-    nothing: dict[str, Any] = {"anchors": "", "authorities": [], "crls": [], "ledger_lost": None}
+    nothing: dict[str, Any] = {
+        "anchors": "",
+        "authorities": [],
+        "crls": [],
+        "ledger_lost": None,
+        "signature_wanted": None,
+    }
     known = {name: tried(name, partial(issuer_facts, issuer, now), nothing) for name, issuer in issuers.items()}
     names = sorted({parse_pool_name(pool) for pool in pools})
     rings = [tried(f"pool {pool}", partial(ring_facts, store, pool), None) for pool in names]
@@ -57,12 +64,16 @@ def issuer_facts(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
     """
     authorities = issuer.authorities()
     signing = issuer.crl_authorities(now) if isinstance(issuer, KeepsCrls) else ()
+    # What may sign none has none, and who depends on it is refused, see ``client_trust.py``.
+    signing = tuple(each for each in signing if signs_crls(each))
+    wanted = issuer.signature_wanted(now) if isinstance(issuer, CanPrepare) else None
     crls = issuer.crls(now, renew=False) if isinstance(issuer, KeepsCrls) else ()
     return {
         "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
         "authorities": [authority_facts(each, certificate) for each, certificate in authorities.items()],
         "crls": [crl_facts(certificate, crls) for certificate in signing],
         "ledger_lost": issuer.ledger_lost() if isinstance(issuer, KeepsCrls) else None,
+        "signature_wanted": asdict(wanted) if wanted else None,
     }
 
 

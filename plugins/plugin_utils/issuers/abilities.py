@@ -9,6 +9,7 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred
@@ -19,6 +20,19 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import keep
 
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
+
+
+@dataclass(frozen=True)
+class SignatureWanted:
+    """A CSR that somebody else has to sign.
+
+    :param csr: PEM.
+    :param message, remedy: what waits for whom, and what is to be done.
+    """
+
+    csr: str
+    message: str
+    remedy: str
 
 
 class CanPrepare(ABC):
@@ -37,6 +51,13 @@ class CanPrepare(ABC):
 
     def waits_for(self, now: dt.datetime) -> str | None:
         """What has to be made soon and cannot be made without the user, in words; None: nothing."""
+        return None
+
+    def signature_wanted(self, now: dt.datetime) -> SignatureWanted | None:
+        """The CSR of a CA that waits for a signature; None: none does. No secret.
+
+        :raises TlsError: it cannot be read.
+        """
         return None
 
 

@@ -56,6 +56,7 @@ class Upkeep:
 def shown(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
     """An issuer's public side."""
     crls = issuer.crls(now, renew=False) if isinstance(issuer, KeepsCrls) else ()
+    wanted = issuer.signature_wanted(now) if isinstance(issuer, CanPrepare) else None
     return {
         "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
         "thumbprints": list(issuer.thumbprints()) if isinstance(issuer, AnswersChallenges) else [],
@@ -64,4 +65,5 @@ def shown(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
             for name, certificate in issuer.authorities().items()
         },
         "crls": [describe_crl(crl) for crl in crls],
+        "csr": wanted.csr if wanted else None,
     }

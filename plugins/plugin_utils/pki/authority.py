@@ -9,8 +9,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, ec, ed25519, hashes, rsa, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names, general_names
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, ec, ed448, ed25519, hashes, rsa, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names, extension_of, general_names
 
 # Clocks of clients run late now and then: a certificate is valid from a while before it was made.
 BACKDATE = dt.timedelta(hours=1)
@@ -49,7 +49,8 @@ def make_root(
     """
     key = key or generate_key(algorithm)
     subject = name_of(common_name)
-    builder = authority_builder(subject, key.public_key(), subject, key.public_key(), path_length=1)
+    own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    builder = authority_builder(subject, key.public_key(), subject, own, path_length=1)
     builder = builder.not_valid_before(now - BACKDATE).not_valid_after(now + lifetime)
     return Authority(builder.sign(key, signature_hash(key)), key)
 
@@ -60,8 +61,9 @@ def make_issuing(
     """A CA under ``root`` that signs leaves only; it never outlives the root."""
     key = generate_key(algorithm)
     end = min(now + lifetime, root.certificate.not_valid_after_utc)
+    above = root.certificate
     builder = authority_builder(
-        name_of(common_name), key.public_key(), root.certificate.subject, root.private_key.public_key(), path_length=0
+        name_of(common_name), key.public_key(), above.subject, key_identifier_of(above), path_length=0
     )
     builder = builder.not_valid_before(now - BACKDATE).not_valid_after(end)
     return Authority(builder.sign(root.private_key, signature_hash(root.private_key)), key)
@@ -79,14 +81,11 @@ def make_leaf(
 ) -> x509.Certificate:
     """An end-entity certificate with exactly ``names``.
 
-    The subject gets a common name for the people who read lists; where none fits, the subject stays empty and the
-    alternative names become critical (RFC 5280, 4.2.1.6).
+    Where the subject is empty, the alternative names are critical (RFC 5280, 4.2.1.6).
 
     :param serial: None: a random one, as every certificate that is to be used has.
     """
-    candidates = (names.common_name, *(value for _kind, value in names.sans()))
-    common_name = next((name for name in candidates if name and len(name) <= LONGEST_COMMON_NAME), None)
-    subject = name_of(common_name) if common_name else x509.Name([])
+    subject = leaf_subject(names)
     rsa_key = isinstance(public_key, rsa.RSAPublicKey)
     builder = (
         x509.CertificateBuilder()
@@ -99,15 +98,15 @@ def make_leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(digital_signature=True, key_encipherment=rsa_key), critical=True)
         .add_extension(x509.ExtendedKeyUsage([USAGES[usage] for usage in usages]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(general_names(names)), critical=common_name is None)
+        .add_extension(x509.SubjectAlternativeName(general_names(names)), critical=not list(subject))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(authority_key_identifier(issuing.private_key.public_key()), critical=False)
+        .add_extension(key_identifier_of(issuing.certificate), critical=False)
     )
     return builder.sign(issuing.private_key, signature_hash(issuing.private_key))
 
 
 def authority_builder(
-    subject: x509.Name, public_key: Any, issuer: x509.Name, issuer_key: Any, *, path_length: int
+    subject: x509.Name, public_key: Any, issuer: x509.Name, signer: x509.AuthorityKeyIdentifier, *, path_length: int
 ) -> x509.CertificateBuilder:
     """What a root and an issuing CA have in common."""
     return (
@@ -119,7 +118,7 @@ def authority_builder(
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(key_usage(digital_signature=False, certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(authority_key_identifier(issuer_key), critical=False)
+        .add_extension(signer, critical=False)
     )
 
 
@@ -138,14 +137,38 @@ def key_usage(*, digital_signature: bool, key_encipherment: bool = False, certif
     )
 
 
-def authority_key_identifier(public_key: Any) -> x509.AuthorityKeyIdentifier:
-    """The identifier of the signing key."""
+def key_identifier_of(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """The identifier of the key that signs, as what it signs has to name it: that in the CA's own certificate, which tools make in
+    several ways. OpenSSL takes no other (RFC 5280, 4.2.1.1, 4.2.1.2)."""
+    own = extension_of(authority, x509.SubjectKeyIdentifier)
+    if own is not None:
+        return x509.AuthorityKeyIdentifier(own.digest, None, None)
+    public_key: Any = authority.public_key()
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)
 
 
+def leaf_subject(names: Names) -> x509.Name:
+    """The subject of a leaf: a common name for the people who read lists; empty where none is short enough."""
+    candidates = (names.common_name, *(value for _kind, value in names.sans()))
+    common_name = next((name for name in candidates if name and len(name) <= LONGEST_COMMON_NAME), None)
+    return name_of(common_name) if common_name else x509.Name([])
+
+
+def make_authority_csr(common_name: str, key: Any) -> x509.CertificateSigningRequest:
+    """What asks for an issuing CA, such as :func:`make_issuing` makes, of a CA whose key is elsewhere."""
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(name_of(common_name))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(key_usage(digital_signature=False, certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, signature_hash(key))
+    )
+
+
 def signature_hash(private_key: Any) -> hashes.SHA256 | hashes.SHA384 | None:
-    """The hash a key signs with; Ed25519 brings its own."""
-    if isinstance(private_key, ed25519.Ed25519PrivateKey):
+    """The hash a key signs with; Ed25519 and Ed448 bring their own."""
+    if isinstance(private_key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         return None
     if isinstance(private_key, ec.EllipticCurvePrivateKey) and private_key.curve.key_size >= 384:
         return hashes.SHA384()

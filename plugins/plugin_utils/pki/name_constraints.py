@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,9 +64,15 @@ def forbidden_names(
 
 def names_in(certificate: x509.Certificate, *, leaf: bool) -> Iterator[tuple[type[Any], Any]]:
     """The names that constraints apply to: kind and value."""
-    subject, alternative = certificate.subject, facts_of(certificate).alternative_names
+    yield from names_among(certificate.subject, facts_of(certificate).alternative_names or (), leaf=leaf)
+
+
+def names_among(
+    subject: x509.Name, alternative: Iterable[x509.GeneralName], *, leaf: bool
+) -> Iterator[tuple[type[Any], Any]]:
+    """The same of a certificate that has this subject and these alternative names."""
     has_dns = False
-    for name in alternative or ():
+    for name in alternative:
         has_dns = has_dns or isinstance(name, x509.DNSName)
         yield type(name), name if isinstance(name, x509.OtherName) else name.value
     if list(subject):

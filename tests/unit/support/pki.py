@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,30 @@ def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_store(path: Path, passphrase: str | None = PASSPHRASE) -> DirectoryStore:
     """The store at ``path``."""
     return DirectoryStore({"path": str(path), "passphrase": passphrase})
+
+
+class Killed(BaseException):
+    """A run that ends without another word."""
+
+
+def killed_after_puts(store: DirectoryStore, puts: int, work: Callable[[], Any]) -> bool:
+    """Do ``work``, which ends when ``store`` has been written to so many times; False: it was done before."""
+    put, left = store.put, puts
+
+    def counted(*arguments: Any, **named: Any) -> str:
+        nonlocal left
+        version = put(*arguments, **named)
+        left -= 1
+        if not left:
+            raise Killed
+        return version
+
+    store.put = counted  # type: ignore[method-assign]
+    try:
+        work()
+    except Killed:
+        return True
+    return False
 
 
 def make_issuer(path: Path, name: str = "internal", passphrase: str | None = PASSPHRASE, **options: Any) -> CaIssuer:

@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pe
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks import run_notes
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
+from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import ISSUING, ROOT, ForeignCa
 from ansible_collections.fleet.tls.tests.unit.support.pki import (
     DAY,
     PASSPHRASE,
@@ -95,6 +96,54 @@ def test_a_renewal_that_waits_for_the_root_key_is_no_change(tmp_path: Path) -> N
     assert run_action(Later, options(tmp_path, "issuer: internal"))["changed"]
     done = run_action(Later, options(tmp_path, "issuer: internal"))
     assert not done["changed"] and "issuing-2" in done["issuers"]["internal"]["authorities"]
+
+
+def test_a_csr_is_returned_and_shown_in_check_mode(tmp_path: Path) -> None:
+    corp = ForeignCa(tmp_path / "corp")
+    corp.make("root", ROOT)
+    answer, store = tmp_path / "issuing.pem", tmp_path / "store"
+    given = f"{{type: ca, root: {{certificate: {corp.path('root.pem')}}}, issuing: {{certificate: {answer}}}}}"
+    asking = f"""
+    store: {{path: {store}, passphrase: {PASSPHRASE}}}
+    issuers: {{internal: {given}, other: {{type: ca}}}}
+    """
+    looked = run_action(ActionModule, asking, check_mode=True, diff=True)
+    assert "a key and a CSR are made for an issuing CA" in looked["prepared"]["internal"] and not store.exists()
+    assert looked["issuers"]["internal"]["csr"] is None
+    made = run_action(ActionModule, asking)
+    csr = made["issuers"]["internal"]["csr"]
+    assert "BEGIN CERTIFICATE REQUEST" in csr and made["issuers"]["other"]["csr"] is None
+    # All else goes on: the root is trusted, and the other CA is there.
+    assert parse_pem_chain(made["issuers"]["internal"]["anchors"]) == (corp.certificate("root"),)
+    assert set(made["issuers"]["other"]["authorities"]) == {"root-1", "issuing-1"}
+    for check_mode in (True, False):
+        again = run_action(ActionModule, asking, check_mode=check_mode)
+        assert not again["changed"] and again["issuers"]["internal"]["csr"] == csr
+        assert "waits for the signature of 'CN=root,O=Corp' under issuing-1.csr" in again["warnings"][0]
+    signed = corp.sign(store / "ca/internal/issuing-1.csr", "signed", ISSUING, "root")
+    answer.write_bytes(signed.read_bytes())
+    looked = run_action(ActionModule, asking, check_mode=True)
+    assert "the certificate for issuing-1.csr is there, and is taken" in looked["prepared"]["internal"]
+    assert run_action(ActionModule, asking)["changed"]
+    done = run_action(ActionModule, asking)
+    assert not done["changed"] and "warnings" not in done and done["issuers"]["internal"]["csr"] is None
+    assert set(done["issuers"]["internal"]["authorities"]) == {"root-1", "issuing-1"}
+
+
+def test_a_ca_that_is_not_fit_is_refused_in_check_mode_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    theirs = ForeignCa(tmp_path / "theirs")
+    theirs.make("root", ROOT.replace("CA:TRUE", "CA:FALSE"))
+    given = f"{{type: ca, root: {{certificate: {theirs.path('root.pem')}, key: {theirs.path('root.key')}}}}}"
+    asking = f"""
+    store: {{path: {tmp_path / "store"}, passphrase: {PASSPHRASE}}}
+    issuers: {{internal: {given}, other: {{type: ca}}}}
+    """
+    for check_mode in (True, False):
+        with pytest.raises(
+            AnsibleActionFail, match=r"root: 'CN=root,O=Corp' is no CA \(no basic constraints with CA:TRUE\)"
+        ):
+            run_action(ActionModule, asking, check_mode=check_mode)
+    assert not (tmp_path / "store/ca/internal").exists() and make_issuer(tmp_path / "store", "other").trust()
 
 
 class Later(ActionModule):

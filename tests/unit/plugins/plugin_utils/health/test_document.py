@@ -386,6 +386,14 @@ def test_a_weak_passphrase_is_found_and_stops_nobody() -> None:
     assert "openssl rand" in finding["remedy"]
 
 
+def test_a_csr_that_waits_for_a_signature_is_found_with_what_to_do() -> None:
+    wanted = {"csr": "-----BEGIN …", "message": "the CA waits", "remedy": "have it signed"}
+    known = {**store(), "issuers": {"internal": {"authorities": [], "crls": [], "signature_wanted": wanted}}}
+    (finding,) = judged(store=known)["findings"]
+    assert (finding["code"], finding["severity"], finding["subject"]) == ("signature_wanted", "warning", "internal")
+    assert (finding["message"], finding["remedy"]) == ("the CA waits", "have it signed")
+
+
 def test_a_store_that_cannot_be_read() -> None:
     assert codes(judged(store={"failed": True, "msg": "gone"})) == [("failed", "tls_store")]
     errors = [{"about": "internal", "message": "damaged", "remedy": "restore it"}]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.store_facts impor
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
+from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import ROOT, ForeignCa
 from ansible_collections.fleet.tls.tests.unit.support.pki import (
     DAY,
     NOW,
@@ -54,6 +56,24 @@ def test_all_that_may_be_known_without_a_passphrase(tmp_path: Path) -> None:
     # What has expired is nobody's concern.
     later = store_facts(store, {"internal": make_issuer(tmp_path, passphrase=None)}, [], NOW + 100 * DAY)
     assert (later["issued"], later["revoked"]) == ({}, {})
+
+
+def test_a_root_whose_key_is_elsewhere(tmp_path: Path) -> None:
+    corp = ForeignCa(tmp_path / "corp")
+    given = {"root": {"certificate": str(corp.make("root", ROOT))}}
+    now = dt.datetime.now(dt.timezone.utc)
+    make_issuer(tmp_path / "store", **given).prepare(now)
+    known = store_facts(
+        make_store(tmp_path / "store", None),
+        {"internal": make_issuer(tmp_path / "store", passphrase=None, **given)},
+        [],
+        now,
+    )
+    assert json.loads(json.dumps(known)) == known and known["errors"] == []
+    facts = known["issuers"]["internal"]
+    assert [each["id"] for each in facts["authorities"]] == ["root-1"] and facts["crls"] == []
+    assert "waits for the signature of 'CN=root,O=Corp'" in facts["signature_wanted"]["message"]
+    assert "name the certificate as tls_issuers.internal.issuing.certificate" in facts["signature_wanted"]["remedy"]
 
 
 def test_a_list_that_is_lost_is_told(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def test_the_newest_crl_of_a_ca_counts(tmp_path: Path) -> None:
 
 def without_crl_sign() -> x509.Certificate:
     key, subject = generate_key("ecdsa-p256"), name_of("Mute Root")
-    builder = authority_builder(subject, key.public_key(), subject, key.public_key(), path_length=1)
+    own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    builder = authority_builder(subject, key.public_key(), subject, own, path_length=1)
     builder._extensions = [each for each in builder._extensions if not isinstance(each.value, x509.KeyUsage)]
     usage = key_usage(digital_signature=False, certificates=True)
     named = {name: getattr(usage, f"_{name}") for name in ("digital_signature", "key_cert_sign", "key_encipherment")}

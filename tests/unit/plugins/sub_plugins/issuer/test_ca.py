@@ -114,6 +114,12 @@ def test_the_same_request_gets_the_same_certificate(tmp_path: Path) -> None:
     assert len(list(make_issuer(tmp_path).store.issuances())) == 1
 
 
+def test_a_first_request_that_fails_is_no_lost_ledger(tmp_path: Path) -> None:
+    (answer,) = make_issuer(tmp_path).issue([make_request(make_spec(duration="3y"))], NOW)
+    assert isinstance(answer, IssuerError)
+    assert issue(make_issuer(tmp_path))
+
+
 def changed(request: IssueRequest, what: str) -> tuple[IssueRequest, dt.datetime]:
     if what == "names":
         return make_request(make_spec(dns_names=["b.example"]), key=KEY), NOW
