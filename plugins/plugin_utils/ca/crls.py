@@ -241,6 +241,10 @@ class CaCrls:
         kept = self.kept(authority_id, certificate)
         # A listing of the whole ledger is for what is not the same anyway.
         own = [crl for crl in seen if crl != kept and is_crl_of(crl, certificate)]
+        if own and self.ca.is_outside(authority_id):
+            # The newest is its keeper's word, also where it lists less: it leaves out what has ended.
+            later = [crl for crl in own if kept is None or crl.last_update_utc > kept.last_update_utc]
+            return sorted((crl for crl in later if not crl_problem(crl, now)), key=lambda crl: crl.last_update_utc)[-1:]
         memory = self.memory(certificate, own) if own else LedgerMemory((), {})
         number = -1 if kept is None else highest_number([kept])
         return [crl for crl in own if lacking(memory, crl, kept, now) or highest_number([crl]) > number]
@@ -261,9 +265,8 @@ class CaCrls:
         if self.signable([authority_id]):
             number = highest_number([self.sign(authority_id, self.ca.authority(authority_id), now, also=newer)])
             return f"{what}: merged as number {number}. Was the store restored from an older copy?"
-        # Of a root whose key is elsewhere, the newest is its keeper's word: it leaves out what has ended.
-        more_or_newest = kept is None or self.ca.is_outside(authority_id) or serials(kept) <= serials(newest)
-        if more_or_newest and (kept is None or not crl_problem(newest, now)):
+        outside = self.ca.is_outside(authority_id)
+        if kept is None or outside or (serials(kept) <= serials(newest) and not crl_problem(newest, now)):
             self.keep(authority_id, newest)
             return f"{what}: the store has taken it. Was the store restored from an older copy?"
         raise IssuerError(f"{what}, and cannot be merged", remedy=self.remedy(authority_id))

@@ -21,7 +21,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     RotationError,
     TlsError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_number, crl_to_pem, is_crl_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
+    crl_number,
+    crl_to_pem,
+    is_crl_of,
+    parse_pem_crls,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import is_issued_by, to_pem
@@ -292,6 +297,26 @@ def test_the_roots_own_list_is_taken_and_kept_new(tmp_path: Path) -> None:
     assert "a newer CRL of root-1 is there" in str(offline.issuer().crls_due(later))
     offline.issuer().crls(later)
     assert number() == 0x31 and offline.issuer().waits_for(later) is None
+
+
+def test_the_roots_newest_list_counts_whoever_has_it(tmp_path: Path) -> None:
+    offline = Offline(tmp_path)
+    corp = offline.corp
+    corp.database()
+    corp.issue("root", "gone")
+    corp.revoke("root", "gone")
+    offline.options["root"]["crl"] = str(corp.crl("root"))
+    offline.issuer().prepare(NOW)
+    (kept,) = offline.issuer().crls(NOW)
+    # The next one does not list what has ended.
+    corp.path("index.txt").write_text("")
+    path = corp.path("next.pem")
+    corp.ca("root", "-gencrl", "-crl_lastupdate", f"{NOW:%Y%m%d%H%M%SZ}", "-crldays", 60, "-out", path)
+    (newer,) = parse_pem_crls(path.read_text())
+    (said,) = offline.issuer().take_over_crls([kept, newer], NOW)
+    assert "the store has taken it" in said and offline.issuer().crls(NOW) == (newer,)
+    # A host that has the old one still does not bring it back.
+    assert offline.issuer().take_over_crls([kept], NOW) == () and offline.issuer().crls(NOW) == (newer,)
 
 
 def test_a_root_without_a_list_asks_for_none(tmp_path: Path) -> None:
