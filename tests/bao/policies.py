@@ -26,3 +26,4 @@ def allow(cluster: Cluster, name: str, policy: str) -> str:
 
 STORE = documented("stores/openbao.md")
 ISSUER = documented("issuers/openbao.md")
+ROOT_SIGNER = documented("guides/offline-root.md")

@@ -23,7 +23,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import parse_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import anchors as openbao_anchors
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import authority_builder, make_root
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
+    authority_builder,
+    key_identifier_of,
+    make_root,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
@@ -145,7 +149,7 @@ def test_a_cross_signed_twin_of_an_issuer(mount: Mount, open_issuer: Open) -> No
     )
     old = make_root("Old Root", "ecdsa-p256", now(), 100 * DAY)
     builder = authority_builder(
-        root.subject, root.public_key(), old.certificate.subject, old.private_key.public_key(), path_length=1
+        root.subject, root.public_key(), old.certificate.subject, key_identifier_of(old.certificate), path_length=1
     )
     cross = (
         builder.not_valid_before(now() - DAY).not_valid_after(now() + 90 * DAY).sign(old.private_key, hashes.SHA256())

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import authority_builder
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import authority_builder, key_identifier_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers, in_order, is_newer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.tests.unit.support.given import DAY, Makers
@@ -66,7 +66,7 @@ def test_in_order(given: list[Any], chain: list[Any]) -> None:
 def test_a_cross_signed_authority_is_no_stranger() -> None:
     key, signer = ISSUING.public_key(), Makers(NOW).root
     builder = authority_builder(
-        ISSUING.subject, key, signer.certificate.subject, signer.private_key.public_key(), path_length=0
+        ISSUING.subject, key, signer.certificate.subject, key_identifier_of(signer.certificate), path_length=0
     )
     cross = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).sign(signer.private_key, hashes.SHA256())
     assert in_order([LEAF, ISSUING, cross]) == (LEAF, ISSUING, cross)
