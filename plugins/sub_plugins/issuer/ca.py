@@ -233,7 +233,9 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         return tuple(crl for crl in kept if crl is not None)
 
     def take_over_crls(self, seen: Sequence[x509.CertificateRevocationList], now: dt.datetime) -> tuple[str, ...]:
-        return self.crl_keeper.take_over(lambda: self.listing(now), seen, now)
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls_of_hosts import CrlsOfHosts
+
+        return CrlsOfHosts(self.crl_keeper).take_over(lambda: self.listing(now), seen, now)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:

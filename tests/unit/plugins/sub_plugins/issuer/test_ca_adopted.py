@@ -253,6 +253,7 @@ def test_a_root_that_issues_by_itself_revokes(tmp_path: Path) -> None:
 def test_a_ca_that_may_sign_no_lists_says_so_when_something_is_revoked(tmp_path: Path) -> None:
     issuer = make_issuer(tmp_path / "store", **of_mkcert(tmp_path / "theirs"))
     chain = issue(issuer)
+    assert issuer.crls(NOW) == () and issuer.waits_for(NOW) is None
     done = revoke({"internal": issuer}, issuer.store, [serial_text(chain[0].serial_number)], "superseded", NOW)
     assert "does not let it sign a CRL" in " ".join(done.warnings) and "rotate_ca" in " ".join(done.warnings)
     assert "does not let it sign a CRL" in str(issuer.waits_for(NOW)) and issuer.crls(NOW) == ()
