@@ -138,11 +138,12 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
 
     @functools.cached_property
     def signing_chain(self) -> tuple[x509.Certificate, ...]:
-        """The CAs that sign now; those that the user brings where they are not adopted yet: what is wrong with them is said then."""
-        state = self.state()
-        if state:
-            return self.chain_of(state)
+        """The CAs that sign now; those that the user brings where they are not adopted yet. What cannot be read is said by who needs it."""
         found: list[x509.Certificate] = []
+        with contextlib.suppress(TlsError):
+            state = self.state()
+            if state:
+                return self.chain_of(state)
         for given in (self.given.issuing, self.given.root) if self.given else ():
             with contextlib.suppress(TlsError):
                 found += [own_certificate(given.read(), given.what)] if given else []
