@@ -129,11 +129,13 @@ class CaMaker(CaFiles):
                 f" {duration_text(int(leaf_lifetime.total_seconds()))} would",
                 remedy="shorten the issuer's duration for the time being and replace the CA with fleet.tls.rotate_ca",
             )
+        may_wait = self.waits_for_root(state, now, leaf_lifetime)
+        if may_wait and not ahead:
+            return state
         request = self.request_to(state.root)
         if request:
-            may_wait = self.covers(state, now, leaf_lifetime)
-            return state if may_wait and not ahead else self.ask(request, state, now, may_wait=may_wait)
-        if self.waits_for_root(state, now, leaf_lifetime):
+            return self.ask(request, state, now, may_wait=may_wait)
+        if may_wait:
             return state
         root = self.authority(state.root)
         renewed = state.renewed(f"issuing-{state.made + 1}")
@@ -212,13 +214,19 @@ class CaMaker(CaFiles):
         return state.prepared(root_id, issuing)
 
     def is_named(self, root_id: str) -> bool:
-        """Whether the root that the inventory names is this one of the store's."""
+        """Whether the root that the inventory names is this one of the store's; one that was adopted may be named though its file is gone.
+
+        :raises TlsError: the root that is named cannot be read.
+        """
+        given, state = self.adoption().given.root, self.state()
+        if not given.is_there() and state is not None and state.adopted.get(root_id) == given.note:
+            return True
         named = self.adoption().given.root_certificate()
         return fingerprint(named) == fingerprint(self.certificate(root_id))
 
     def refuse_same_root(self, state: CaState) -> None:
         """:raises RotationError: the inventory names the present root, whose key is elsewhere, so nobody can say which is the next."""
-        if self.request_to(state.root) and self.adoption().is_known(state):
+        if self.request_to(state.root):
             raise RotationError(
                 f"the root of the CA '{self.name}' is the one that the inventory names, and its key is elsewhere",
                 remedy=f"name the next root in tls_issuers.{self.name}.root, or take root out, to have one made here",
@@ -239,8 +247,9 @@ class CaMaker(CaFiles):
         return SigningRequest(self, self.given)
 
     def request_to(self, root_id: str) -> SigningRequest | None:
-        """The same where this root's key is elsewhere; None: it is not."""
-        return self.request() if self.given and self.given.root.key is None and not self.has_key(root_id) else None
+        """The same where the inventory names this root, and its key is elsewhere; None: it does not. Errors as :meth:`is_named`."""
+        elsewhere = self.given is not None and self.given.root.key is None and not self.has_key(root_id)
+        return self.request() if elsewhere and self.is_named(root_id) else None
 
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None:
         """A new root, under a name that no other of this CA has, an issuing CA below it, and a CRL of each."""

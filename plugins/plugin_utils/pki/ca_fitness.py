@@ -143,5 +143,6 @@ def forbidden_of(constraints: x509.NameConstraints | None, names: Names) -> list
 
 
 def allows(usages: frozenset[str] | None, wanted: str) -> bool:
-    """Whether a CA's extended key usages let it issue for one of ours."""
-    return usages is None or ANY_USAGE in usages or USAGES[wanted].dotted_string in usages
+    """Whether a CA's extended key usages let it issue for one, in our words or dotted."""
+    dotted = USAGES[wanted].dotted_string if wanted in USAGES else wanted
+    return usages is None or ANY_USAGE in usages or dotted in usages

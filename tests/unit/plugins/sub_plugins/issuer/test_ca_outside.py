@@ -357,6 +357,36 @@ def test_our_own_root_gives_way_to_one_whose_key_is_elsewhere(tmp_path: Path) ->
     assert not (offline.store / "ca/internal/root-2.key").exists()
 
 
+def test_from_one_outside_root_to_another(tmp_path: Path) -> None:
+    offline = Offline(tmp_path)
+    offline.issuer().prepare(NOW)
+    offline.sign()
+    before = chain_of(offline.issuer())
+    better = ForeignCa(tmp_path / "better")
+    better.make("root", ROOT, days=7300, subject="/CN=Better")
+    offline.options["root"]["certificate"] = str(better.path("root.pem"))
+    root = offline.issuer().rollover().next_root()
+    with pytest.raises(RotationError, match="waits for the signature of 'CN=Better' under issuing-2.csr"):
+        offline.issuer().rollover().prepare(root, NOW)
+    csr = offline.csr("issuing-2").read_bytes()
+    # Near its end, the present one is not asked for below the root that is to go: there is one CSR, that of the next.
+    later = NOW + 500 * DAY
+    assert offline.issuer().unprepared(later) is None
+    offline.issuer().prepare(later)
+    assert chain_of(offline.issuer(), later)[1] == before[1] and not offline.csr("issuing-3").exists()
+    assert offline.csr("issuing-2").read_bytes() == csr and "'CN=Better'" in str(offline.issuer().waits_for(later))
+    signed = better.sign(offline.csr("issuing-2"), "issuing-2", ISSUING, "root", days=1400)
+    offline.answer.write_bytes(signed.read_bytes())
+    offline.issuer().rollover().prepare(root, later)
+    assert set(offline.issuer().rollover().canaries(later)) == {"old", "new"}
+    offline.issuer().rollover().activate()
+    offline.issuer().rollover().retire()
+    request = make_request(make_spec(usages=["client_auth"]), request_id="request-0002")
+    (after,) = offline.issuer().issue([request], later)
+    assert isinstance(after, Issued) and by_openssl(offline.issuer(), after.chain, tmp_path, later) == "OK"
+    assert offline.issuer().trust() == (better.certificate("root"),)
+
+
 def test_a_rollover_that_waits_may_be_about_another_root_by_now(tmp_path: Path) -> None:
     make_issuer(tmp_path / "store").prepare(NOW)
     offline = Offline(tmp_path)
