@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text, parse_duration
@@ -305,26 +306,11 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
             raise IssuerError(message, remedy=remedy)
         issuing, above = self.authority(state.issuing), self.chain_of(state)
         with self.store.ledger() as ledger:
-            answers = tuple(self.issue_beside_others(request, issuing, above, ledger, now) for request in requests)
+            works = [partial(self.issue_from_ledger, each, issuing, above, ledger, now) for each in requests]
+            answers = tuple(beside_others(work) for work in works)
         if any(isinstance(answer, Issued) for answer in answers):
             self.note_issued()
         return answers
-
-    def issue_beside_others(
-        self,
-        request: IssueRequest,
-        issuing: Authority,
-        above: Sequence[x509.Certificate],
-        ledger: Ledger,
-        now: dt.datetime,
-    ) -> Issued | TlsError:
-        """Where another run was faster with the same request, its certificate serves both: ours has left this process nowhere."""
-        for _try in range(TRIES):
-            with contextlib.suppress(StoreConflict):
-                return self.issue_from_ledger(request, issuing, above, ledger, now)
-        return IssuerError(
-            "other runs issue for the same request all the time", remedy="run again when they have ended"
-        )
 
     def longest(self, requests: Sequence[IssueRequest], now: dt.datetime) -> dt.timedelta:
         """The longest lifetime asked for that this CA can ever give: what goes beyond must not cost the other requests."""
@@ -373,6 +359,14 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         chain = (leaf, *above[:-1])
         ledger.add(issuance(self.name, request, chain, now))
         return Issued(chain)
+
+
+def beside_others(work: Callable[[], Issued | TlsError]) -> Issued | TlsError:
+    """Where another run was faster with the same request, its certificate serves both: ours has left this process nowhere."""
+    for _try in range(TRIES):
+        with contextlib.suppress(StoreConflict):
+            return work()
+    return IssuerError("other runs issue for the same request all the time", remedy="run again when they have ended")
 
 
 def openbao_root(raw: Any, where: str) -> Sign:
