@@ -35,6 +35,8 @@ PACKAGES: dict[str, dict[str, str]] = {
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
     "clock": {"faketime": "faketime"},
     "keystores": {"keytool": "default-jre-headless"},
+    # Whose CAs are adopted.
+    "cas": {"/usr/share/easy-rsa/easyrsa": "easy-rsa", "mkcert": "mkcert", "minica": "minica"},
     "lint": {"shellcheck": "shellcheck"},
     # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.
     "report": {
