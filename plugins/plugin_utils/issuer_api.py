@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
     ForeseesDeferral,
     HandsOutReadyMade,
     KeepsCrls,
+    SignatureWanted,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
@@ -81,6 +82,7 @@ __all__ = (
     "Ledger",
     "Names",
     "Revocation",
+    "SignatureWanted",
     "Solver",
     "SpecError",
     "Store",

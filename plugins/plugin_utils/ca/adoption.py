@@ -26,7 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_fitness import (
     refuse_not_below,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, subject_text
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, is_issued_by, subject_text
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,11 @@ class CaAdoption:
         return issuing
 
     def is_ours(self, given: GivenAuthority) -> bool:
-        """Whether all that lies there is in the store: answers to earlier CSRs."""
+        """Whether all that lies there is in the store: answers to earlier CSRs, maybe with their root."""
         state = self.ca.state()
         known = self.ca.issuing_authorities(state).values() if state else ()
-        return {fingerprint(each) for each in given.read().certificates} <= {fingerprint(each) for each in known}
+        there = [each for each in given.read().certificates if not is_issued_by(each, each)]
+        return {fingerprint(each) for each in there} <= {fingerprint(each) for each in known}
 
     def describe(self, now: dt.datetime) -> str:
         """What would be adopted, in words; errors as :meth:`find`."""

@@ -365,6 +365,8 @@ def test_from_one_outside_root_to_another(tmp_path: Path) -> None:
     better = ForeignCa(tmp_path / "better")
     better.make("root", ROOT, days=7300, subject="/CN=Better")
     offline.options["root"]["certificate"] = str(better.path("root.pem"))
+    # The last answer lies there still, with its root.
+    offline.answer.write_bytes(offline.answer.read_bytes() + offline.corp.path("root.pem").read_bytes())
     root = offline.issuer().rollover().next_root()
     with pytest.raises(RotationError, match="waits for the signature of 'CN=Better' under issuing-2.csr"):
         offline.issuer().rollover().prepare(root, NOW)
