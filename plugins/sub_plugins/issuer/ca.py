@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
+    Deferred,
     IssuerError,
     LedgerLost,
     SpecError,
@@ -303,7 +304,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         state = self.ensure(now, self.longest(requests, now))
         if not state.issuing:
             message, remedy = self.request().message(state, now)
-            raise IssuerError(message, remedy=remedy)
+            raise Deferred(message, remedy=remedy)
         issuing, above = self.authority(state.issuing), self.chain_of(state)
         with self.store.ledger() as ledger:
             works = [partial(self.issue_from_ledger, each, issuing, above, ledger, now) for each in requests]
