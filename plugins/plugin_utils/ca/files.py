@@ -12,13 +12,14 @@ ca/internal/issuing-2.csr     what waits for the signature of a root whose key i
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, IssuerError, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain, to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import is_issued_by, key_id, parse_pem_chain, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 
@@ -97,6 +98,21 @@ class CaFiles:
         numbers = (f"issuing-{number}" for number in range(1, state.made + 1))
         present = [each for each in numbers if each == state.issuing or self.store.get(self.entry(f"{each}.pem"))]
         return {each: self.certificate(each) for each in present if each != waiting}
+
+    def in_use(self, now: dt.datetime, state: CaState | None = None) -> dict[str, x509.Certificate]:
+        """The trusted roots and every issuing CA below them, by their ids, as long as they are valid.
+
+        What an earlier issuing CA signed may be in use still.
+
+        :param state: where it was read already.
+        """
+        state = state or self.state()
+        if state is None:
+            return {}
+        roots = {each: self.certificate(each) for each in dict.fromkeys((state.root, *state.trusted))}
+        issuing = self.issuing_authorities(state)
+        below = {each: ca for each, ca in issuing.items() if any(is_issued_by(ca, root) for root in roots.values())}
+        return {each: ca for each, ca in {**roots, **below}.items() if ca.not_valid_after_utc > now}
 
     def entry(self, name: str) -> str:
         """A key of the store."""

@@ -43,7 +43,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows impo
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_leaf
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_fitness import refusal
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import is_issued_by, iso
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import (
     CERTIFICATE_NAME,
     KEY_ALGORITHMS,
@@ -256,25 +256,12 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         """Those in use that are to have a CRL here: not a root whose key is elsewhere, and of which the inventory names none."""
         state = self.state()
         if state is None or not state.adopted or (self.given and self.given.root.crl):
-            return self.in_use(now)
+            return self.in_use(now, state)
         return {
             each: ca
-            for each, ca in self.in_use(now).items()
+            for each, ca in self.in_use(now, state).items()
             if each not in state.adopted or self.has_key(each) or self.crl_keeper.kept(each, ca) is not None
         }
-
-    def in_use(self, now: dt.datetime) -> dict[str, x509.Certificate]:
-        """The trusted roots and every issuing CA below them, by their ids, as long as they are valid.
-
-        What an earlier issuing CA signed may be in use still.
-        """
-        state = self.state()
-        if state is None:
-            return {}
-        roots = {each: self.certificate(each) for each in dict.fromkeys((state.root, *state.trusted))}
-        issuing = self.issuing_authorities(state)
-        below = {each: ca for each, ca in issuing.items() if any(is_issued_by(ca, root) for root in roots.values())}
-        return {each: ca for each, ca in {**roots, **below}.items() if ca.not_valid_after_utc > now}
 
     def prepare(self, now: dt.datetime) -> None:
         self.ensure(now, dt.timedelta(seconds=self.duration), ahead=True)
