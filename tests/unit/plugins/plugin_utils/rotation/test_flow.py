@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.rotation.flow import (
     parse_proofs,
     trusted_files,
 )
+from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import ISSUING, ROOT, ForeignCa
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer, make_store
 
 
@@ -218,3 +219,25 @@ def test_a_stage_that_the_ca_has_begun_is_recorded_though_all_is_frozen(
     make_issuer(tmp_path).rollover().activate()
     flow = dataclasses.replace(flow_of(tmp_path), maintenance=Maintenance(freezes=(Freeze(),)))
     assert flow.advance((), {}).stage == "activate"
+
+
+def test_a_next_root_whose_key_is_elsewhere_holds_the_rotation_at_its_first_stage(tmp_path: Path) -> None:
+    corp, answer, now = ForeignCa(tmp_path / "corp"), tmp_path / "issuing.pem", dt.datetime.now(dt.timezone.utc)
+    make_issuer(tmp_path / "store").prepare(now)
+    given = {"root": {"certificate": str(corp.make("root", ROOT))}, "issuing": {"certificate": str(answer)}}
+
+    def flow() -> Flow:
+        issuer = make_issuer(tmp_path / "store", **given)
+        return Flow(issuer.store, "ca", issuer, ["web1"], now)
+
+    for _time in range(2):
+        with pytest.raises(RotationError, match=r"stays at 'prepare': .* waits for the signature .* issuing-2.csr"):
+            flow().begin((), ())
+        assert flow().required().stage == "prepare"
+    signed = corp.sign(tmp_path / "store/ca/internal/issuing-2.csr", "signed", ISSUING, "root", days=800)
+    answer.write_bytes(signed.read_bytes())
+    rotation = flow().begin((), ())
+    assert rotation is not None and (rotation.stage, rotation.target) == ("prepare", "root-2")
+    flow().record_proof("web1", [])
+    assert flow().advance((), {}).stage == "activate"
+    assert make_issuer(tmp_path / "store", **given).rollover().state().root == "root-2"
