@@ -508,7 +508,8 @@ unproven:
   elements: str
 unanswered:
   description:
-    - With O(defer_proof), names of certificates that were not asked for, because no server answers the ACME challenge for them yet.
+    - With O(defer_proof), names of certificates that were not asked for, because no server answers the ACME challenge for them yet, or that
+      their CA cannot issue before its own certificate is signed.
     - Configure the servers and run the task again, with these names in O(force).
   returned: when the host was looked at
   type: list

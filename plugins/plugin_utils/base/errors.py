@@ -127,6 +127,10 @@ class Deferred(IssuerError):
     code = "deferred"
 
 
+class Unsigned(Deferred):
+    """A CA waits for the signature under its own certificate: nothing of it can be had, and everything else can go on."""
+
+
 class HostError(TlsError):
     """A host could not do its part; ``code`` is the host's own word for it."""
 

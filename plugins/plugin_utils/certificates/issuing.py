@@ -16,6 +16,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     IssuerError,
     TlsError,
     Unanswered,
+    Unsigned,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Attempt, Progress
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import ForeseesDeferral, HandsOutReadyMade
@@ -98,8 +99,10 @@ class IssuanceRound:
         """Note an issuer's failure; one that has no room now costs nothing as long as what is there can go on being used."""
         each.attempts.append(Attempt(issuer.name, error))
         each.error = error.about(each.spec.name)
-        each.unanswered = isinstance(error, Unanswered) and self.servers_follow
-        if each.unanswered or (isinstance(error, Deferred) and each.serves_still(self.now())):
+        serves_still = isinstance(error, Deferred) and each.serves_still(self.now())
+        can_follow = isinstance(error, (Unanswered, Unsigned)) and not serves_still
+        each.unanswered = can_follow and self.servers_follow
+        if each.unanswered or serves_still:
             each.deferred = str(error)
 
     def foresee(self, due: Sequence[Progress]) -> None:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text, parse_duration
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
-    Deferred,
     IssuerError,
     LedgerLost,
     SpecError,
     StoreConflict,
     TlsError,
+    Unsigned,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import Sign, own_certificate, parse_given
@@ -291,7 +291,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         state = self.ensure(now, self.longest(requests, now))
         if not state.issuing:
             message, remedy = self.request().message(state, now)
-            raise Deferred(message, remedy=remedy)
+            raise Unsigned(message, remedy=remedy)
         issuing, above = self.authority(state.issuing), self.chain_of(state)
         with self.store.ledger() as ledger:
             works = [partial(self.issue_from_ledger, each, issuing, above, ledger, now) for each in requests]
