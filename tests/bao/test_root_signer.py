@@ -59,7 +59,8 @@ def test_it_signs_the_issuing_ca_by_itself_and_the_next_one_in_time(
     assert (facts.ca, facts.path_length, facts.key_usage.crl_sign) == (True, 0, True)
     assert abs(chain[1].not_valid_after_utc - (moment + 60 * DAY)) < dt.timedelta(minutes=10)
     assert chain[1].subject.rfc4514_string() == f"CN=internal CA Issuing {moment:%Y-%m}"
-    later = moment + 50 * DAY
+    # The server goes by its own clock: what it signs then ends when the first one does.
+    later = moment + 45 * DAY
     assert "OpenBao signs the next one" in str(issuer.unprepared(later))
     make_issuer(tmp_path, **options).prepare(later)
     state = issuer.state()

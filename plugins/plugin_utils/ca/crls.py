@@ -128,10 +128,12 @@ class CaCrls:
         One that cannot be read costs nothing as long as the store's counts; :meth:`waits_for` tells of that one's end.
         """
         found: dict[str, Crl] = {}
-        given = self.ca.given
-        for each, certificate in authorities.items() if given and given.root.crl else ():
+        root = self.ca.given.root if self.ca.given else None
+        if root is None or root.crl is None:
+            return found
+        for each, certificate in authorities.items():
             with contextlib.suppress(TlsError):
-                if self.ca.is_outside(each) and (crl := given.root.read_crl(certificate)) is not None:
+                if self.ca.is_outside(each) and (crl := root.read_crl(certificate)) is not None:
                     kept = self.kept(each, certificate)
                     found.update({each: crl} if kept is None or crl.last_update_utc > kept.last_update_utc else {})
         return found
