@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import rea
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
-from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
+from ansible_collections.fleet.tls.plugins.module_utils.files.taken import SYSTEM_RECORD, TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import resolve
@@ -34,8 +34,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores im
     find_trust_store,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import run
-
-SYSTEM_RECORD = "system-trust-store"
 
 
 def trust_step(request: dict[str, Any], stores: Sequence[TrustStore] = STORES) -> tuple[bool, dict[str, Any]]:
