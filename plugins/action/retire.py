@@ -59,6 +59,7 @@ class ActionModule(TlsAction):
         "bundles": {"type": "list", "elements": "raw", "default": []},
         "sites": {"type": "list", "elements": "raw", "default": []},
         "session_ticket_pool": {"type": "str"},
+        "session_tickets": {"type": "bool", "default": False},
         "services": {"type": "list", "elements": "raw", "default": []},
         "whole_host": {"type": "bool", "default": False},
         "revoke": {"type": "str"},
@@ -146,6 +147,11 @@ def wishes_of(options: Mapping[str, Any]) -> HostWishes:
                 f"{field} is for a whole host", remedy="write revoke in the certificate's entry, or whole_host: true"
             )
     pool = options["session_ticket_pool"]
+    if pool is not None and options["session_tickets"] and not whole:
+        raise SpecError(
+            "the session ticket keys are to go, and the servers are to use them",
+            remedy="write tls_session_tickets: false, or leave tls_session_ticket_state out; nothing was changed",
+        )
     return parse_wishes(
         options["certificates"],
         options["clients"],

@@ -59,7 +59,7 @@ class HostWishes:
 
     :param bundles: paths; :param pools: of session ticket keys.
     :param claimed: paths that what stays wants.
-    :param services: further ones that have to take it.
+    :param services: further ones that have to take it; what a certificate or a client says of one of that name counts.
     :param endpoints: further ones that must not serve it any more: ``{host, port, server_name}``.
     :param whole: everything is to go, whatever the inventory says.
     """
@@ -80,9 +80,11 @@ class HostWishes:
 
     def request(self, directory: str, prove_timeout: float, *, check: bool) -> dict[str, Any]:
         """Step ``retire``, see docs/host-protocol.md."""
-        named = (service for each in self.certificates for service in each.services)
-        own = (service for client in self.clients for service in client.services)
-        services = merge_services((*named, *own, *self.services))
+        services = {
+            each.name: each for each in merge_services(service for own in self.certificates for service in own.services)
+        }
+        for each in (*(service for client in self.clients for service in client.services), *self.services):
+            services.setdefault(each.name, each)
         return {
             "directory": directory,
             "check": check,
@@ -95,7 +97,7 @@ class HostWishes:
             "bundles": list(self.bundles),
             "pools": list(self.pools),
             "claimed": list(self.claimed),
-            "services": [service.as_request() for service in services],
+            "services": [service.as_request() for service in services.values()],
             "endpoints": [dict(each) for each in self.endpoints],
         }
 
@@ -123,14 +125,14 @@ def parse_wishes(
     retired = tuple(parse_absent(entry, presets, reason) for entry in gone)
     refuse_twice((str(entry.get("name")) for entry in mappings(certificates)), "two certificates have the name")
     if not whole:
-        refuse_named({each.name for each in retired}, sites, clients)
+        refuse_named(absent_names(certificates), sites, clients)
     kept_clients = () if whole else present(clients, "clients")
     kept_bundles = () if whole else present(bundles, "bundles")
     kept = () if whole else present(certificates, "certificates")
     return HostWishes(
         certificates=retired,
         clients=tuple(
-            parse_absent_client(entry, presets) for entry in (clients if whole else absent(clients, "clients"))
+            parse_client(entry, None, presets) for entry in (clients if whole else absent(clients, "clients"))
         ),
         bundles=tuple(
             parse_path(Fields(entry, entry).get("path"), "bundles: path")
@@ -171,12 +173,9 @@ def parse_absent(raw: Any, presets: Presets, reason: str | None = None) -> Absen
         raise error.about(name) from error
 
 
-def parse_absent_client(raw: Any, presets: Presets) -> ClientSpec:
-    """A client that is to go; its certificate need not be told where it has a name. Errors as :func:`trust.clients.parse_clients`."""
-    known = dict(raw) if isinstance(raw, Mapping) else raw
-    if isinstance(known, dict) and known.get("certificate") is None:
-        known["certificate"] = known.get("name", "")
-    return parse_client(known, None, presets)
+def absent_names(certificates: Iterable[Any]) -> set[str]:
+    """The names of those that are to go."""
+    return {str(entry.get("name")) for entry in absent(certificates, "certificates")}
 
 
 def refuse_named(names: set[str], sites: Iterable[Any], clients: Iterable[Any]) -> None:
