@@ -125,10 +125,13 @@ class ActionModule(TlsAction):
             for name in (*answer.there["certificates"], *entries.names_in_ledger()):
                 certificates.setdefault(name, AbsentCertificate(name, revoke=options["revoke"]))
         entries.retire(each for name, each in certificates.items() if name not in staying)
+        if wishes.whole and answer.error():
+            # It is a host of ours still.
+            return entries.outcome
         pools = [*wishes.pools, *(answer.there["pools"] if wishes.whole else ())]
         kept = answer.failed("pool")
         entries.leave_rings(pool for pool in dict.fromkeys(pools) if POOL_NAME.fullmatch(pool) and pool not in kept)
-        if wishes.whole and answer.error() is None:
+        if wishes.whole:
             entries.forget()
             if not self._task.check_mode:
                 note_look(store, host, None)
