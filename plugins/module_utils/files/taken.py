@@ -22,6 +22,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.places import make
 ABSENT = "absent"
 # The record of what the system itself has merged, beside those of services.
 SYSTEM_RECORD = "system-trust-store"
+# The record of trust bundles, which services may have taken or nobody.
+BUNDLES_RECORD = "trust-bundles"
 
 
 class TakenFiles:

@@ -18,7 +18,12 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import dig
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import LOCK
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import RECORD, Originals, spelled
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_all, remove_directory
-from ansible_collections.fleet.tls.plugins.module_utils.files.taken import ABSENT, SYSTEM_RECORD, TakenFiles
+from ansible_collections.fleet.tls.plugins.module_utils.files.taken import (
+    ABSENT,
+    BUNDLES_RECORD,
+    SYSTEM_RECORD,
+    TakenFiles,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import TicketPlace
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import link_target
 from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import is_ours
@@ -104,13 +109,31 @@ class Holdings:
         links = {name[: -len(".json")] if name.endswith(".json") else name for name in names_in(self.place("tickets"))}
         return sorted(links | set(names_in(self.place("ticket-rings"))))
 
+    @property
+    def bundles(self) -> list[str]:
+        """The paths of trust bundles."""
+        record = self.services.get(BUNDLES_RECORD)
+        return sorted(path for path in (record.known if record else ()) if spelled(path) in self.known)
+
+    @property
+    def configured(self) -> list[str]:
+        """Names of the services of whose configuration files of ours are there."""
+        bundles = set(self.bundles)
+        return sorted(
+            name
+            for name, record in self.services.items()
+            if name not in (SYSTEM_RECORD, BUNDLES_RECORD)
+            and any(path not in bundles and os.path.lexists(path) for path in record.known)
+        )
+
     def as_answer(self) -> dict[str, list[str]]:
         """JSON-ready: what there is, by kinds."""
         return {
             "certificates": self.certificates,
             "clients": sorted(self.clients),
+            "bundles": self.bundles,
             "pools": self.pools,
-            "files": sorted(self.known),
+            "configured": self.configured,
         }
 
     @property

@@ -13,7 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import MISSHAPEN, printable
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import host_error
 
-KINDS = ("certificates", "clients", "pools", "files")
+KINDS = ("certificates", "clients", "bundles", "pools", "configured")
 
 
 @dataclass(frozen=True)

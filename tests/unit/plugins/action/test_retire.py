@@ -317,7 +317,13 @@ def test_a_hostile_host_has_no_say_in_the_store(fleet: Fleet) -> None:
         def step(self, step: str, request: Any, variables: Any, secrets: Any = None) -> dict[str, Any]:
             answer = super().step(step, request, variables, secrets)
             names = ["../web2/www", "www", "\x1b[31m"]
-            answer["there"] = {"certificates": names, "clients": [], "pools": ["web", "../x", "none"], "files": []}
+            answer["there"] = {
+                "certificates": names,
+                "clients": [],
+                "bundles": [],
+                "pools": ["web", "../x", "none"],
+                "configured": [],
+            }
             return answer
 
     done = fleet.run(Lying, "web1", [WWW], whole_host=True, certificates_of={"web2": [WWW, POOL]})

@@ -33,6 +33,7 @@ from tools.ports import free_port
 
 NAME = "www.example.com"
 THEIRS = "of somebody else\n"
+NOTHING: dict[str, list[str]] = {each: [] for each in ("certificates", "clients", "bundles", "pools", "configured")}
 
 
 def retire(host: OneHost, *names: str, check: bool = False, **changes: Any) -> tuple[bool, dict[str, Any]]:
@@ -136,7 +137,7 @@ def test_the_configuration_went_first(world: World) -> None:
     assert (changed, [each["error"] for each in answer["retired"]]) == (True, [None])
     assert world.serves() is None
     assert answer["proof"] and all(each["fingerprint"] is None for each in answer["proof"])
-    assert Holdings(str(world.host.tls)).as_answer() == {"certificates": [], "clients": [], "pools": [], "files": []}
+    assert Holdings(str(world.host.tls)).as_answer() == NOTHING
     assert list(world.host.out.iterdir()) == []
     assert not [path for path in world.host.tls.rglob("*") if path.suffix == ".pem"]
     assert retire(world.host, "www", **request) == (
@@ -265,7 +266,7 @@ def test_a_client(host: OneHost, pairs: list[Pair]) -> None:
     changed, answer = retire(host, clients=[{"name": "app", "bundle": None}])
     assert (changed, answer["retired"][0]["kind"], answer["retired"][0]["error"]) == (True, "client", None)
     assert ((host.out / "ca.pem").read_text(), (host.out / "ca.pem").stat().st_ino) == (THEIRS, inode)
-    assert Holdings(str(host.tls)).as_answer() == {"certificates": ["www"], "clients": [], "pools": [], "files": []}
+    assert Holdings(str(host.tls)).as_answer() == {**NOTHING, "certificates": ["www"]}
     assert retire(host, clients=[{"name": "app", "bundle": str(host.out / "ca.pem")}])[0] is False
     assert (host.out / "ca.pem").read_text() == THEIRS
 
@@ -284,10 +285,11 @@ def test_a_bundle(host: OneHost, services: list[dict[str, Any]]) -> None:
     assert "a\n" in answer["diff"][0]["before"]
     assert [each.name for each in host.out.iterdir()] == ["by-hand.pem"]
     assert retire(host, bundles=[path], services=services)[0] is False
-    if services:
-        Path(by_hand).write_text(THEIRS)
-        assert retire(host, bundles=[by_hand], services=services)[0] is True
-        assert Path(by_hand).read_text() == THEIRS
+    assert Holdings(str(host.tls)).bundles == [by_hand]
+    Path(by_hand).write_text(THEIRS)
+    assert retire(host, bundles=[by_hand], services=services)[0] is True
+    assert Path(by_hand).read_text() == THEIRS
+    assert Holdings(str(host.tls)).as_answer() == NOTHING
     theirs = host.out / "theirs.pem"
     theirs.write_text(THEIRS)
     assert retire(host, bundles=[str(theirs), str(host.out / "never.pem")])[0] is False
@@ -356,7 +358,9 @@ def test_a_whole_host(world: World, pairs: list[Pair], tmp_path: Path, monkeypat
     whole = {"whole": True, "services": [world.service()]}
     changed, foreseen = retire(host, "www", check=True, **whole)
     assert (changed, state_of(host.folder)) == (True, before)
-    assert foreseen["there"]["certificates"] == ["forgotten", "www"]
+    assert foreseen["there"] == {
+        "certificates": ["forgotten", "www"], "clients": ["app"], "bundles": [], "pools": ["web"], "configured": ["own-nginx"],
+    }  # fmt: skip
     changed, answer = retire(host, "www", **whole)
     assert (changed, {each["text"] if "text" in each else each["name"]: each["error"] for each in answer["retired"]}) == (
         True, {"www": None, "forgotten": None, "app": None, "web": None, "of services": None},

@@ -93,7 +93,8 @@ class Retired:
     def assert_gone(self, theirs: dict[str, int], *, where: str) -> None:
         """All of it, and what lay there first is back; ``other`` is as it was."""
         here = Holdings(str(self.host.tls)).as_answer()
-        assert here == {"certificates": ["other"], "clients": [], "pools": [], "files": []}, where
+        assert here == {"certificates": ["other"], "clients": [], "bundles": [], "pools": [], "configured": []}, where
+        assert Originals(str(self.host.tls)).known() == {}, where
         assert {path: os.stat(path).st_ino for path in theirs} == theirs, where
         assert {str(each) for each in self.host.out.iterdir()} == set(theirs), where
         files = {str(path): path for path in self.host.tls.rglob("*") if path.is_file() and "other" not in path.parts}
