@@ -140,7 +140,8 @@ def parse_wishes(
         ),
         pools=() if pool is None else (pool,),
         claimed=tuple(claimed_paths(kept, kept_clients, kept_bundles)),
-        services=parse_bare_services(services, presets),
+        # One by one: two roles may describe one service in two ways.
+        services=tuple(service for each in services for service in parse_bare_services([each], presets)),
         endpoints=tuple({key: each.get(key) for key in ("host", "port", "server_name")} for each in endpoints),
         whole=bool(whole),
     )

@@ -60,7 +60,8 @@ def test_a_whole_host() -> None:
 
 def test_what_a_certificate_says_of_a_service_counts() -> None:
     own = {"name": "nginx", "reload": ["own-reload"]}
-    (service,) = request([{**WWW, **GONE, "services": [own]}], services=["nginx"])["services"]
+    other = {"name": "nginx", "reload": ["other-reload"]}
+    (service,) = request([{**WWW, **GONE, "services": [own]}], services=["nginx", other])["services"]
     assert service["reload"] == ("own-reload",) and len(service["endpoints"]) == 1
 
 
