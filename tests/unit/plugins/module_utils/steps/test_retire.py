@@ -28,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.steps.trust import trust
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeError, served_leaf
 from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost, endpoint, service, state_of
-from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair
+from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Pair, tls_server
 from tools.ports import free_port
 
 NAME = "www.example.com"
@@ -126,6 +126,35 @@ def test_in_use_where_nobody_looks(world: World, pairs: list[Pair]) -> None:
     assert lasting(world.host.folder) == before
     assert "reload" not in world.nginx.calls()
     assert world.serves() == pairs[1].der
+
+
+def test_in_use_by_a_service_that_does_not_run(world: World) -> None:
+    """It would not come up any more."""
+    world.nginx.stop()
+    before = lasting(world.host.folder)
+    changed, answer = retire(world.host, "www", services=[world.service()])
+    assert (changed, only_error(answer)["code"]) == (False, "validate_failed")
+    assert lasting(world.host.folder) == before
+    # What is wrong with its configuration anyway is nobody's reason to keep a key.
+    (world.nginx.conf / "site.conf").write_text("nonsense;\n")
+    assert retire(world.host, "www", services=[world.service()])[0] is True
+
+
+def test_still_served_though_their_file_is_back(host: OneHost, pairs: list[Pair]) -> None:
+    """A server that has the pair in memory, and goes on with it: everything is put back."""
+    theirs = host.out / "site.key"
+    theirs.write_text(THEIRS)
+    host.install(host.wish(outputs=[host.output("site.key", "privkey")]), pairs[0])
+    before = lasting(host.folder)
+    with tls_server(pairs[0]) as address:
+        changed, answer = retire(host, "www", services=[service("any", [endpoint(address.port)])])
+        assert (changed, only_error(answer)["code"]) == (False, "still_served")
+        assert lasting(host.folder) == before and Path(kept_path(str(theirs))).read_text() == THEIRS
+        # The same of an endpoint that no service has.
+        place = {"host": address.host, "port": address.port, "server_name": None}
+        assert only_error(retire(host, "www", endpoints=[place])[1])["code"] == "still_served"
+    assert retire(host, "www", endpoints=[place])[0] is True
+    assert theirs.read_text() == THEIRS
 
 
 def test_the_configuration_went_first(world: World) -> None:
