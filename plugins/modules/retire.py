@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - fleet.tls.host
   - fleet.tls.host.presets
   - fleet.tls.host.proven
+  - fleet.tls.host.endpoints
   - fleet.tls.clocks
 options:
   store:
@@ -82,24 +83,6 @@ options:
     description:
       - Endpoints that must not serve a retired certificate, besides those of its services.
       - Sites as P(fleet.tls.sites#filter) returns them have them under C(endpoints).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      host:
-        description: An address, seen from the host.
-        type: str
-        default: 127.0.0.1
-      port:
-        description: A port.
-        type: int
-        required: true
-      server_name:
-        description: The name to ask for (SNI).
-        type: str
-      certificate:
-        description: Not read.
-        type: str
   whole_host:
     description:
       - Retire everything of this collection that the host has, also what no option names, and in the end O(directory) itself.

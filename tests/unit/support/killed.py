@@ -27,7 +27,8 @@ def run_killed(work: Callable[[], object], before: int, folder: Path) -> bool:
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
             nonlocal count
-            if event not in CHANGES or (event == "open" and not str(arguments[0]).startswith(str(folder))):
+            # In a directory that is open, a file that is being made has a hidden name.
+            if event not in CHANGES or (event == "open" and not str(arguments[0]).startswith((str(folder), "."))):
                 return
             count += 1
             if count == before:
