@@ -82,6 +82,7 @@ class ActionModule(TlsAction):
             stored = self.store_part(store, options, variables, wishes, answer)
         result: dict[str, Any] = {
             "changed": answer.changed or stored.changed,
+            "there": {kind: list(names) for kind, names in answer.there.items()},
             "retired": [each.as_result() for each in answer.items],
             "services": dict(answer.services),
             "store_entries": stored.entries,

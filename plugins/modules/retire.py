@@ -121,6 +121,31 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+there:
+  description: All of this collection's that the host had before, whether it was to be retired or not. Empty where the host was not asked.
+  returned: success
+  type: dict
+  contains:
+    certificates:
+      description: Names of certificates, also of such as were never issued.
+      type: list
+      elements: str
+    clients:
+      description: Names of mTLS clients.
+      type: list
+      elements: str
+    bundles:
+      description: Paths of trust bundles.
+      type: list
+      elements: str
+    pools:
+      description: Pools of session ticket keys.
+      type: list
+      elements: str
+    configured:
+      description: Names of the services that have files of ours.
+      type: list
+      elements: str
 retired:
   description: That of which anything was on the host, and what became of it, or in check mode would.
   returned: success

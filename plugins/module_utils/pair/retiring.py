@@ -29,7 +29,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
 from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import is_ours
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import CERT, Layout
 
-CERTIFICATE, CLIENT, BUNDLE, POOL, FILES = KINDS = ("certificate", "client", "bundle", "pool", "files")
+CERTIFICATE, CLIENT, BUNDLE, POOL, FILES = ("certificate", "client", "bundle", "pool", "files")
 # A client's record among those of services.
 OF_CLIENT = "client-"
 LINK = "link:"

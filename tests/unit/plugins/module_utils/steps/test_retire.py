@@ -357,6 +357,20 @@ def test_a_ring_that_is_named(world: World, tmp_path: Path, monkeypatch: pytest.
     assert lasting(world.host.folder) == before
 
 
+def test_links_that_a_server_was_given(world: World) -> None:
+    """HAProxy reads pairs by links of ours, which the role leaves where they are when a site goes. Somebody else's stays."""
+    live, links = world.host.layout().live, [world.nginx.folder / name for name in ("www.pem", "theirs.pem")]
+    for each in links:
+        configure(world, {"path": str(each), "link": f"{live}/fullchain.pem"})
+    links[1].unlink()
+    links[1].symlink_to("/elsewhere")
+    (world.nginx.conf / "site.conf").write_text("")
+    changed, answer = retire(world.host, "www", services=[world.service()])
+    assert (changed, [each["error"] for each in answer["retired"]]) == (True, [None])
+    assert [os.path.lexists(each) for each in links] == [False, True]
+    assert Originals(str(world.host.tls)).known() == {} and Holdings(str(world.host.tls)).as_answer() == NOTHING
+
+
 def configured(world: World) -> None:
     """A file of nginx' configuration that a role has written where somebody's lay, and one that has gone again."""
     for name, content in (("ours.conf", "# ours\n"), ("gone.conf", "# ours\n")):
