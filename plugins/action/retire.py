@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_directory
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import preload
 from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.last_looks import note_look
@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.retirement.wishes import
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_pool
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_presets
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     CLOCKS_OPTION,
     DIRECTORY_OPTION,
@@ -68,8 +68,9 @@ class ActionModule(TlsAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         wishes = wishes_of(options)
-        store = load_store(options["store"]) if options["store"] else None
-        answer, stored = RetireAnswer(), StoreOutcome()
+        # What is wrong with the store's options is said before anything is touched.
+        entries = self.entries(options, variables) if options["store"] else None
+        answer, stored = RetireAnswer(), entries.outcome if entries else StoreOutcome()
         warnings: list[str] = []
         if options["revoke"] or any(each.revoke for each in wishes.certificates):
             warnings += self.refuse_wrong_clock(ignore=options["ignore_clocks"])
@@ -78,40 +79,26 @@ class ActionModule(TlsAction):
             timeout = parse_timeout(options["prove_timeout"], "prove_timeout")
             request = wishes.request(directory, timeout, check=bool(self._task.check_mode))
             answer = parse_answer(self.step("retire", request, variables))
-        if store is not None and not wishes.is_empty:
-            stored = self.store_part(store, options, variables, wishes, answer)
-        result: dict[str, Any] = {
-            "changed": answer.changed or stored.changed,
-            "there": {kind: list(names) for kind, names in answer.there.items()},
-            "retired": [each.as_result() for each in answer.items],
-            "services": dict(answer.services),
-            "store_entries": stored.entries,
-            "revoked": stored.revoked,
-        }
-        warnings += stored.warnings
-        if warnings:
-            result["warnings"] = list(dict.fromkeys(warnings))
-        if self._task.diff:
-            result["diff"] = [*answer.diff, *store_diff(stored)]
-        error = answer.error()
-        if stored.failed and error is None:
-            error = IssuerError("not revoked: " + "; ".join(stored.failed), remedy="revoke it where it was issued")
+        error: TlsError | None = answer.error()
+        if entries and not wishes.is_empty:
+            try:
+                self.clear_up(entries, wishes, answer, options["revoke"])
+            except TlsError as trouble:
+                # What was done by then is done.
+                error = error or trouble
+        if stored.failed:
+            told = IssuerError("not revoked: " + "; ".join(stored.failed), remedy="revoke it where it was issued")
+            error = error or told
+        result = self.result(answer, stored, [*warnings, *stored.warnings])
         if error is not None:
             error.result = result  # type: ignore[attr-defined]
             raise error
         return result
 
-    def store_part(
-        self,
-        store: Store,
-        options: Mapping[str, Any],
-        variables: Mapping[str, Any],
-        wishes: HostWishes,
-        answer: RetireAnswer,
-    ) -> StoreOutcome:
-        """Revoke and clear up what the host has given up."""
-        host = self.host(variables)
-        entries = HostEntries(
+    def entries(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> HostEntries:
+        """What the store has of the host."""
+        store, host = load_store(options["store"]), self.host(variables)
+        return HostEntries(
             store,
             load_issuers(options["issuers"], store),
             host,
@@ -120,23 +107,45 @@ class ActionModule(TlsAction):
             check=bool(self._task.check_mode),
             seen=parse_held(noted_lists()),
         )
+
+    def clear_up(self, entries: HostEntries, wishes: HostWishes, answer: RetireAnswer, reason: str | None) -> None:
+        """Revoke and remove what the host has given up.
+
+        :param reason: to revoke all of a whole host with; None: only what says so itself.
+        :raises TlsError: the store or an issuer does not let it; the next run goes on from there.
+        """
         staying = answer.failed("certificate")
         certificates = {each.name: each for each in wishes.certificates}
         if wishes.whole:
             for name in (*answer.there["certificates"], *entries.names_in_ledger()):
-                certificates.setdefault(name, AbsentCertificate(name, revoke=options["revoke"]))
+                certificates.setdefault(name, AbsentCertificate(name, revoke=reason))
         entries.retire(each for name, each in certificates.items() if name not in staying)
         if wishes.whole and answer.error():
             # It is a host of ours still.
-            return entries.outcome
+            return
         pools = [*wishes.pools, *(answer.there["pools"] if wishes.whole else ())]
         kept = answer.failed("pool")
         entries.leave_rings(pool for pool in dict.fromkeys(pools) if POOL_NAME.fullmatch(pool) and pool not in kept)
         if wishes.whole:
             entries.forget()
             if not self._task.check_mode:
-                note_look(store, host, None)
-        return entries.outcome
+                note_look(entries.store, entries.host, None)
+
+    def result(self, answer: RetireAnswer, stored: StoreOutcome, warnings: Iterable[str]) -> dict[str, Any]:
+        """The task's result."""
+        found: dict[str, Any] = {
+            "changed": answer.changed or stored.changed,
+            "there": {kind: list(names) for kind, names in answer.there.items()},
+            "retired": [each.as_result() for each in answer.items],
+            "services": dict(answer.services),
+            "store_entries": stored.entries,
+            "revoked": stored.revoked,
+        }
+        if warnings:
+            found["warnings"] = list(dict.fromkeys(warnings))
+        if self._task.diff:
+            found["diff"] = [*answer.diff, *store_diff(stored)]
+        return found
 
 
 def wishes_of(options: Mapping[str, Any]) -> HostWishes:

@@ -181,6 +181,7 @@ def test_a_pool_stays_as_long_as_a_host_wants_it(fleet: Fleet) -> None:
         ({"sites": [{"name": "shop", "upstream_certificate": "www"}]}, "site 'shop' still names it"),
         ({"clients": [{"certificate": "www"}]}, "client 'www' still names it"),
         ({"session_ticket_pool": "web", "session_tickets": True}, "the servers are to use them"),
+        ({"store": {"path": "relative"}}, "path is relative"),
         ({"revoke": "superseded"}, "revoke is for a whole host"),
         ({"unreachable": True}, "unreachable is for a whole host"),
         ({"whole_host": True, "revoke": "boredom"}, "'boredom' is unknown"),
@@ -226,6 +227,18 @@ def test_what_a_service_refuses_stays_in_the_store_too(fleet: Fleet) -> None:
     assert result["error"]["code"] == "validate_failed" and result["changed"] is False
     assert (fleet.names("keys"), fleet.revoked()) == ({"keys/web1/www.key"}, set())
     assert (fleet.directory("web1") / "live" / "www" / "privkey.pem").exists()
+
+
+def test_a_wrong_passphrase(fleet: Fleet) -> None:
+    """The host has been done, and is told of; what is recorded as revoked is listed by whoever signs next."""
+    fleet.deploy("web1", WWW)
+    gone = {**WWW, **GONE, "revoke": "superseded"}
+    wrong = {"path": str(fleet.path), "passphrase": "another passphrase"}
+    result = failure_of(fleet.retire, "web1", gone, store=wrong)
+    assert "wrong passphrase" in result["msg"] and result["changed"] is True
+    assert [each["name"] for each in result["retired"]] == ["www"] and fleet.names("keys") == {"keys/web1/www.key"}
+    done = fleet.retire("web1", gone)
+    assert (done["store_entries"], fleet.revoked(), fleet.names("keys")) == (["keys/web1/www.key"], {"www"}, set())
 
 
 def test_what_cannot_be_revoked(fleet: Fleet) -> None:

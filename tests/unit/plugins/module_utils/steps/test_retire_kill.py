@@ -164,7 +164,7 @@ def test_a_service_that_refuses(retired: Retired) -> None:
 
 def test_a_whole_host(retired: Retired) -> None:
     """To what the services see, the same happens as above."""
-    for where, theirs in retired.killed_everywhere(retired.request(whole=True), since=AT_LEAST):
+    for where, theirs in retired.killed_everywhere(retired.request(whole=True), since=2 * AT_LEAST):
         retired.assert_nothing_destroyed(theirs, where=where)
         _changed, answer = retire_step(retired.request(whole=True))
         assert [each["error"] for each in answer["retired"] if each["error"]] == [], where
