@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
@@ -27,8 +26,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layout
 from ansible_collections.fleet.tls.plugins.module_utils.pair.retiring import BUNDLE, POOL, Holdings, Retiring
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import EndpointReport, ProofTarget, look_at
-from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, resolve, validate
-from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import refuse_unreloadable
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import resolve
+from ansible_collections.fleet.tls.plugins.module_utils.services.precautions import (
+    checked_though_stopped,
+    refuse_unreloadable,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.services.settle import Settled, settle
 from ansible_collections.fleet.tls.plugins.module_utils.services.ticket_boot import BootUnit
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import targets_of
@@ -107,7 +109,7 @@ class Retirement:
         if not items:
             return not self.items
         try:
-            services = takers(self.services)
+            services = checked_though_stopped(self.services)
             transaction = self.moved_away(items)
             self.settled = settle(
                 services,
@@ -241,24 +243,6 @@ class Retirement:
             "diff": self.diff,
             "error": None,
         }
-
-
-def takers(services: Iterable[Service]) -> list[Service]:
-    """The services as they are to take a change. One that does not run is made to check its configuration all the same, where that is in
-    order now: it would not come up without its key."""
-    return [
-        each if is_running(each) or not is_valid(each) else replace(each, check=None, reload=None, control=None)
-        for each in services
-    ]
-
-
-def is_valid(service: Service) -> bool:
-    """Whether a service finds its configuration in order."""
-    try:
-        validate(service)
-    except StepError:
-        return False
-    return True
 
 
 def wanted(holdings: Holdings, request: dict[str, Any]) -> list[Retiring]:
