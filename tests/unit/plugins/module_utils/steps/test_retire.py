@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files import ticket_ring
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals, kept_path
 from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import key_id
 from ansible_collections.fleet.tls.plugins.module_utils.pair.retiring import Holdings
+from ansible_collections.fleet.tls.plugins.module_utils.services import ticket_boot
 from ansible_collections.fleet.tls.plugins.module_utils.steps.client import client_step
 from ansible_collections.fleet.tls.plugins.module_utils.steps.configure import configure_step
 from ansible_collections.fleet.tls.plugins.module_utils.steps.retire import retire_step
@@ -343,6 +344,28 @@ def test_a_ring(host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (changed, answer["retired"][0]["error"]) == (True, None)
     assert not [path for path in host.tls.rglob("*") if path.is_file() and path.name != ".lock"]
     assert retire(host, pools=["web"])[0] is False
+
+
+@pytest.mark.parametrize("pools", [["web"], ["web", "other"]])
+@pytest.mark.parametrize("ours", [True, False], ids=["our unit", "the unit of another directory"])
+def test_the_boot_unit_goes_with_the_last_ring(
+    host: OneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[str], ours: bool
+) -> None:
+    """Not with one of two, and none that is another directory's."""
+    monkeypatch.setattr(ticket_ring, "MEMORY", str(tmp_path / "memory"))
+    monkeypatch.setattr(ticket_boot, "UNITS", str(tmp_path / "units"))
+    monkeypatch.setattr(ticket_boot, "systemd_runs", lambda: False)
+    for pool in pools:
+        ring(host, pool)
+    (tmp_path / "units").mkdir()
+    script, unit = (Path(each.path) for each in ticket_boot.BootUnit(str(host.tls)).files())
+    for each in ticket_boot.BootUnit(str(host.tls if ours else tmp_path / "elsewhere")).files():
+        Path(each.path).parent.mkdir(exist_ok=True)
+        Path(each.path).write_bytes(each.content or b"")
+    script.write_text("ours")
+    assert retire(host, pools=["web"])[0] is True
+    last = len(pools) == 1
+    assert (script.exists(), unit.exists()) == (not last, not (last and ours))
 
 
 def test_a_ring_that_is_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
