@@ -119,7 +119,7 @@ def test_entries_that_are_absent_and_a_host_that_is_retired(tmp_path: Path) -> N
         some = world.wanted("other", "app", "api", "client", "bundle", "ring", revoke="cessation_of_operation")
         foretold = world.run("--check", "--diff", wanted=some).check()
         assert foretold.changed and str(world.theirs) in foretold.stdout and world.files() == everything
-        assert "BEGIN" not in foretold.stdout
+        assert "PRIVATE KEY" not in foretold.stdout
         serial = host.live()
         done = world.run("--diff", wanted=some).check()
         assert done.changed and host.served() == host.live() == serial

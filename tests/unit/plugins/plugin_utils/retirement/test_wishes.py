@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import EACH_SERVICE, seconds_for
 from ansible_collections.fleet.tls.plugins.plugin_utils.retirement.wishes import parse_wishes
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.clients import certificate_usages, parse_clients
@@ -86,3 +87,10 @@ def test_a_site_on_its_way_out_names_nothing() -> None:
 def test_what_is_no_entry_is_none_of_ours(entries: list[Any]) -> None:
     """It is refused where certificates are deployed."""
     assert parse_wishes(entries).is_empty
+
+
+def test_a_host_has_time_for_all_of_it() -> None:
+    """As long as for its services to take it and, where one refuses, to take it back; a client has none of its own in this request."""
+    clients = [{**CLIENT, **GONE, "services": [{"name": "app", "reload": ["true"]}]}]
+    little, much = (seconds_for("retire", request([], some)) for some in ([], clients))
+    assert much >= little + EACH_SERVICE
