@@ -181,7 +181,9 @@ def absent_names(certificates: Iterable[Any]) -> set[str]:
 
 def refuse_named(names: set[str], sites: Iterable[Any], clients: Iterable[Any]) -> None:
     """:raises SpecError: a site or a client that stays names a certificate that is to go."""
-    users = [(f"site '{site.get('name')}'", site, NAMED_BY_SITES) for site in mappings(present(sites, "tls_sites"))]
+    users: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = [
+        (f"site '{site.get('name')}'", site, NAMED_BY_SITES) for site in mappings(present(sites, "tls_sites"))
+    ]
     users += [
         (f"client '{client.get('name') or client.get('certificate')}'", client, ("certificate",))
         for client in mappings(present(clients, "clients"))

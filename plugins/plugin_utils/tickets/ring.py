@@ -125,8 +125,7 @@ class RingRecord:
         gone = [host for host in hosts if host in self.proven or host in self.left_behind]
         if not gone:
             return self
-        left = {name: without(getattr(self, name), gone) for name in ("proven", "left_behind")}
-        return dataclasses.replace(self, **left)
+        return dataclasses.replace(self, proven=without(self.proven, gone), left_behind=without(self.left_behind, gone))
 
     def renewed(self, ring: Ring, now: int, generation: int | None = None) -> RingRecord:
         """The record of the pool's next ring."""
