@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.action import (
     certificate_files_info,
     certificates,
     endpoint_info,
+    left_over_info,
     service_config,
     store_info,
 )
@@ -23,6 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
     CERTIFICATES,
     ENDPOINTS,
     FILES,
+    LEFT_OVER,
     LOOKS,
     SITE_CLASHES,
     SITE_LIST,
@@ -46,6 +48,7 @@ ACTIONS: dict[str, tuple[type[TlsAction], str]] = {
     CERTIFICATES: (certificates.ActionModule, "fleet.tls.certificates"),
     FILES: (certificate_files_info.ActionModule, "fleet.tls.certificate_files_info"),
     SITE_CLASHES: (service_config.ActionModule, "fleet.tls.service_config"),
+    LEFT_OVER: (left_over_info.ActionModule, "fleet.tls.left_over_info"),
     SITES: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
     ENDPOINTS: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
     STORE: (store_info.ActionModule, "fleet.tls.store_info"),
@@ -98,7 +101,9 @@ class ActionModule(VisitingAction):
     def wishes(self, variables: Mapping[str, Any]) -> tuple[dict[str, Wish], Any]:
         """Each look as the host's variables want it; the endpoints of ``tls_sites``."""
         values = self.values({**variables, WHERE_SITES_ARE: []})
-        wishes = {name: wish_of(name, variables[WISHES].get(name, {}), values) for name in (CERTIFICATES, FILES)}
+        wishes = {
+            name: wish_of(name, variables[WISHES].get(name, {}), values) for name in (CERTIFICATES, FILES, LEFT_OVER)
+        }
         sites = wish_of(SITE_LIST, variables[WISHES].get(SITE_LIST, {}), values)
         values.variables[WHERE_SITES_ARE] = (sites.options or {}).get(WHERE_SITES_ARE, [])
         wishes[SITE_LIST] = Wish(refused=sites.refused)

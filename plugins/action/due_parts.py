@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.action import (
     certificates,
     clients,
     host_facts,
+    retire,
     service_config,
     session_ticket_keys,
     trust_bundle,
@@ -42,6 +43,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.known_facts import
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import Question, SharedTask
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.retirement.wishes import absent_names, refuse_named
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import (
@@ -63,6 +65,7 @@ ACTIONS: dict[str, tuple[type[TlsAction], RoleTask]] = {
     "trust": (trust_bundle.ActionModule, role_task("trust", "fleet.tls.trust_bundle")),
     "session_tickets": (session_ticket_keys.ActionModule, role_task("session_tickets", "fleet.tls.session_ticket_keys")),
     "clients": (clients.ActionModule, role_task("clients", "fleet.tls.clients")),
+    "retire": (retire.ActionModule, role_task("retire", "fleet.tls.retire")),
     "facts": (host_facts.ActionModule, role_task("nginx", "fleet.tls.host_facts")),
     **{each: (service_config.ActionModule, role_task(each, "fleet.tls.service_config", "configure")) for each in WEB_SERVERS},
 }  # fmt: skip
@@ -95,6 +98,8 @@ class ActionModule(VisitingAction):
         wanted = in_order(name for name in parts if self.concerns(name, variables))
         if not wanted:
             return self.concluded({}, None)
+        if "retire" in wanted:
+            self.refuse_named(variables)
         names = {name: server if name == "web_server" else name for name in wanted}
         wrong = self.wrong(names, variables)
         if wrong:
@@ -181,6 +186,21 @@ class ActionModule(VisitingAction):
                 remedy=f"known: {', '.join(WEB_SERVERS)}. Nothing was changed",
             )
         return str(server)
+
+    def refuse_named(self, variables: Mapping[str, Any]) -> None:
+        """Before any part has touched anything.
+
+        :raises SpecError: a certificate is to go that a site or a client still names.
+        """
+        found = [self.listed(name, variables) for name in ("tls_certificates", "tls_sites", "tls_clients")]
+        refuse_named(absent_names(found[0]), *found[1:])
+
+    def listed(self, name: str, variables: Mapping[str, Any]) -> list[Any]:
+        """A list of the host's; empty where it has none, or none that can be told: the parts say that."""
+        with contextlib.suppress(AnsibleError):
+            found = self.values.named(name) if name in variables else ()
+            return list(found) if isinstance(found, (list, tuple)) else []
+        return []
 
     def concerns(self, part: str, variables: Mapping[str, Any]) -> bool:
         """Whether a part has to do with this host, as the playbook has it; one that cannot be told says so itself."""

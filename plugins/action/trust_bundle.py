@@ -18,6 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import (
     trusted_by,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import STATES, present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import parse_bare_services, parse_presets
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import DIRECTORY_OPTION, PRESETS_OPTION, TlsAction
@@ -44,6 +45,7 @@ class ActionModule(TlsAction):
                 "owner": {"type": "str"},
                 "group": {"type": "str"},
                 "mode": {"type": "raw", "default": "0644"},
+                "state": {"type": "str", "choices": list(STATES), "default": "present"},
             },
         },
         "services": {"type": "list", "elements": "raw", "default": []},
@@ -55,7 +57,7 @@ class ActionModule(TlsAction):
         names = to_install(issuers) if chosen_issuers is None else chosen_issuers
         sources = trusted_by(issuers, names, options["anchors"], "from_issuers")
         chosen = select(sources, self.now())
-        bundles = [parse_bundle(each) for each in options["bundles"]]
+        bundles = [parse_bundle(each) for each in present(options["bundles"], "bundles")]
         services = parse_bare_services(options["services"], parse_presets(options["service_presets"]))
         result: dict[str, Any] = {"changed": False, **self.described(chosen), "system_store": None}
         result.update(changed_paths=[], kept_files={}, services={})

@@ -33,7 +33,7 @@ options:
     default: 15s
 """
 
-    # What a host has, for a proof of all of it.
+    # What a host has, for a proof of all of it; with ENDPOINTS.
     SERVERS = r"""
 options:
   certificates:
@@ -45,6 +45,10 @@ options:
     description: Presets of your own for the services in O(certificates), as for M(fleet.tls.certificates).
     type: dict
     default: {}
+"""
+
+    ENDPOINTS = r"""
+options:
   endpoints:
     description:
       - Servers of the host that verify their clients, besides the endpoints of the services in O(certificates).

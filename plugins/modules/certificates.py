@@ -121,6 +121,16 @@ options:
             was issued in one run is not always due in one run. The time depends on the names of host and certificate only.
         type: bool
         default: true
+      state:
+        description:
+          - With V(absent), this module leaves it alone, and M(fleet.tls.retire), which comes after servers and clients, takes it away. Leave the
+            rest of the entry as it is.
+        type: str
+        choices: [present, absent]
+        default: present
+      revoke:
+        description: With C(state=absent), the reason to revoke it with, as in M(fleet.tls.revoke). Without it, it is not revoked.
+        type: str
       duration:
         description: How long it lives, where the issuer lets one choose. Without it, the issuer's own.
         type: str

@@ -48,6 +48,7 @@ options:
       - C(endpoints) are the servers that have to accept it. V(host:port), or V(https://host/path) where a request has to be answered with a
         status below 400, or a mapping of C(host), C(port), C(server_name) (the name in its certificate, by default C(host)) and C(request)
         (a path).
+      - C(state=absent) leaves it to M(fleet.tls.retire) to take its bundle away.
       - C(services) are reloaded when bundle or certificate changed, each a preset's name or a mapping with C(name), C(validate), C(reload)
         and C(check), as in M(fleet.tls.certificates).
     type: list

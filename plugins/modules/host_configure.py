@@ -22,7 +22,7 @@ options:
     description: Which step.
     type: str
     required: true
-    choices: [trust, configure, tickets, client]
+    choices: [trust, configure, tickets, client, retire]
 """
 
 EXAMPLES = r"""
@@ -72,7 +72,14 @@ def client(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dic
     return client_step(request)
 
 
-STEPS = {"trust": trust, "configure": configure, "tickets": tickets, "client": client}
+def retire(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """The step ``retire``."""
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.retire import retire_step
+
+    return retire_step(request)
+
+
+STEPS = {"trust": trust, "configure": configure, "tickets": tickets, "client": client, "retire": retire}
 
 
 def main() -> None:

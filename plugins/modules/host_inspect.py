@@ -81,7 +81,14 @@ def handshake(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, 
     return handshake_step(request)
 
 
-PARTS = {"look": look, "files": files, "configure": configure, "handshake": handshake}
+def retire(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """The step ``retire``, of which a check has what of ours is there."""
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.retire import retire_step
+
+    return retire_step(request)
+
+
+PARTS = {"look": look, "files": files, "configure": configure, "handshake": handshake, "retire": retire}
 
 
 def inspect(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:

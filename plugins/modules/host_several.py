@@ -93,7 +93,22 @@ def client(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dic
     return client_step(request)
 
 
-PARTS = {"look": look, "facts": facts, "trust": trust, "configure": configure, "tickets": tickets, "client": client}
+def retire(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:
+    """The step ``retire``."""
+    from ansible_collections.fleet.tls.plugins.module_utils.steps.retire import retire_step
+
+    return retire_step(request)
+
+
+PARTS = {
+    "look": look,
+    "facts": facts,
+    "trust": trust,
+    "configure": configure,
+    "tickets": tickets,
+    "client": client,
+    "retire": retire,
+}
 
 
 def several(request: dict[str, Any], _secrets: dict[str, str]) -> tuple[bool, dict[str, Any]]:

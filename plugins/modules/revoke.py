@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - fleet.tls.store
   - fleet.tls.host
   - fleet.tls.host.servers
+  - fleet.tls.host.endpoints
 attributes:
   diff_mode:
     support: none

@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - fleet.tls.maintenance
   - fleet.tls.host
   - fleet.tls.host.servers
+  - fleet.tls.host.endpoints
 attributes:
   idempotent:
     support: partial

@@ -14,7 +14,8 @@ description:
     before anything is touched. An expired anchor is left out, with a warning. Each anchor is installed once, in a stable order.
   - In the system trust store, all files whose names begin with C(fleet-tls-) belong to this module. Those that are no longer wanted
     are removed, other files are left alone. So let one task a host have O(system=true).
-  - A bundle file that is no longer in O(bundles) stays, as something may still read it.
+  - A bundle file that is no longer in O(bundles) stays, as something may still read it. M(fleet.tls.retire) takes away one with
+    C(state=absent).
 notes:
   - Known system trust stores are those of Debian and Ubuntu, of the RHEL family and of SUSE. Which one a host has is told by its programs and
     directories; no facts are needed.
@@ -72,6 +73,11 @@ options:
         description: Mode.
         type: raw
         default: "0644"
+      state:
+        description: With V(absent), this module leaves it alone, and M(fleet.tls.retire) takes it away.
+        type: str
+        choices: [present, absent]
+        default: present
   services:
     description:
       - Who reads the bundles and has to be reloaded when they change. A name of a preset (V(nginx)), or a mapping with C(name), C(validate),

@@ -110,3 +110,28 @@ def test_deploy_due_chooses_and_can_be_described_before_there_is_a_choice() -> N
     assert Templar(DataLoader(), variables={}).template(pattern) == ["all", "&all"]
     chosen = {"hostvars": {"localhost": {"fleet_tls_restriction": r"&~(web3)\Z"}}, "tls_hosts": ["web", "db"]}
     assert Templar(DataLoader(), variables=chosen).template(pattern) == ["web", "db", r"&~(web3)\Z"]
+
+
+def test_a_host_has_something_to_retire_where_anything_is_absent() -> None:
+    """As the playbook itself has it, without the parts of above."""
+
+    def concerned(**known: Any) -> bool:
+        variables = {"ansible_facts": {}, **play("deploy.yml", 0)["vars"], **known}
+        return bool(Templar(DataLoader(), variables=variables).template(variables["fleet_tls_parts"]["retire"]))
+
+    gone = {"name": "www", "state": "absent"}
+    assert not concerned()
+    assert not concerned(
+        tls_certificates=[{"name": "www"}, {"name": "mail", "state": "present"}], tls_session_ticket_state="present"
+    )
+    assert concerned(tls_certificates=[{"name": "mail"}, gone])
+    assert concerned(tls_clients=[gone]) and concerned(tls_trust_bundles=[gone])
+    assert concerned(tls_session_ticket_state="absent")
+    # The web server's role takes sites out by itself.
+    assert not concerned(tls_sites=[gone])
+
+
+def test_what_is_retired_is_taken_away_when_nobody_needs_it_any_more() -> None:
+    assert place("fleet.tls.retire") > max(
+        place("fleet.tls.certificates"), place("tasks/web_server.yml"), place("tasks/put_off.yml")
+    )

@@ -8,8 +8,8 @@ kill can leave half of it. The name is hidden: servers that read whole directori
 hidden files, and would else go on serving the old certificate beside the new one.
 
 ``<directory>/originals.json`` has the paths that are ours: path → where what lay there is kept, null: nothing lay there. It is written after
-the second name and before anything is put at the path, so at any moment a path is either not ours, or what lay there is kept. What
-lies below ``<directory>`` is ours anyway.
+the second name and before anything is put at the path, so at any moment a path is either not ours, or what lay there is kept. A path that was
+given back and may still have its second name is false there: not ours. What lies below ``<directory>`` is ours anyway.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
 
 RECORD = "originals.json"
 SUFFIX = "before-fleet-tls"
+GIVEN_BACK = False
 
 
 def kept_path(path: str) -> str:
@@ -60,10 +61,13 @@ class Originals:
 
     def known(self) -> dict[str, str | None]:
         """Path → where what lay there is kept; None: nothing lay there."""
+        ours = {path: kept for path, kept in self.recorded().items() if kept is not GIVEN_BACK}
+        return {path: kept if isinstance(kept, str) else None for path, kept in ours.items()}
+
+    def recorded(self) -> dict[str, Any]:
+        """What the record says."""
         found = as_mapping(self.record)
-        if found is None:
-            return dict.fromkeys(map(spelled, self.written_before()))
-        return {path: kept if isinstance(kept, str) else None for path, kept in found.items()}
+        return dict.fromkeys(map(spelled, self.written_before())) if found is None else found
 
     def written_before(self) -> set[str]:
         """Where there is no record yet: what the manifests of live pairs and the services' records say that we wrote.
@@ -107,8 +111,8 @@ class Originals:
         :raises StepError: disk_full, not_permitted, unsafe_path, io; nothing is claimed then.
         """
         wanted = [path for path in paths if not self.is_own(path)]
-        known = self.known() if wanted else {}
-        new = [path for path in wanted if spelled(path) not in known]
+        known = self.recorded() if wanted else {}
+        new = [path for path in wanted if known.get(spelled(path), GIVEN_BACK) is GIVEN_BACK]
         if not new:
             return []
         try:
@@ -127,22 +131,27 @@ class Originals:
 
         It raises nothing: what could not be done now is done by :meth:`tidy`.
         """
-        known, gone = self.known(), {spelled(path) for path in paths}
+        known, gone = self.recorded(), {spelled(path) for path in paths}
+        kept = {path: each for path, each in known.items() if path not in gone}
+        twice = [path for path in gone if one_file(path, kept_path(path))]
+        known_ones = bool(gone & set(known))
         with contextlib.suppress(OSError, StepError):
-            if gone & set(known):
-                self.write({path: kept for path, kept in known.items() if path not in gone})
-            for path in gone:
-                if one_file(path, kept_path(path)):
-                    remove_if_there(kept_path(path))
+            if known_ones:
+                # Whoever finds a second name then knows whose it is.
+                self.write({**kept, **dict.fromkeys(twice, GIVEN_BACK)})
+            for path in twice:
+                remove_if_there(kept_path(path))
+            if known_ones and twice:
+                self.write(kept)
 
     def tidy(self) -> None:
         """What a killed run had claimed and not yet taken, or put back and not yet forgotten, is not ours."""
         recorded = as_mapping(self.record) or {}
-        unfinished = [path for path, kept in recorded.items() if is_unfinished(path, kept)]
+        unfinished = [path for path, kept in recorded.items() if kept is GIVEN_BACK or is_unfinished(path, kept)]
         if unfinished:
             self.forget(unfinished)
 
-    def write(self, known: dict[str, str | None]) -> None:
+    def write(self, known: dict[str, Any]) -> None:
         """Replace the record. OSErrors as they come."""
         make_directory(self.directory, 0o755)
         write_json(self.record, known)

@@ -13,13 +13,17 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest, read, write_json
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import make_directory
 
 ABSENT = "absent"
+# The record of what the system itself has merged, beside those of services.
+SYSTEM_RECORD = "system-trust-store"
+# The record of trust bundles, which services may have taken or nobody.
+BUNDLES_RECORD = "trust-bundles"
 
 
 class TakenFiles:
@@ -55,6 +59,12 @@ class TakenFiles:
             write_json(self.path, known)
         except OSError as error:
             raise from_os_error(error, f"writing {self.path}") from error
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Files that are no more; errors as :meth:`record`."""
+        gone = set(paths)
+        if gone & set(self.known):
+            self.record({path: each for path, each in self.known.items() if path not in gone}, all_there_is=True)
 
 
 def digest_of(content: bytes | None) -> str:

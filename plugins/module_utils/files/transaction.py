@@ -195,6 +195,19 @@ def leftovers(path: str) -> list[str]:
     return [name for name in (beside(path, "new"), beside(path, "old")) if os.path.lexists(name)]
 
 
+def undo_killed(path: str, *, back: bool) -> None:
+    """Clear up beside a path after a run that was killed before it kept its changes.
+
+    :param back: whether what that run took away is put back.
+    """
+    if back:
+        with contextlib.suppress(FileNotFoundError), place(path) as (folder, name):
+            os.rename(beside(name, "old"), name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+    for name in leftovers(path):
+        remove_if_there(name)
+
+
 def link_target(path: str) -> str | None:
     """Where a symbolic link points; None: there is none."""
     try:

@@ -91,3 +91,11 @@ def ingredients_digest(output: dict[str, Any], key: bytes) -> str | None:
     # Not for those of the usual one: their digests stand in manifests.
     made_with += ["legacy"] if output.get("profile") == "legacy" else []
     return hmac.new(key, json.dumps(made_with).encode(), "sha256").hexdigest() if any(made_with) else None
+
+
+def is_ours(layout: Layout, path: str, recorded: dict[str, Any]) -> bool:
+    """Whether a path still has what was put there as an output; what somebody else put there is left alone."""
+    if recorded.get("method") == "link":
+        return link_target(path) == os.path.join(layout.live, output_file(path))
+    content = read_plain(path)
+    return content is not None and digest(content) == recorded.get("sha256")

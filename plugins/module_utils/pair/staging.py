@@ -14,7 +14,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import (
     as_json,
     digest,
     read,
-    read_plain,
     write_json,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
@@ -36,6 +35,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.drift import (
     content_drift,
     content_path,
     ingredients_digest,
+    is_ours,
     left_behind,
     output_drift,
 )
@@ -316,7 +316,7 @@ def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
         if path not in wanted:
             # It may have become another certificate's, which puts its own there.
             if path not in staged.claimed:
-                if is_ours(staged, path, recorded):
+                if is_ours(staged.layout, path, recorded):
                     staged.transaction.give_back(path)
                 else:
                     staged.transaction.give_up(path)
@@ -325,11 +325,3 @@ def retire_outputs(staged: Staged, before: dict[str, Any]) -> None:
         inside = os.path.join(staged.folder, output_file(path))
         if path not in linked and os.path.lexists(inside):
             staged.transaction.remove(inside)
-
-
-def is_ours(staged: Staged, path: str, recorded: dict[str, Any]) -> bool:
-    """Whether a path still has what was put there; what somebody else put there is left alone."""
-    if recorded.get("method") == "link":
-        return link_target(path) == os.path.join(staged.layout.live, output_file(path))
-    content = read_plain(path)
-    return content is not None and digest(content) == recorded.get("sha256")

@@ -10,6 +10,7 @@ import pwd
 import signal
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
@@ -17,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import
 from ansible_collections.fleet.tls.plugins.module_utils.pair.forms import FORMATS_WITH_KEY
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import PRIVKEY, output_file
 from ansible_collections.fleet.tls.plugins.module_utils.proof.served import ProofTarget
-from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service
+from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import Service, is_running, validate
 from ansible_collections.fleet.tls.plugins.module_utils.system.sockets import Place, intruder, local_addresses
 
 # With what the child of can_read ends.
@@ -177,3 +178,21 @@ def refuse_taken(service: Service, places: Sequence[Place], way_out: str) -> Non
             f"service '{service.name}': port {port} is held by '{name}' (process {pid})",
             f"stop that process, or {way_out}. Nothing was changed",
         )
+
+
+def checked_though_stopped(services: Iterable[Service]) -> list[Service]:
+    """The services as they are to take a change. One that does not run is made to check its configuration all the same, where that is in
+    order now: it would not come up without its key."""
+    return [
+        each if is_running(each) or not is_valid(each) else replace(each, check=None, reload=None, control=None)
+        for each in services
+    ]
+
+
+def is_valid(service: Service) -> bool:
+    """Whether a service finds its configuration in order."""
+    try:
+        validate(service)
+    except StepError:
+        return False
+    return True

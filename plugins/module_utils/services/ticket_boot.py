@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import WantedFile, compare, swap
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_if_there
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.files.ticket_ring import MEMORY
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import run
@@ -138,3 +140,23 @@ class BootUnit:
             transaction.commit()
         except OSError as error:
             raise from_os_error(error, f"installing {UNIT}") from error
+
+    def remove(self) -> None:
+        """Take it away again: no ring is left that a boot could need.
+
+        :raises StepError: unit_failed, not_permitted, io.
+        """
+        paths = [wanted.path for wanted in self.files()]
+        unit = read_if_there(os.path.join(UNITS, UNIT)) or b""
+        if self.script.encode() not in unit:
+            # Another directory's, or nobody's.
+            paths = [self.script]
+        elif systemd_runs():
+            run(("systemctl", "disable", UNIT), "unit")
+        try:
+            for path in paths:
+                remove_if_there(path)
+        except OSError as error:
+            raise from_os_error(error, f"removing {UNIT}") from error
+        if len(paths) > 1 and systemd_runs():
+            run(("systemctl", "daemon-reload"), "unit")

@@ -23,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.files.content import rea
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
-from ansible_collections.fleet.tls.plugins.module_utils.files.taken import TakenFiles
+from ansible_collections.fleet.tls.plugins.module_utils.files.taken import BUNDLES_RECORD, SYSTEM_RECORD, TakenFiles
 from ansible_collections.fleet.tls.plugins.module_utils.services import settle as services
 from ansible_collections.fleet.tls.plugins.module_utils.services.change import HostChange, carry_out, taken_again
 from ansible_collections.fleet.tls.plugins.module_utils.services.daemons import resolve
@@ -34,8 +34,6 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.trust_stores im
     find_trust_store,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import run
-
-SYSTEM_RECORD = "system-trust-store"
 
 
 def trust_step(request: dict[str, Any], stores: Sequence[TrustStore] = STORES) -> tuple[bool, dict[str, Any]]:
@@ -74,6 +72,9 @@ def install(request: dict[str, Any], stores: Sequence[TrustStore]) -> tuple[bool
             answer["diff"] += [each.as_diff() for each in part.changes]
             if not request["check"]:
                 part.install()
+    if not bundles.due and not request["check"]:
+        # Those that were installed before there was this record.
+        bundles.note()
     answer["family"] = system.store.family if system else None
     answer["services"] = bundles.outcome.states
     if bundles.outcome.error:
@@ -188,6 +189,7 @@ class Bundles:
         self.changes = compare(self.wanted, self.originals)
         self.services = [resolve(raw) for raw in request["services"]]
         self.records = [TakenFiles(request["directory"], service.name) for service in self.services]
+        self.ours = TakenFiles(request["directory"], BUNDLES_RECORD)
         self.outcome = services.Settled()
 
     @property
@@ -205,7 +207,14 @@ class Bundles:
             self.outcome.error.message = f"{self.outcome.error.message}; {kept}"
             return
         transaction.commit()
-        for record in self.records:
+        self.note()
+
+    def note(self) -> None:
+        """Record what the services have taken, and which bundles are ours.
+
+        :raises StepError: as :meth:`TakenFiles.record`.
+        """
+        for record in (*self.records, self.ours):
             record.record(digests(self.wanted))
 
 

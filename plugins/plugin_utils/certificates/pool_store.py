@@ -191,6 +191,19 @@ class Pool:
         entry = self.key_entry(slot)
         put_key(self.store, entry, private_key, expect=self.store.version(entry))
 
+    def remove(self) -> list[str]:
+        """Remove the pool; its name is free again. The entries that were there. The caller has the lock.
+
+        What says that there is one goes last, so what a kill leaves is removed by the next run.
+        """
+        names = [*(self.key_entry(slot) for slot in SLOTS), self.entry.key]
+        return [name for name in names if self.store.discard(name)]
+
+    def entries(self) -> list[str]:
+        """Those that are there."""
+        names = [*(self.key_entry(slot) for slot in SLOTS), self.entry.key]
+        return [name for name in names if self.store.version(name) is not None]
+
     def key_entry(self, slot: str) -> str:
         """A slot's key of the store."""
         return f"pools/{self.name}-{slot}.key"

@@ -67,6 +67,7 @@ CODES = {
     "deferred": Code(NOTICE, "The renewal waits for a maintenance window"),
     "due": Code(NOTICE, "The next run settles it"),
     "weak_passphrase": Code(NOTICE, "The store's passphrase is easy to guess"),
+    "left_over": Code(NOTICE, "It is in the inventory no more"),
     "unmanaged": Code(NOTICE, "Nobody manages this certificate"),
 }
 RANKS = {code: rank for rank, code in enumerate(CODES)}

@@ -147,7 +147,8 @@ def host_findings(seen: HostInput, entries: Iterable[CertificateEntry]) -> list[
         # Where one certificate's failure made the task fail, that is said with the certificate.
         if part.get("failed") and not (part is seen.look and any(entry.look.get("error") for entry in entries)):
             found.append(failure(seen.host, part))
-    return found
+    # A host on which nothing can be looked at has said so.
+    return found or ([failure(seen.host, seen.left_over)] if seen.left_over.get("failed") else [])
 
 
 def failure(host: str, part: Mapping[str, Any]) -> Finding:

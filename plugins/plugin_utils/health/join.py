@@ -21,6 +21,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import describe, parse_pem_chain
 
+# What is left over, in words.
+WORDS = {
+    "certificate": "the certificate", "client": "the client", "bundle": "the trust bundle", "pool": "the ring of session ticket keys",
+    "sites": "the configuration of",
+}  # fmt: skip
+FINDING_KINDS = {"certificate": "certificate", "pool": "ring"}
 DAMAGE = ("damaged", "key_missing", "key_mismatch", "chain_broken")
 
 
@@ -30,6 +36,7 @@ def join(seen: HostInput, context: Context) -> tuple[list[CertificateEntry], lis
     for look in mappings(seen.look.get("certificates")):
         entries.add(managed_entry(seen.host, look))
     findings = add_files(seen, entries, context)
+    findings += add_left_over(seen, entries)
     for probe in seen.probes:
         for result in mappings(probe.get("endpoints")):
             findings += add_sight(seen, entries, result, context)
@@ -106,7 +113,27 @@ def add_files(seen: HostInput, entries: HostEntries, context: Context) -> list[F
         known = entries.find("fingerprint", leaf.get("fingerprint_sha256"))
         if known or (leaf.get("ca") and not file.get("pairs")):
             continue
-        entries.add(unmanaged_entry(seen.host, "disk", leaf, context, path))
+        entry = unmanaged_entry(seen.host, "disk", leaf, context, path)
+        # A pair of ours that is in the inventory no more.
+        entry.name = str(file["managed"]) if file.get("managed") else None
+        entries.add(entry)
+    return findings
+
+
+def add_left_over(seen: HostInput, entries: HostEntries) -> list[Finding]:
+    """What is in the inventory no more: said of its certificate where that is seen, else a finding of its own."""
+    findings = []
+    for each in mappings(seen.left_over.get("left_over")):
+        kind, name, remedy = (str(each.get(key)) for key in ("kind", "name", "remedy"))
+        message = f"{WORDS.get(kind, kind)} '{name}' is in the inventory no more"
+        entry = entries.find("name", name) if kind == "certificate" else None
+        if entry:
+            entry.found("left_over", message, remedy)
+        else:
+            path = name if kind == "bundle" else None
+            findings.append(
+                Finding("left_over", FINDING_KINDS.get(kind, "file"), name, message, remedy, seen.host, path)
+            )
     return findings
 
 

@@ -49,7 +49,7 @@ def judge(entry: CertificateEntry, context: Context) -> None:
         judge_usages(entry)
         judge_unproven(entry)
         judge_due(entry)
-    else:
+    elif not entry.has("left_over"):
         entry.found("unmanaged", "nobody manages this certificate", unmanaged_remedy(entry))
 
 

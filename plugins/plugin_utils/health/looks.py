@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 # In the order in which they are taken. ``site_list`` is whether ``tls_sites`` can be understood.
-CERTIFICATES, FILES, SITE_LIST, SITE_CLASHES, SITES, ENDPOINTS = LOOKS = (
-    "certificates", "files", "site_list", "site_clashes", "sites", "endpoints",
+CERTIFICATES, FILES, LEFT_OVER, SITE_LIST, SITE_CLASHES, SITES, ENDPOINTS = LOOKS = (
+    "certificates", "files", "left_over", "site_list", "site_clashes", "sites", "endpoints",
 )  # fmt: skip
 # Nearly every host is asked for them, so it is they that show whether it can be reached.
 FIRST = (CERTIFICATES, FILES)

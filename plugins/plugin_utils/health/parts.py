@@ -176,6 +176,7 @@ class HostInput:
 
     :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_files_info``;
     :param probes: of ``fleet.tls.endpoint_info``.
+    :param left_over: of ``fleet.tls.left_over_info``.
     :param wanted: endpoint and server name → the names of the certificates that are to be served there, each with a key of another kind.
     """
 
@@ -184,6 +185,7 @@ class HostInput:
     files: Mapping[str, Any] = field(default_factory=dict)
     probes: Sequence[Mapping[str, Any]] = ()
     wanted: Mapping[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
+    left_over: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_duration, parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
-from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import CERTIFICATES, FILES, FIRST, LOOKS
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import CERTIFICATES, FILES, FIRST, LEFT_OVER, LOOKS
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import USUAL_TEXT, Context, HostInput, mappings
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import parse_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -67,11 +67,19 @@ def host_input(host: str, seen: Mapping[str, Any], files: Any, probes: Sequence[
 
     :param seen: of ``fleet.tls.certificates``, with the others beside it; or of ``fleet.tls.check_host``, which has all of them.
     """
-    looks = seen.get("looks")
+    looks, left_over = seen.get("looks"), None
     if isinstance(looks, Mapping):
         seen, files, wanted = mapping(looks.get(CERTIFICATES)), looks.get(FILES), seen.get("wanted")
-        probes = [looks.get(each) for each in LOOKS if each not in FIRST]
-    return HostInput(host, look=seen, files=mapping(files), probes=list(map(mapping, probes)), wanted=places(wanted))
+        probes = [looks.get(each) for each in LOOKS if each not in (*FIRST, LEFT_OVER)]
+        left_over = looks.get(LEFT_OVER)
+    return HostInput(
+        host,
+        look=seen,
+        files=mapping(files),
+        probes=list(map(mapping, probes)),
+        wanted=places(wanted),
+        left_over=mapping(left_over),
+    )
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -43,7 +43,7 @@ def seconds_for(step: str, request: Mapping[str, Any]) -> float:
         request = {**request["look"], **request}
     certificates, clients = request.get("certificates") or (), request.get("clients") or ()
     services = [*(request.get("services") or ()), *(request.get("servers") or ())]
-    services += [service for client in clients for service in client["services"]]
+    services += [service for client in clients for service in client.get("services") or ()]
     proofs = 2 * float(request.get("prove_timeout") or 0) * max(1, len(services), len(certificates), len(clients))
     return (
         BASE

@@ -41,7 +41,7 @@ AUTO = "auto"
 MODULES = {
     "fleet.tls.host_look": ("look", "facts"),
     "fleet.tls.host_apply": ("apply", "challenge"),
-    "fleet.tls.host_configure": ("trust", "configure", "tickets", "client"),
+    "fleet.tls.host_configure": ("trust", "configure", "tickets", "client", "retire"),
     "fleet.tls.host_prove": ("handshake", "trace", "prove"),
     "fleet.tls.host_files": ("files",),
     "fleet.tls.host_several": ("several",),

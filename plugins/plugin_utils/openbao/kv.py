@@ -112,6 +112,10 @@ class KeyValues:
             f"{self.connection.describe()}: '{path}' was changed by another run", remedy="run again: nothing was lost"
         )
 
+    def destroy(self, path: str) -> None:
+        """Remove all versions that a path ever had; errors as :meth:`read`."""
+        self.check_mount(self.connection.request("DELETE", f"{self.mount}/metadata/{path}", accept=(404,)))
+
     def names(self, path: str) -> list[str]:
         """What lies in a folder, sorted; folders end with a slash."""
         answer = self.connection.request("LIST", f"{self.mount}/metadata/{path}", accept=(404,))

@@ -29,6 +29,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import FORMATS_WITH_KEY, Output, parse_output
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     NO_PRESETS,
@@ -46,7 +47,7 @@ SCOPES = ("host", "pool")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread", "state", "revoke",
 )  # fmt: skip
 
 
@@ -108,7 +109,7 @@ class HostSpec:
 def parse_host(
     raw: Any, lifetimes: Mapping[str, int | None], presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS
 ) -> HostSpec:
-    """``tls_certificates`` of one host.
+    """``tls_certificates`` of one host, as far as they are wanted; the others are in ``retirement/wishes.py``.
 
     :param lifetimes: the configured issuers' names, each with the lifetime of what it issues in seconds (None: it
         alone decides).
@@ -118,7 +119,7 @@ def parse_host(
     """
     if not isinstance(raw, (list, tuple)):
         raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
-    certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in raw)
+    certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in present(raw, "certificates"))
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
     paths: set[str] = set()
     services: tuple[ServiceSpec, ...] = ()
@@ -166,7 +167,10 @@ def parse_certificate(
             remedy="a name becomes a directory: up to 64 letters, digits, dots, hyphens and underscores",
         )
     try:
-        return parse_fields(name, Fields(raw, CERTIFICATE_FIELDS), lifetimes, presets)
+        fields = Fields(raw, CERTIFICATE_FIELDS)
+        if fields.get("revoke") is not None:
+            raise SpecError("revoke: it is wanted", remedy="write state: absent beside it, or leave it out")
+        return parse_fields(name, fields, lifetimes, presets)
     except TlsError as error:
         raise error.about(name) from error
 

@@ -132,6 +132,21 @@ class Store(ABC):
         :raises StoreConflict: somebody else was faster.
         """
 
+    @abstractmethod
+    def delete(self, key: str, *, expect: str) -> None:
+        """Remove an entry unless it changed, with whatever it was before; its key is free again. The caller holds the lock of what it is about.
+
+        :param expect: the version it must still have.
+        :raises StoreConflict: somebody else was faster.
+        """
+
+    def discard(self, key: str) -> bool:
+        """:meth:`delete` whatever is there; whether anything was."""
+        entry = self.get(key)
+        if entry is not None:
+            self.delete(key, expect=entry.version)
+        return entry is not None
+
     def version(self, key: str) -> str | None:
         """What :meth:`put` expects of whoever holds the lock and writes over whatever is there.
 

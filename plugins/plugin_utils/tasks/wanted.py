@@ -14,7 +14,7 @@ from ansible.parsing.vault import VaultHelper
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.wishes import digest_of_wishes
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import specified
 
-ROLES = ("certificates", "ca", "trust", "session_tickets", "nginx", "apache", "haproxy", "clients")
+ROLES = ("certificates", "ca", "trust", "session_tickets", "nginx", "apache", "haproxy", "clients", "retire")
 # Those of the playbook itself. Without any of these a host is passed over.
 CONCERNING = frozenset(
     {

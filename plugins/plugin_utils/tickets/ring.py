@@ -120,6 +120,13 @@ class RingRecord:
         behind = {host: self.proven[host] for host in hosts}
         return dataclasses.replace(self, proven=without(self.proven, hosts), left_behind={**self.left_behind, **behind})
 
+    def forgetting(self, hosts: Iterable[str]) -> RingRecord:
+        """The pool less these hosts, of whom nothing is remembered; itself where nothing is known of them."""
+        gone = [host for host in hosts if host in self.proven or host in self.left_behind]
+        if not gone:
+            return self
+        return dataclasses.replace(self, proven=without(self.proven, gone), left_behind=without(self.left_behind, gone))
+
     def renewed(self, ring: Ring, now: int, generation: int | None = None) -> RingRecord:
         """The record of the pool's next ring."""
         return dataclasses.replace(self, generation=generation or self.generation + 1, keys=ring.ids, made_at=now)

@@ -144,6 +144,23 @@ class RingStore:
                 self.put(record, known.sealed, expect=known.version)
             return record
 
+    def leave(self, host: str, *, really: bool) -> str | None:
+        """A host leaves the pool; with the last one the ring goes. What became of it, in words; None: the host was not in it.
+
+        :param really: it is not only asked.
+        """
+        known = self.known()
+        if known is None or known.record.forgetting([host]) is known.record:
+            return None
+        with self.exclusive() if really else contextlib.nullcontext(known) as known:
+            record = known.record.forgetting([host])
+            last = not record.proven and not record.left_behind
+            if really and last:
+                self.store.delete(self.entry.key, expect=known.version)
+            elif really:
+                self.put(record, known.sealed, expect=known.version)
+        return f"{self.entry.key}: removed" if last else f"{self.entry.key}: without {host}"
+
     def put(self, record: RingRecord, sealed: dict[str, Any], *, expect: str | None) -> None:
         """Write the entry unless it changed."""
         self.entry.put(StoredRing(record, sealed), expect=expect)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_host_name, parse_port, split_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_mode, parse_path, suggestion
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     NO_PRESETS,
@@ -22,7 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     parse_bare_services,
 )
 
-CLIENT_FIELDS = ("name", "certificate", "bundle", "endpoints", "services")
+CLIENT_FIELDS = ("name", "certificate", "bundle", "endpoints", "services", "state")
 BUNDLE_FIELDS = ("path", "issuers", "anchors", "owner", "group", "mode")
 ENDPOINT_FIELDS = ("host", "port", "server_name", "request")
 # A path and query as they may stand in a request line (RFC 9112, section 3).
@@ -86,7 +87,7 @@ def parse_clients(
     certificates: Mapping[str, Iterable[str]] | None,
     presets: Mapping[str, Mapping[str, Any]] = NO_PRESETS,
 ) -> tuple[ClientSpec, ...]:
-    """``tls_clients`` of one host.
+    """``tls_clients`` of one host, as far as they are wanted.
 
     :param certificates: names and usages of the host's certificates; None: they are not known here.
     :param presets: the user's own, for their services.
@@ -95,7 +96,7 @@ def parse_clients(
     """
     if not isinstance(raw, (list, tuple)):
         raise SpecError("clients has to be a list", remedy="write clients: [{certificate: app, endpoints: [...]}]")
-    clients = tuple(parse_client(entry, certificates, presets) for entry in raw)
+    clients = tuple(parse_client(entry, certificates, presets) for entry in present(raw, "clients"))
     refuse_twice((client.name for client in clients), "two clients have the name")
     refuse_twice((client.bundle.path for client in clients if client.bundle), "two clients have a bundle at")
     return clients
@@ -143,8 +144,9 @@ def refuse_unfit(certificate: str, certificates: Mapping[str, Iterable[str]]) ->
 
 
 def certificate_usages(raw: Any) -> dict[str, tuple[str, ...]]:
-    """Names and usages of ``tls_certificates``, which is checked as a whole where it is deployed."""
+    """Names and usages of ``tls_certificates``, which is checked as a whole where it is deployed; of those that are wanted."""
     entries = [entry for entry in raw if isinstance(entry, Mapping)] if isinstance(raw, (list, tuple)) else []
+    entries = present(entries, "certificates")
     return {
         str(entry.get("name")): tuple(Fields(entry, entry).strings("usages") or ["server_auth"]) for entry in entries
     }

@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.pattern_example import example_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.web.client_names import (
     NAMES_HEADER,
@@ -30,7 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.web.upstreams import (
 
 SITE_FIELDS = (
     "name", "server_names", "certificate", "certificates", "listen", "root", "upstream", "redirect", "hsts", "http2", "client_auth",
-    "client_names", "client_headers", *UPSTREAM_FIELDS,
+    "client_names", "client_headers", "state", *UPSTREAM_FIELDS,
 )  # fmt: skip
 SERVERS = ("nginx", "apache", "haproxy")
 CLIENT_AUTH = ("none", "optional", "required")
@@ -139,7 +140,7 @@ def expand_sites(
     waiting: Sequence[str] = (),
     client_names: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """``tls_sites`` with every field there, JSON-ready.
+    """``tls_sites`` with every field there, JSON-ready; those that are wanted (``state``).
 
     :param server: which web server is to serve them, one of ``SERVERS``; it decides what cannot be done.
     :param client_auth: of sites that do not say.
@@ -169,7 +170,7 @@ def parse_sites(raw: Any, server: str, client_auth: str, client_names: Sequence[
     one_of(server, SERVERS, "server")
     default = one_of(client_auth, CLIENT_AUTH, "tls_client_auth")
     names = Fields({"tls_client_auth_names": client_names}, ["tls_client_auth_names"]).strings("tls_client_auth_names")
-    sites = [parse_site(entry, server, default, names) for entry in raw]
+    sites = [parse_site(entry, server, default, names) for entry in present(raw, "tls_sites")]
     refuse_twice((site.name for site in sites), "tls_sites: two sites have the name")
     isolate_sessions(sites)
     return sites

@@ -102,6 +102,24 @@ class DirectoryStore(Store):
                 ) from error
         return version_of(value)
 
+    def delete(self, key: str, *, expect: str) -> None:
+        with self.lock("entries"):
+            if self.version(key) != expect:
+                raise StoreConflict(
+                    f"{self.describe()}: '{key}' was changed by another run", remedy="run again: nothing was lost"
+                )
+            path = self.path(key)
+            try:
+                path.unlink()
+                sync(path.parent)
+                # That of a host, say, which has no other entry. Whoever writes one has this lock, and makes it again.
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
+            except OSError as error:
+                raise StoreError(
+                    f"{self.describe()}: cannot remove '{key}': {error.strerror}", remedy=WRITABLE
+                ) from error
+
     @contextlib.contextmanager
     def lock(self, name: str, *, wait: float = BUSY_SECONDS) -> Iterator[None]:
         descriptor = self.open_lock(name)
@@ -258,11 +276,7 @@ class DirectoryStore(Store):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync(path.parent)
 
 
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM issuance"
@@ -317,6 +331,15 @@ def revocation(row: tuple[Any, ...]) -> Revocation:
     """A row of ``REVOKED`` as a value."""
     *columns, reason, revoked_at = row
     return Revocation(issuance(tuple(columns)), reason, revoked_at)
+
+
+def sync(directory: Path) -> None:
+    """Make what was done in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def version_of(value: bytes) -> str:

@@ -93,6 +93,12 @@ class OpenBaoStore(Store):
             raise self.changed(key) from None
         return str(version)
 
+    def delete(self, key: str, *, expect: str) -> None:
+        if self.version(key) != expect:
+            raise self.changed(key)
+        self.check_leases()
+        self.entries.destroy(self.path(key))
+
     def changed(self, key: str) -> StoreConflict:
         """Somebody else was faster."""
         return StoreConflict(

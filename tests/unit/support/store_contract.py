@@ -87,6 +87,27 @@ class StoreContract:
         with pytest.raises(StoreConflict):
             store.put("a", b"three", expect=version)
 
+    def test_delete(self, open_store: OpenStore) -> None:
+        """The key is free again, and what was there before is not in the way; nobody removes what another has just written."""
+        store = open_store()
+        first = store.put("keys/web1/www.key", b"one", expect=None)
+        second = store.put("keys/web1/www.key", b"two", expect=first)
+        store.put("keys/web2/www.key", b"another's", expect=None)
+        for expect in (first, "0" * 64, "7"):
+            with pytest.raises(StoreConflict, match="was changed by another run"):
+                store.delete("keys/web1/www.key", expect=expect)
+        assert value_of(store, "keys/web1/www.key") == b"two"
+        store.delete("keys/web1/www.key", expect=second)
+        assert value_of(open_store(), "keys/web1/www.key") is None
+        with pytest.raises(StoreConflict):
+            store.delete("keys/web1/www.key", expect=second)
+        assert store.discard("keys/web1/www.key") is False
+        store.put("keys/web1/www.key", b"three", expect=None)
+        assert open_store().discard("keys/web1/www.key") is True
+        assert value_of(store, "keys/web2/www.key") == b"another's"
+        with pytest.raises(StoreError, match="is no key for a store"):
+            store.delete("../a", expect="x")
+
     @pytest.mark.parametrize("key", ODD_KEYS)
     def test_keys_that_could_lead_elsewhere(self, key: str, open_store: OpenStore) -> None:
         store = open_store()

@@ -82,8 +82,11 @@ def trusted(value: Any) -> Any:
 def checked(folder: Path, variables: dict[str, Any] | None = None, options: str = "{}", **looks: Any) -> dict[str, Any]:
     """What the action returns; files are looked for in the folder."""
     files = look(paths=[str(folder)], directory=str(folder / "tls"))
+    left = {"left_over": look(directory=str(folder / "tls"))} if (folder / "tls").exists() else {}
     return run_action(
-        check_host.ActionModule, options, {"fleet_tls_check_looks": {"files": files, **looks}, **(variables or {})}
+        check_host.ActionModule,
+        options,
+        {"fleet_tls_check_looks": {"files": files, **left, **looks}, **(variables or {})},
     )
 
 
@@ -116,7 +119,16 @@ def test_one_visit_for_everything(host: Host, folder: Path, endpoint: str) -> No
     assert result["looks"]["sites"]["endpoints"][0]["certificates"][0]["dns_names"] == ["www.example.com"]
     assert result["wanted"] == [endpoint] and result["changed"] is False
     skipped = {name for name, each in result["looks"].items() if each.get("skipped")}
-    assert skipped == {"certificates", "site_list", "site_clashes"}
+    assert skipped == {"certificates", "left_over", "site_list", "site_clashes"}
+
+
+def test_what_is_left_over_is_looked_at_in_the_same_visit(host: Host, folder: Path) -> None:
+    (folder / "tls" / "generations" / "gone" / "1").mkdir(parents=True)
+    result = checked(folder)
+    assert host.visits == ["inspect"]
+    assert [(each["kind"], each["name"]) for each in result["looks"]["left_over"]["left_over"]] == [
+        ("certificate", "gone")
+    ]
 
 
 def test_the_controller_asks_for_itself(host: Host, folder: Path, endpoint: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleActionFail
+from ansible.template import trust_as_template
 
 from ansible_collections.fleet.tls.plugins.action import ca
 from ansible_collections.fleet.tls.plugins.action.due_parts import ActionModule
@@ -99,3 +101,22 @@ def test_who_looks_at_one_part_only_says_nothing_of_the_host(tmp_path: Path) -> 
     host.keep_cas()
     # As fleet.tls.revoke.
     assert host.asked(fleet_tls_parts={"ca": True})["due"] == [] and host.noted() == {}
+
+
+@pytest.mark.parametrize(
+    ("user", "who"),
+    [
+        ({"tls_sites": [{"name": "shop", "certificate": "www"}]}, "site 'shop'"),
+        ({"tls_clients": "{{ [{'certificate': 'www'}] }}"}, "client 'www'"),
+    ],
+)
+def test_a_certificate_that_is_to_go_and_still_named_is_refused_before_any_part(
+    tmp_path: Path, user: dict[str, Any], who: str
+) -> None:
+    """Also where the list that names it is a template."""
+    host = Noted(tmp_path)
+    parts = {part: part in ("ca", "retire") for part in PARTS}
+    wanted = {"tls_certificates": [{"name": "www", "state": "absent"}], "fleet_tls_parts": parts}
+    user = {name: trust_as_template(each) if isinstance(each, str) else each for name, each in user.items()}
+    with pytest.raises(AnsibleActionFail, match=f"'www' is absent, and {who} still names it"):
+        host.asked(**wanted, **user)

@@ -9,12 +9,11 @@ import copy
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import Layou
 from ansible_collections.fleet.tls.plugins.module_utils.steps.apply import apply_step
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import look_step
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
+from ansible_collections.fleet.tls.tests.unit.support.killed import run_killed
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 
-CHANGES = frozenset(
-    "open os.rename os.symlink os.link os.remove os.rmdir os.mkdir os.chmod os.chown os.truncate subprocess.Popen".split()
-)
 THEIRS = "-----BEGIN PRIVATE KEY-----\nof somebody else\n"
 # Of the first run's changes at least so many; that the hook counts at all is part of the test.
 AT_LEAST = 25
@@ -144,36 +141,13 @@ def fresh(host: Host) -> None:
     shutil.copytree(host.folder.parent / "template", host.folder, symlinks=True)
 
 
-def run_killed(request: dict[str, Any], before: int, folder: Path) -> bool:
-    """Apply in a child that is killed just before its change number ``before``; whether it came to its end first."""
-    child = os.fork()
-    if child == 0:
-        count = 0
-
-        def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            nonlocal count
-            if event not in CHANGES or (event == "open" and not str(arguments[0]).startswith(str(folder))):
-                return
-            count += 1
-            if count == before:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        try:
-            apply_step(copy.deepcopy(request), {})
-        finally:
-            os._exit(0)
-    _pid, status = os.waitpid(child, 0)
-    return os.WIFEXITED(status)
-
-
 def killed_everywhere(host: Host, request: dict[str, Any]) -> Iterator[int]:
     """Yields after each kill, with its number; ends when the step came to its end unharmed."""
     number = 0
     while True:
         number += 1
         fresh(host)
-        if run_killed(request, number, host.folder):
+        if run_killed(partial(apply_step, copy.deepcopy(request), {}), number, host.folder):
             assert number > AT_LEAST
             return
         yield number
@@ -288,7 +262,7 @@ def test_first_pair(template: Host) -> None:
     while True:
         number += 1
         theirs = before_the_first()
-        if run_killed(request, number, template.folder):
+        if run_killed(partial(apply_step, copy.deepcopy(request), {}), number, template.folder):
             break
         where = f"killed before change {number}"
         if os.path.lexists(template.layout.live):
@@ -319,7 +293,7 @@ def test_outputs_that_are_no_longer_wanted(template: Host) -> None:
         manifest.write_text(json.dumps({**wanted, "outputs": {}}))
         theirs = put_theirs(template)
         apply_step(apply_request(template.look, copy.deepcopy(entry)), {})
-        if run_killed(apply_request(unwanted, entry), number, template.folder):
+        if run_killed(partial(apply_step, apply_request(unwanted, entry), {}), number, template.folder):
             break
         where = f"killed before change {number}"
         assert_nothing_destroyed(theirs, where=where)

@@ -143,6 +143,11 @@ def web1(*entries: dict[str, Any], files: Any = (), probes: Any = (), **changes:
     return HostInput("web1", look(*entries), {"files": list(files)}, list(probes), **changes)
 
 
+def left_over(*found: tuple[str, str]) -> dict[str, Any]:
+    """What fleet.tls.left_over_info says."""
+    return {"changed": False, "left_over": [{"kind": kind, "name": name, "remedy": "…"} for kind, name in found]}
+
+
 def now_fp(*names: str, **options: Any) -> str:
     return fingerprint(leaf(*names, **options))
 
@@ -230,7 +235,19 @@ FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "forgotten": (web1(managed(), files=[file(leaf("old.org"))]), [("unmanaged", "/etc/nginx/a.pem")]),
     "a copy of a managed one": (web1(managed(), files=[file(leaf())]), []),
     "a file of a managed one": (web1(managed(), files=[file(leaf(), managed="www")]), []),
-    "live and wanted no more": (web1(managed(), files=[file(leaf("x.org"), managed="gone")]), [("unmanaged", "/etc/nginx/a.pem")]),
+    "live and wanted no more": (web1(managed(), files=[file(leaf("x.org"), managed="gone")]), [("unmanaged", "gone")]),
+    "left over": (
+        web1(managed(), files=[file(leaf("x.org"), managed="gone")], left_over=left_over(("certificate", "gone"))), [("left_over", "gone")],
+    ),
+    "left over and expired": (
+        web1(files=[file(leaf("x.org", left=-1), managed="gone")], left_over=left_over(("certificate", "gone"))),
+        [("expired", "gone"), ("left_over", "gone")],
+    ),
+    "of all kinds": (
+        web1(left_over=left_over(("certificate", "never issued"), ("client", "app"), ("bundle", "/ca.pem"), ("pool", "web"), ("sites", "nginx"))),
+        [("left_over", "/ca.pem"), ("left_over", "app"), ("left_over", "never issued"), ("left_over", "nginx"), ("left_over", "web")],
+    ),
+    "what is left over cannot be told": (web1(left_over={"failed": True, "msg": "no"}), [("failed", "web1")]),
     "forgotten and expired": (
         web1(files=[file(leaf("old.org", left=-1))]), [("expired", "/etc/nginx/a.pem"), ("unmanaged", "/etc/nginx/a.pem")],
     ),
