@@ -120,6 +120,12 @@ class KeyValues:
         keys = data.get("keys") if isinstance(data, Mapping) else None
         return sorted(str(key) for key in keys) if isinstance(keys, list) else []
 
+    def all_names(self, folder: str) -> Iterator[str]:
+        """The paths of all that lies below a folder."""
+        for name in self.names(folder):
+            path = f"{folder}/{name.rstrip('/')}"
+            yield from self.all_names(path) if name.endswith("/") else (path,)
+
     def check_mount(self, answer: Answer) -> None:
         """:raises StoreError: there is no engine, so that nothing is missing *in* it."""
         if answer.status == 404 and any("no handler for route" in each for each in answer.errors):

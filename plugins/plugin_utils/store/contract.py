@@ -10,6 +10,7 @@ private key in the clear.
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import lo
 
 # No component begins with a dot: in a directory it would lead out, or to a file that is being written.
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
+# Says that nobody is to use the store, and why: {"version": 1, "why": "it was moved to ..."}; null: it is open again.
+CLOSED_ENTRY = "closed.json"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Store(ABC):
 
     # Whether the user has said that a ledger that is gone stays so; see ``Issuer.ledger_lost``.
     accepts_lost_ledger = False
+    # Whether it is used though it is closed: by whoever closed it.
+    uses_closed = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.fields = Fields(options, ("passphrase", *self.option_names()), "store")
@@ -139,6 +144,40 @@ class Store(ABC):
         """
         entry = self.get(key)
         return entry.version if entry else None
+
+    def names(self) -> tuple[str, ...]:
+        """The keys of all entries, sorted.
+
+        :raises StoreError: it cannot be read, or is a store that cannot tell.
+        """
+        raise self.unable("list its entries")
+
+    def closed(self) -> str | None:
+        """Why nobody is to use it; None: everybody may.
+
+        :raises StoreError: it cannot be read.
+        """
+        return why_closed(self.read(CLOSED_ENTRY))
+
+    def read(self, key: str) -> Entry | None:
+        """As :meth:`get`, whether it is closed or not."""
+        return self.get(key)
+
+    def refuse_closed(self) -> None:
+        """:raises StoreError: it is closed, and not to him who asks."""
+        why = None if self.uses_closed else self.closed()
+        if why:
+            raise StoreError(
+                f"{self.describe()} is closed: {why}",
+                remedy="set tls_store to the one that is in use, see docs/stores/care.md",
+            )
+
+    def unable(self, what: str) -> StoreError:
+        """A store of somebody else's that has not learned something."""
+        return StoreError(
+            f"{self.describe()} cannot {what}",
+            remedy="ask who maintains this type of store to add it, see docs/issuers/own.md",
+        )
 
     @abstractmethod
     def lock(self, name: str, *, wait: float = 60.0) -> AbstractContextManager[None]:
@@ -180,6 +219,17 @@ def check_key(key: str) -> str:
     if not KEY.fullmatch(key):
         raise StoreError(f"'{key}' is no key for a store")
     return key
+
+
+def why_closed(entry: Entry | None) -> str | None:
+    """What ``closed.json`` says. One that cannot be understood closes the store as well."""
+    if entry is None:
+        return None
+    try:
+        why = json.loads(entry.value)["why"]
+    except (ValueError, KeyError, TypeError):
+        return f"its entry '{CLOSED_ENTRY}' is damaged"
+    return None if why is None else str(why)
 
 
 def load_store(raw: Any) -> Store:

@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     StoreError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
+    KEY,
     Entry,
     Issuance,
     Ledger,
@@ -48,7 +49,19 @@ SCHEMA = (
 BUSY_SECONDS = 60.0
 PAGE = 1000
 OWN_NAMES = frozenset(
-    {"acme", "ca", "fetch", "keys", "ledger.sqlite3", "locks", "passphrase.json", "pools", "rotations", "tickets"}
+    {
+        "acme",
+        "ca",
+        "closed.json",
+        "fetch",
+        "keys",
+        "ledger.sqlite3",
+        "locks",
+        "passphrase.json",
+        "pools",
+        "rotations",
+        "tickets",
+    }
 )
 WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
@@ -76,6 +89,10 @@ class DirectoryStore(Store):
         return f"the store {self.root}"
 
     def get(self, key: str) -> Entry | None:
+        self.refuse_closed()
+        return self.read(key)
+
+    def read(self, key: str) -> Entry | None:
         try:
             value = self.path(key).read_bytes()
         except FileNotFoundError:
@@ -86,6 +103,21 @@ class DirectoryStore(Store):
                 remedy="run as the user that owns the store",
             ) from error
         return Entry(value, version_of(value))
+
+    def names(self) -> tuple[str, ...]:
+        found: list[str] = []
+
+        def unreadable(error: OSError) -> None:
+            raise StoreError(
+                f"{self.describe()} cannot be listed: {error.strerror}", remedy="run as the user that owns the store"
+            ) from error
+
+        for folder, below, files in os.walk(self.root, onerror=unreadable if self.root.exists() else None):
+            if Path(folder) == self.root:
+                below[:] = [name for name in below if name != "locks"]
+                files = [name for name in files if not name.startswith("ledger.sqlite3")]
+            found += (str((Path(folder) / name).relative_to(self.root)) for name in files)
+        return tuple(sorted(key for key in found if KEY.fullmatch(key)))
 
     def put(self, key: str, value: bytes, *, expect: str | None) -> str:
         with self.lock("entries"):
@@ -120,6 +152,7 @@ class DirectoryStore(Store):
         with self.translated(), contextlib.closing(self.connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
+                self.refuse_closed()
                 for statement in SCHEMA:
                     connection.execute(statement)
                 yield SqliteLedger(connection)

@@ -49,6 +49,7 @@ class OpenBaoStore(Store):
         self.root = parse_place(self.fields.get("path", "fleet-tls"), "store: path")
         self.entries = KeyValues(connection, self.mount)
         self.leases: list[Lease] = []
+        self.seen_open = False
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -58,6 +59,17 @@ class OpenBaoStore(Store):
         return f"the store {self.mount}/{self.root} in {self.entries.connection.describe()}"
 
     def get(self, key: str) -> Entry | None:
+        if not self.seen_open:
+            # Once for all that is read; before each write it is asked anew.
+            self.refuse_closed()
+            self.seen_open = True
+        return self.read(key)
+
+    def names(self) -> tuple[str, ...]:
+        root = f"{self.root}/entries/"
+        return tuple(sorted(path.removeprefix(root) for path in self.entries.all_names(root.rstrip("/"))))
+
+    def read(self, key: str) -> Entry | None:
         kept = self.entries.read(self.path(key))
         return Entry(self.value(key, kept), str(kept.version)) if kept.values is not None else None
 
@@ -87,7 +99,7 @@ class OpenBaoStore(Store):
         timeout = WRITE if self.leases else None
         try:
             version = self.entries.write(
-                path, values, expect=int(expect or 0), timeout=timeout, before=self.check_leases
+                path, values, expect=int(expect or 0), timeout=timeout, before=self.check_right
             )
         except StoreConflict:
             raise self.changed(key) from None
@@ -110,8 +122,9 @@ class OpenBaoStore(Store):
             self.leases.remove(lease)
             lease.release()
 
-    def check_leases(self) -> None:
-        """:raises StoreBusy: a lock of ours may be another's by now; whoever lost it must not write."""
+    def check_right(self) -> None:
+        """:raises StoreError: it is closed; :raises StoreBusy: a lock of ours may be another's by now; whoever lost it must not write."""
+        self.refuse_closed()
         for lease in self.leases:
             lease.check()
 
