@@ -13,14 +13,18 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import load_provider
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
+    from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
 
 # No component begins with a dot: in a directory it would lead out, or to a file that is being written.
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
@@ -205,6 +209,20 @@ class Store(ABC):
     @abstractmethod
     def revocations(self, issuer: str) -> Iterator[Revocation]:
         """What was revoked of an issuer's, oldest revocation first, without locking anybody out."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """All of it at one moment, while other runs go on; good until the block ends.
+
+        :raises StoreBusy: others change it all the time; :raises StoreError: it cannot be read, or is a store that cannot tell.
+        """
+        raise self.unable("tell all of itself at one moment")
+
+    def take_over(self, records: Iterable[Record]) -> None:
+        """Have the ledger of another store. Records that are here already have to be the same; again is fine.
+
+        :raises StoreError: they are others, it cannot be written, or is a store that cannot.
+        """
+        raise self.unable("take over another store's ledger")
 
     @abstractmethod
     def describe(self) -> str:

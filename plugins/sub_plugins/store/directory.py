@@ -13,13 +13,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     StoreConflict,
     StoreError,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import present
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import sqlite_ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     KEY,
     Entry,
@@ -38,14 +39,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Store,
     check_key,
 )
-
-COLUMNS = tuple(field.name for field in fields(Issuance))
-SCHEMA = (
-    f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
-    "CREATE INDEX IF NOT EXISTS issuance_request ON issuance (issuer, request_id)",
-    # Ledgers of before revocation get the table when they are next written to.
-    "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)",
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import (
+    IN_ORDER,
+    PAGE_OF_ROWS,
+    REVOKED,
+    SqliteLedger,
+    issuance,
+    revocation,
 )
+
 BUSY_SECONDS = 60.0
 PAGE = 1000
 OWN_NAMES = frozenset(
@@ -145,6 +148,16 @@ class DirectoryStore(Store):
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
+        with self.session() as connection:
+            yield SqliteLedger(connection)
+            sqlite_ledger.record_new(connection, present(), int(time.time()))
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that nobody else writes beside; what was written is there when it ends without an exception.
+
+        :raises StoreError, StoreBusy: as :meth:`ledger`.
+        """
         with self.translated():
             self.make_directory(self.root)
             # SQLite would create the file with the umask's mode.
@@ -153,15 +166,44 @@ class DirectoryStore(Store):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self.refuse_closed()
-                for statement in SCHEMA:
-                    connection.execute(statement)
-                yield SqliteLedger(connection)
+                sqlite_ledger.make_tables(connection)
+                yield connection
             except BaseException:
                 # SQLite rolls back by itself where the disk fails.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+
+    def take_over(self, records: Iterable[Record]) -> None:
+        with self.session() as connection:
+            sqlite_ledger.take_over(connection, records, self.describe())
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        # A database without a name is SQLite's own: a temporary file that has no name either, and goes with the connection.
+        with self.translated(), contextlib.closing(sqlite3.connect("", isolation_level=None)) as copy:
+            with self.standing_still():
+                entries = {key: entry.value for key in self.names() if (entry := self.read(key))}
+                if self.ledger_path.exists():
+                    with contextlib.closing(self.connect()) as connection:
+                        connection.backup(copy)
+            sqlite_ledger.make_tables(copy)
+            yield Snapshot(entries, lambda: sqlite_ledger.records(copy))
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """While it lasts nobody writes, neither entries nor to the ledger."""
+        if not self.root.exists() or os.statvfs(self.root).f_flag & os.ST_RDONLY:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            if self.ledger_path.exists():
+                connection = stack.enter_context(contextlib.closing(self.connect()))
+                connection.execute("BEGIN IMMEDIATE")
+                stack.callback(connection.execute, "ROLLBACK")
+            stack.enter_context(self.lock("entries"))
+            yield
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         # Page by page: a large ledger has its certificates in it, and an open query would keep writers waiting for whoever reads.
@@ -296,60 +338,6 @@ class DirectoryStore(Store):
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM issuance"
-PAGE_OF_ROWS = (
-    f"SELECT id, {', '.join(COLUMNS)} FROM issuance WHERE id > ? AND id <= ? AND (? IS NULL OR issuer = ?) AND issued_at >= ?"
-    " ORDER BY id LIMIT ?"
-)
-REVOKED = (
-    f"SELECT {', '.join(f'issuance.{column}' for column in COLUMNS)}, revocation.reason, revocation.revoked_at"
-    " FROM revocation JOIN issuance ON issuance.fingerprint = revocation.fingerprint"
-)
-IN_ORDER = "ORDER BY revocation.id"
-
-
-class SqliteLedger(Ledger):
-    """A session inside one SQLite transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
-        query = (
-            f"{SELECT} WHERE issuer = ? AND request_id = ? AND key_id = ?"
-            " AND fingerprint NOT IN (SELECT fingerprint FROM revocation) ORDER BY id DESC LIMIT 1"
-        )
-        row = self.connection.execute(query, (issuer, request_id, key_id)).fetchone()
-        return issuance(row) if row else None
-
-    def add(self, issuance: Issuance) -> None:
-        values = [json.dumps(value) if isinstance(value, tuple) else value for value in astuple(issuance)]
-        marks = ", ".join("?" * len(COLUMNS))
-        self.connection.execute(f"INSERT INTO issuance ({', '.join(COLUMNS)}) VALUES ({marks})", values)
-
-    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
-        self.connection.execute(
-            "INSERT OR IGNORE INTO revocation (fingerprint, reason, revoked_at)"
-            " SELECT DISTINCT fingerprint, ?, ? FROM issuance WHERE ? IN (serial, fingerprint)",
-            (reason, now, which),
-        )
-        query = f"{REVOKED} WHERE ? IN (issuance.serial, issuance.fingerprint) {IN_ORDER}"
-        return tuple(revocation(row) for row in self.connection.execute(query, (which,)))
-
-
-def issuance(row: tuple[Any, ...]) -> Issuance:
-    """A row as a value."""
-    values = dict(zip(COLUMNS, row))
-    values["names"] = tuple(json.loads(values["names"]))
-    return Issuance(**values)
-
-
-def revocation(row: tuple[Any, ...]) -> Revocation:
-    """A row of ``REVOKED`` as a value."""
-    *columns, reason, revoked_at = row
-    return Revocation(issuance(tuple(columns)), reason, revoked_at)
 
 
 def version_of(value: bytes) -> str:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import ledger as openbao_ledger
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues
@@ -27,6 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     parse_place,
     parse_server,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Entry,
     Issuance,
@@ -35,7 +36,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Store,
     check_key,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
 
+# How often all of it is read until two readings in a row are alike.
+READINGS = 10
 VERSION = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -130,9 +134,40 @@ class OpenBaoStore(Store):
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        ledger = openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger")
+        ledger = self.ledger_session()
         yield ledger
         ledger.finish()
+
+    def ledger_session(self) -> openbao_ledger.KeyValueLedger:
+        """One that writes nothing once the store is closed."""
+        return openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger", self.refuse_closed)
+
+    def take_over(self, records: Iterable[Record]) -> None:
+        self.ledger_session().take_over(records, self.describe())
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        before = self.everything()
+        for _reading in range(READINGS):
+            after = self.everything()
+            if after == before:
+                break
+            before = after
+        else:
+            raise StoreBusy(
+                f"other runs change {self.describe()} all the time", remedy="run again when they have ended"
+            )
+        entries, records = after
+        yield Snapshot({key: entry.value for key, entry in entries.items()}, lambda: iter(records))
+
+    def everything(self) -> tuple[dict[str, Entry], tuple[Record, ...]]:
+        """All entries and all records, one after the other."""
+        keys = self.names()
+        kept = zip(keys, self.entries.read_all([self.path(key) for key in keys]))
+        entries = {
+            key: Entry(self.value(key, each), str(each.version)) for key, each in kept if each.values is not None
+        }
+        return entries, tuple(openbao_ledger.records(self.entries, f"{self.root}/ledger"))
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         return openbao_ledger.issuances(self.entries, f"{self.root}/ledger", issuer, since)

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreBusy, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import breaks
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import COLUMNS, PUT_ROW, columns_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
@@ -25,7 +27,10 @@ from ansible_collections.fleet.tls.tests.unit.support.store_contract import (
     OpenStore,
     StoreContract,
     add,
+    records_of,
+    revoke,
     row,
+    value_of,
 )
 
 
@@ -143,6 +148,91 @@ def test_a_ledger_of_before_revocation(tmp_path: Path) -> None:
     assert list(store.revocations("internal")) == [Revocation(ROW, "superseded", 10)]
 
 
+def test_a_ledger_of_before_the_chain_goes_on(tmp_path: Path) -> None:
+    """Written by an earlier release, then by this one, then by the earlier one again, and so on."""
+    newer = row(request_id="request-0002", fingerprint="f2", issued_at=4)
+    for number in range(3):
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as earlier:
+            earlier.execute(f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})")
+            earlier.execute(
+                "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)"
+            )
+            earlier.execute(PUT_ROW, columns_of(replace(ROW, fingerprint=f"old-{number}")))
+            earlier.execute(
+                "INSERT INTO revocation (fingerprint, reason, revoked_at) VALUES (?, ?, ?)",
+                (f"old-{number}", "superseded", 9),
+            )
+        # Whoever only looks changes nothing, and sees all of it.
+        before = (tmp_path / "ledger.sqlite3").read_bytes()
+        assert len(records_of(make_store(tmp_path))) == number * 3 + 2
+        assert (tmp_path / "ledger.sqlite3").read_bytes() == before
+        add(make_store(tmp_path), newer)
+    records = records_of(make_store(tmp_path))
+    assert [each.kind for each in records] == ["issued", "revoked", "issued"] * 3
+    assert [each.who is None for each in records] == [True, True, False] * 3
+    assert list(breaks(records)) == []
+    assert (
+        len(list(make_store(tmp_path).issuances())) == 6
+        and len(list(make_store(tmp_path).revocations("internal"))) == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE issuance SET host = 'evil' WHERE id = 2", ["the row of record 2 was changed (evil, www, serial s2)"]),
+        ("DELETE FROM issuance WHERE id = 3", ["the row of record 3 was removed"]),
+        ("DELETE FROM record WHERE number = 2", ["the records 2 to 2 are missing"]),
+        ("UPDATE record SET user = 'evil' WHERE number = 2", ["record 2 was changed, or put in between"]),
+        ("UPDATE record SET recorded_at = 1 WHERE number = 4", ["record 4 was changed, or put in between"]),
+        ("DELETE FROM revocation", ["the row of record 5 was removed"]),
+        ("UPDATE revocation SET revoked_at = 99", ["the row of record 5 was changed (web1, www, serial s1)"]),
+        (
+            "UPDATE issuance SET names = 'x' WHERE id = 1; UPDATE issuance SET names = '[]' WHERE id = 4",
+            ["the row of record 1 was removed", "the row of record 4 was changed (web1, www, serial s4)"],
+        ),
+        (
+            "UPDATE record SET number = 99 WHERE number = 2; UPDATE record SET number = 2 WHERE number = 3;"
+            " UPDATE record SET number = 3 WHERE number = 99",
+            ["record 2 was changed, or put in between", "record 3 was changed, or put in between",
+             "record 4 was changed, or put in between"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_ledger_that_was_tampered_with(damage: str, words: list[str], tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, *(row(request_id=f"r{n}", serial=f"s{n}", fingerprint=f"f{n}", issued_at=n) for n in range(1, 5)))
+    revoke(store, "f1")
+    assert list(breaks(records_of(store))) == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as connection:
+        connection.executescript(damage)
+    found = list(breaks(records_of(make_store(tmp_path))))
+    assert found[: len(words)] == words and len(found) <= len(words) + 1
+
+
+def test_a_snapshot_of_a_store_that_nobody_made(tmp_path: Path) -> None:
+    with make_store(tmp_path / "store").snapshot() as snapshot:
+        assert dict(snapshot.entries) == {} and list(snapshot.records()) == []
+    assert not (tmp_path / "store").exists()
+
+
+def test_nobody_writes_while_a_snapshot_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    store, other = make_store(tmp_path), make_store(tmp_path)
+    version = store.put("a", b"x", expect=None)
+    add(store, ROW)
+    lock = other.lock
+    monkeypatch.setattr(other, "lock", lambda name: lock(name, wait=0.1))
+    with store.standing_still():
+        with pytest.raises(StoreBusy):
+            other.put("a", b"y", expect=version)
+        with pytest.raises(StoreBusy):
+            add(other, ROW)
+        assert value_of(other, "a") == b"x" and list(other.issuances()) == [ROW]
+    other.put("a", b"y", expect=version)
+    add(other, ROW)
+
+
 def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, ROW)
@@ -257,7 +347,7 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     add(store, ROW)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert store.get("a").value == b"old"  # type: ignore[union-attr]
-    assert list(store.issuances()) == [ROW]
+    assert list(store.issuances()) == [ROW] == [each.what for each in records_of(store)]
     for work in (lambda: store.put("b", b"x", expect=None), lambda: add(store, ROW)):
         with pytest.raises(StoreError, match="(?i)read-only") as caught:
             work()
