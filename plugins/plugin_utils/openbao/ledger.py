@@ -121,9 +121,8 @@ class KeyValueLedger(Ledger):
     def put_subject(self, each: Record) -> tuple[str, int]:
         """Write what a record of another store is about, unless it is there already."""
         if each.what is None:
-            raise StoreError(
-                f"record {each.number} of the ledger is about nothing", remedy="see fleet.tls.store, verify"
-            )
+            # What is gone stays gone: a copy is broken where its original is.
+            return "gone", 0
         if isinstance(each.what, Revocation):
             with contextlib.suppress(StoreConflict):
                 return self.put_revocation(each.what), 0

@@ -116,6 +116,8 @@ class Store(ABC):
     accepts_lost_ledger = False
     # Whether it is used though it is closed: by whoever closed it.
     uses_closed = False
+    # Seconds that a write which began before the store was closed may still take.
+    longest_write = 0.0
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.fields = Fields(options, ("passphrase", *self.option_names()), "store")

@@ -137,7 +137,7 @@ def take_over(connection: sqlite3.Connection, others: Iterable[Record], ours: st
     """Have the records of another ledger, and what they are about. Those that are here already have to be the same.
 
     :param ours: the store, for the message.
-    :raises StoreError: they are others, or one is about nothing.
+    :raises StoreError: they are others.
     """
     present = dict(connection.execute("SELECT number, digest FROM record"))
     for each in others:
@@ -153,7 +153,8 @@ def put_subject(connection: sqlite3.Connection, each: Record) -> int:
     if isinstance(each.what, Issuance):
         return int(connection.execute(PUT_ROW, columns_of(each.what)).lastrowid or 0)
     if each.what is None:
-        raise StoreError(f"record {each.number} of the ledger is about nothing", remedy="see fleet.tls.store, verify")
+        # What is gone stays gone: a copy is broken where its original is. No row has such a number.
+        return -each.number
     values = (each.what.issuance.fingerprint, each.what.reason, each.what.revoked_at)
     answer = connection.execute("INSERT INTO revocation (fingerprint, reason, revoked_at) VALUES (?, ?, ?)", values)
     return int(answer.lastrowid or 0)

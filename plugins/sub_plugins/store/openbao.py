@@ -54,6 +54,7 @@ class OpenBaoStore(Store):
         self.entries = KeyValues(connection, self.mount)
         self.leases: list[Lease] = []
         self.seen_open = False
+        self.longest_write = connection.server.timeout
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
