@@ -12,7 +12,11 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care import move as moving
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.move import move
-from ansible_collections.fleet.tls.tests.unit.plugins.plugin_utils.store_care.test_backup import entries_of, filled, small
+from ansible_collections.fleet.tls.tests.unit.plugins.plugin_utils.store_care.test_backup import (
+    entries_of,
+    filled,
+    small,
+)
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_issuer, make_request, make_store, snapshot
 from ansible_collections.fleet.tls.tests.unit.support.processes import killed_at
 from ansible_collections.fleet.tls.tests.unit.support.store_contract import ROW, add, records_of, row
