@@ -98,7 +98,7 @@ def verified_result(found: Verified) -> dict[str, Any]:
         "entries": found.entries,
         "opened": found.opened,
         "certificates": found.rows,
-        "unsigned_for": found.nobody,
+        "unattributed": found.unattributed,
         "head": str(found.head),
         "unseen": list(found.unseen),
     }

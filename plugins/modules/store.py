@@ -125,7 +125,7 @@ certificates:
   description: How many certificates the ledger has.
   returned: with O(action=verify)
   type: int
-unsigned_for:
+unattributed:
   description: How many records of the ledger do not say who wrote them, such as those of releases that did not note it.
   returned: with O(action=verify)
   type: int

@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import Who
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import KeyValues
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, record
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, next_record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Revocation
 
 A_FOLDER = 1000
@@ -98,7 +98,7 @@ class Chain:
         """
         last = self.last or self.head()
         for _try in range(TRIES):
-            made = record(last, what, who, now)
+            made = next_record(last, what, who, now)
             try:
                 self.put(Link.of_record(made, of, place))
             except StoreConflict:

@@ -28,7 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import present as present_user
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.chain import Chain, Link
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, record
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, next_record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Ledger, Revocation
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
 
@@ -158,7 +158,7 @@ def records(entries: KeyValues, root: str) -> Iterator[Record]:
             yield link.about(what)
             last = link.head
     for left in (*rows.values(), *sorted(revoked.values(), key=revocation_order)):
-        made = record(last, left, None, 0)
+        made = next_record(last, left, None, 0)
         yield made
         last = made.head
 

@@ -74,7 +74,7 @@ def parse_head(text: str) -> Head:
     return Head(int(found["number"]), found["digest"])
 
 
-def record(previous: Head, what: Issuance | Revocation, who: Who | None, recorded_at: int) -> Record:
+def next_record(previous: Head, what: Issuance | Revocation, who: Who | None, recorded_at: int) -> Record:
     """The record that follows ``previous``."""
     kind = ISSUED if isinstance(what, Issuance) else REVOKED
     return chained(previous, kind, what, content_digest(what), who, recorded_at)
@@ -83,7 +83,7 @@ def record(previous: Head, what: Issuance | Revocation, who: Who | None, recorde
 def chained(
     previous: Head, kind: str, what: Issuance | Revocation | None, content: str, who: Who | None, recorded_at: int
 ) -> Record:
-    """As :func:`record`, of what is known by its digest."""
+    """As :func:`next_record`, of what is known by its digest."""
     number = previous.number + 1
     names = [who.user, who.job, who.controller] if who else None
     digest = sha256([previous.digest, number, kind, content, names, recorded_at])

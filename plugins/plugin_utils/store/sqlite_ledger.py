@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import Who
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import ISSUED, Head, Record, record
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import ISSUED, Head, Record, next_record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import REVOKED as REVOKED_KIND
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Ledger, Revocation
 
@@ -101,7 +101,7 @@ def record_new(connection: sqlite3.Connection, who: Who | None, now: int) -> Non
         found += [(source, meant)] if meant else []
     last = head(connection)
     for source, value in found:
-        made = record(last, value, who, now)
+        made = next_record(last, value, who, now)
         put_record(connection, made, source)
         last = made.head
 

@@ -43,7 +43,7 @@ class Verified:
 
     :param opened: whether sealed entries could be opened: the passphrase was given.
     :param rows: certificates in the ledger.
-    :param nobody: records of which nobody knows who wrote them.
+    :param unattributed: records of which nobody knows who wrote them.
     :param head: the ledger's end.
     :param unseen: hosts that could not be looked at.
     """
@@ -52,7 +52,7 @@ class Verified:
     entries: int
     opened: bool
     rows: int
-    nobody: int
+    unattributed: int
     head: Head
     unseen: tuple[str, ...]
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -22,9 +23,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store_care import reseal
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.entries import one_care
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.reseal import change_passphrase
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
+from ansible_collections.fleet.tls.tests.unit.support.disks import needs_root, remount, small_disk
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, PASSPHRASE, make_issuer, make_store, snapshot
 from ansible_collections.fleet.tls.tests.unit.support.processes import killed_at
 
+__all__ = ["small_disk"]
 NEW = "7fQ0x2mVd8KpLw4sYt6Z"
 KEY = generate_key("ecdsa-p256")
 REGISTRATION = "acme/public/acme-dns/0123.json"
@@ -222,3 +225,22 @@ def test_nobody_begins_while_an_entry_is_made(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(StoreBusy, match="the lock 'passphrase'"):
             change_passphrase(store, NEW)
     assert set(opens(tmp_path, PASSPHRASE).values()) == {""}
+
+
+@needs_root
+def test_a_disk_that_is_full_or_read_only_loses_nothing(small_disk: Path) -> None:
+    store = filled(small_disk)
+    remount(small_disk, "ro")
+    with pytest.raises(StoreError, match="(?i)read-only") as caught:
+        change_passphrase(store, NEW)
+    assert caught.value.remedy and set(opens(small_disk, PASSPHRASE).values()) == {""}
+    remount(small_disk, "rw")
+    with (small_disk / "others").open("wb", buffering=0) as others, contextlib.suppress(OSError):
+        while True:
+            others.write(b"x" * 1024)
+    with pytest.raises(StoreError, match="No space left"):
+        change_passphrase(store, NEW)
+    assert set(opens(small_disk, PASSPHRASE).values()) == {""}
+    (small_disk / "others").unlink()
+    change_passphrase(store, NEW)
+    assert set(opens(small_disk, NEW).values()) == {""}

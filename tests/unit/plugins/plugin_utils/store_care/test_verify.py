@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError, SpecError, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool, PoolPair
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, serial_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, parse_head
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.reseal import change_passphrase
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.verify import Verified, verify
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
@@ -26,6 +28,7 @@ from ansible_collections.fleet.tls.tests.unit.support.pki import (
     PASSPHRASE,
     make_issuer,
     make_request,
+    make_spec,
     make_store,
     snapshot,
 )
@@ -55,7 +58,7 @@ def codes(found: Verified) -> list[tuple[str, str]]:
 def test_a_whole_store(tmp_path: Path, leaf: Any) -> None:
     before = snapshot(tmp_path)
     found = look(tmp_path)
-    assert codes(found) == [] and found.opened and (found.rows, found.nobody) == (1, 0)
+    assert codes(found) == [] and found.opened and (found.rows, found.unattributed) == (1, 0)
     assert found.head == records_of(make_store(tmp_path))[-1].head
     assert snapshot(tmp_path) == before
     assert codes(look(tmp_path, head=parse_head(str(found.head)))) == []
@@ -108,6 +111,21 @@ def older_ring(path: Path) -> None:
     """A generation that the sealed keys are not of."""
     content = json.loads((path / "tickets/web.json").read_bytes())
     (path / "tickets/web.json").write_text(json.dumps({**content, "generation": 7}))
+
+
+def test_the_key_of_a_pool(tmp_path: Path, leaf: Any) -> None:
+    pool = Pool(make_store(tmp_path), "web")
+    _key, state = pool.next_key(pool.load(), make_spec("www"))
+    (answer,) = make_issuer(tmp_path).issue(
+        [make_request(request_id="request-0002", key=get_key(pool.store, "pools/web-a.key"))], NOW
+    )
+    assert isinstance(answer, Issued)
+    pool.keep(state, PoolPair(answer.chain, "internal", "request-0002", "digest", "www", "", "web1", "run", 1.0), None)
+    assert codes(look(tmp_path)) == []
+    put_key(pool.store, "pools/web-a.key", generate_key("ecdsa-p256"), expect=pool.store.version("pools/web-a.key"))
+    assert codes(look(tmp_path)) == [("key_mismatch", "pools/web.json")]
+    (tmp_path / "pools/web-a.key").unlink()
+    assert codes(look(tmp_path)) == [("damaged", "pools/web.json")]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Re
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import COLUMNS, PUT_ROW, columns_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
+from ansible_collections.fleet.tls.tests.unit.support.disks import needs_root, remount, small_disk
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
 from ansible_collections.fleet.tls.tests.unit.support.store_contract import (
     ODD_KEYS,
@@ -32,6 +33,8 @@ from ansible_collections.fleet.tls.tests.unit.support.store_contract import (
     row,
     value_of,
 )
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture
@@ -308,23 +311,6 @@ def test_sqlite_syncs_and_leaves_no_readable_journal(tmp_path: Path) -> None:
         assert isinstance(connection, sqlite3.Connection)
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=0700", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("file systems cannot be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @needs_root
 def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
     store = make_store(small_disk)
@@ -345,7 +331,7 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     store = make_store(small_disk)
     store.put("a", b"old", expect=None)
     add(store, ROW)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    remount(small_disk, "ro")
     assert store.get("a").value == b"old"  # type: ignore[union-attr]
     assert list(store.issuances()) == [ROW] == [each.what for each in records_of(store)]
     for work in (lambda: store.put("b", b"x", expect=None), lambda: add(store, ROW)):
