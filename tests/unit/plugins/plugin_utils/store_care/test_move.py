@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from ansible_collections.fleet.tls.tests.unit.plugins.plugin_utils.store_care.te
     small,
 )
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_issuer, make_request, make_store, snapshot
-from ansible_collections.fleet.tls.tests.unit.support.processes import killed_at
-from ansible_collections.fleet.tls.tests.unit.support.store_contract import ROW, add, records_of, row
+from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes, killed_at
+from ansible_collections.fleet.tls.tests.unit.support.store_contract import ROW, add, records_of, row, value_of
 
 
 def same(one: Path, two: Path) -> bool:
@@ -73,6 +74,32 @@ def test_killed_anywhere_it_is_finished_by_the_next(tmp_path: Path) -> None:
     else:
         pytest.fail("it does not end")
     assert half > 5
+
+
+def test_what_a_run_wrote_is_never_left_behind(tmp_path: Path) -> None:
+    """It writes until it is told that the store is closed; all that it was told is written has moved."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    small(old)
+
+    def write() -> tuple[int, str]:
+        store, version, number = make_store(old), None, 0
+        while True:
+            try:
+                version = store.put("number", str(number + 1).encode(), expect=version)
+                number += 1
+                add(store, row(request_id=f"r{number}", fingerprint=f"r{number}"))
+            except StoreError as error:
+                return number, str(error)
+
+    def leave() -> None:
+        while value_of(make_store(old), "number") is None:
+            time.sleep(0.01)
+        move(make_store(old), make_store(new))
+
+    (number, words), _moved = in_processes([write, leave])
+    assert "is closed: it is being moved to" in words or "is closed: it was moved to" in words
+    assert value_of(make_store(new), "number") == str(number).encode()
+    assert len(records_of(make_store(new))) - 2 in (number - 1, number)
 
 
 def test_what_fails_leaves_the_old_one_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
