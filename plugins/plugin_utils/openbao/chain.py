@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import Who
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import KeyValues
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import NEVER, KeyValues, Moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, next_record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Revocation
 
@@ -33,6 +33,7 @@ class Link:
 
     :param of: the path of what it is about, below the ledger's folder.
     :param place: of a row: its place in the entry, from 1; 0: of a revocation.
+    :param created: when it was written, by the leader's clock.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Link:
     who: Who | None
     recorded_at: int
     digest: str
+    created: Moment = NEVER
 
     @classmethod
     def of_record(cls, each: Record, of: str, place: int) -> Link:
@@ -50,7 +52,7 @@ class Link:
         return cls(each.number, each.kind, of, place, each.content, each.who, each.recorded_at, each.digest)
 
     @classmethod
-    def from_values(cls, number: int, raw: Mapping[str, Any]) -> Link:
+    def from_values(cls, number: int, raw: Mapping[str, Any], created: Moment) -> Link:
         """:raises KeyError, TypeError, ValueError: it is none."""
         who = raw["who"]
         return cls(
@@ -62,12 +64,13 @@ class Link:
             Who(str(who["user"]), str(who["job"]), str(who["controller"])) if who else None,
             int(raw["recorded_at"]),
             str(raw["digest"]),
+            created,
         )
 
     def values(self) -> dict[str, Any]:
         """As it lies there; its number is its name."""
         values = asdict(self)
-        del values["number"]
+        del values["number"], values["created"]
         return values
 
     def about(self, what: Issuance | Revocation | None) -> Record:
@@ -120,9 +123,13 @@ class Chain:
 
     def head(self) -> Head:
         """The present end."""
-        numbers = self.numbers(last=True)
-        found = self.read(numbers[-1]) if numbers else None
+        found = self.newest()
         return found.head if found else Head()
+
+    def newest(self) -> Link | None:
+        """The last record; None: there is none."""
+        numbers = self.numbers(last=True)
+        return self.read(numbers[-1]) if numbers else None
 
     def read(self, number: int) -> Link | None:
         """A record; None: there is none.
@@ -136,7 +143,7 @@ class Chain:
         paths = {self.path(number): number for number in numbers}
         for (path, number), kept in zip(paths.items(), self.entries.read_all(tuple(paths))):
             try:
-                yield Link.from_values(number, kept.values) if kept.values else None
+                yield Link.from_values(number, kept.values, kept.created) if kept.values else None
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"the ledger's entry '{path}' is damaged", remedy="restore it (bao kv rollback)"

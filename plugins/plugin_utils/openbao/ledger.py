@@ -27,7 +27,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import present as present_user
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.chain import Chain, Link
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues, Moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, next_record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Ledger, Revocation
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.entry_names import safe
@@ -143,11 +143,15 @@ class KeyValueLedger(Ledger):
         return f"{self.root}/requests/{safe(issuer)}/{safe(request_id)}/{safe(key_id)}"
 
 
-def records(entries: KeyValues, root: str) -> Iterator[Record]:
-    """All records, and behind them one of each row and revocation that has none: of an earlier release, or of a killed run."""
-    chain, last = Chain(entries, root), Head()
+def records(entries: KeyValues, root: str, moment: Moment) -> tuple[Head, tuple[Record, ...]]:
+    """The chain's end at a moment, and all records until then; behind them one of each row and revocation that has none.
+
+    Those are of an earlier release, or of a run that was killed, and are not in the chain. One that is recorded later is left out.
+    """
+    chain, head = Chain(entries, root), Head()
     rows = {(row.fingerprint, row.request_id): row for row in issuances(entries, root)}
     revoked = {each.issuance.fingerprint: each for each in all_revocations(entries, root)}
+    found: list[Record] = []
     for link in chain.read_all(chain.numbers()):
         if link is not None:
             what = subject(entries, root, link)
@@ -155,12 +159,14 @@ def records(entries: KeyValues, root: str) -> Iterator[Record]:
                 revoked.pop(what.issuance.fingerprint, None)
             elif what is not None:
                 rows.pop((what.fingerprint, what.request_id), None)
-            yield link.about(what)
-            last = link.head
+            if link.created <= moment:
+                found.append(link.about(what))
+                head = link.head
+    last = head
     for left in (*rows.values(), *sorted(revoked.values(), key=revocation_order)):
-        made = next_record(last, left, None, 0)
-        yield made
-        last = made.head
+        found.append(next_record(last, left, None, 0))
+        last = found[-1].head
+    return head, tuple(found)
 
 
 def subject(entries: KeyValues, root: str, link: Link) -> Issuance | Revocation | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """:param entries: all of them, by their keys. Never part of a repr, though keys in it are sealed.
-    :param records: gives those of the ledger, oldest first, as often as it is called.
+    :param records: gives those of the ledger, oldest first, as often as it is called. Of a row without a record there is one at the end.
+    :param head: of the ledger as it lies there, so that it can be found in it again.
     """
 
     entries: Mapping[str, bytes] = field(repr=False)
     records: Callable[[], Iterator[Record]] = field(repr=False)
+    head: Head

@@ -97,10 +97,10 @@ def back_up(store: Store, root: Any, now: dt.datetime, *, check_mode: bool = Fal
         snapshot = stack.enter_context(store.snapshot())
         manifest = manifest_of(store, snapshot, now)
         if check_mode:
-            return Copied(True, "", len(manifest.entries), manifest.head)
+            return Copied(True, "", len(manifest.entries), str(snapshot.head))
         with translated(folder):
             path = written(folder, f"{now:%Y%m%dT%H%M%SZ}", snapshot, manifest)
-    return Copied(True, str(path), len(manifest.entries), manifest.head)
+        return Copied(True, str(path), len(manifest.entries), str(snapshot.head))
 
 
 def manifest_of(store: Store, snapshot: Snapshot, now: dt.datetime) -> Manifest:
@@ -176,7 +176,7 @@ def restore(store: Store, path: Any, *, check_mode: bool = False) -> Copied:
             close(store, why)
             fill(store, snapshot)
             reopen(store)
-    return Copied(True, str(folder), len(manifest.entries), manifest.head)
+        return Copied(True, str(folder), len(manifest.entries), str(snapshot.head))
 
 
 def check_whole(folder: Path, manifest: Manifest, snapshot: Snapshot) -> None:

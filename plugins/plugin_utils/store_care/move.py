@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.backup import Copied
-from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.copies import content_of, fill, head_of, is_empty
+from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.copies import content_of, fill, is_empty
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.entries import close, one_care, reopen
 
 TARGET = "tls_store_target"
@@ -46,12 +46,12 @@ def move(store: Store, target: Store, *, check_mode: bool = False) -> Copied:
                 leave(store, words)
                 with store.snapshot() as snapshot:
                     fill(target, snapshot)
-                    moved = Copied(True, "", len(content_of(snapshot.entries)), str(head_of(snapshot.records())))
+                    moved = Copied(True, "", len(content_of(snapshot.entries)), str(snapshot.head))
                 close(store, words.moved)
             reopen(target)
             return moved
         with store.snapshot() as snapshot:
-            return Copied(True, "", len(content_of(snapshot.entries)), str(head_of(snapshot.records())))
+            return Copied(True, "", len(content_of(snapshot.entries)), str(snapshot.head))
 
 
 class Words:

@@ -85,7 +85,7 @@ def verify(
             bool(store.passphrase),
             sum(isinstance(each.what, Issuance) for each in records),
             sum(each.who is None for each in records),
-            head_of(records),
+            snapshot.head,
             unseen,
         )
 

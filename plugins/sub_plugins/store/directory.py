@@ -189,7 +189,7 @@ class DirectoryStore(Store):
                     with contextlib.closing(self.connect()) as connection:
                         connection.backup(copy)
             sqlite_ledger.make_tables(copy)
-            yield Snapshot(entries, lambda: sqlite_ledger.records(copy))
+            yield Snapshot(entries, lambda: sqlite_ledger.records(copy), sqlite_ledger.head(copy))
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:

@@ -16,10 +16,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import ledger as openbao_ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.chain import Chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import NEVER, Kept, KeyValues, Moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.lock import WRITE, Lease
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     CONNECTION_OPTIONS,
@@ -38,8 +39,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
 
-# How often all of it is read until two readings in a row are alike.
-READINGS = 10
 VERSION = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -148,27 +147,18 @@ class OpenBaoStore(Store):
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        before = self.everything()
-        for _reading in range(READINGS):
-            after = self.everything()
-            if after == before:
-                break
-            before = after
-        else:
-            raise StoreBusy(
-                f"other runs change {self.describe()} all the time", remedy="run again when they have ended"
-            )
-        entries, records = after
-        yield Snapshot({key: entry.value for key, entry in entries.items()}, lambda: iter(records))
+        # Everything is read twice: first to know a moment of the leader's clock that has passed, then as it was then.
+        newest = Chain(self.entries, f"{self.root}/ledger").newest()
+        ends = [kept.created for _key, kept in self.all_kept(None)]
+        moment = max([*ends, newest.created if newest else NEVER])
+        entries = {key: self.value(key, kept) for key, kept in self.all_kept(moment) if kept.values is not None}
+        head, records = openbao_ledger.records(self.entries, f"{self.root}/ledger", moment)
+        yield Snapshot(entries, lambda: iter(records), head)
 
-    def everything(self) -> tuple[dict[str, Entry], tuple[Record, ...]]:
-        """All entries and all records, one after the other."""
+    def all_kept(self, moment: Moment | None) -> Iterator[tuple[str, Kept]]:
+        """All entries, as they are or were at a moment."""
         keys = self.names()
-        kept = zip(keys, self.entries.read_all([self.path(key) for key in keys]))
-        entries = {
-            key: Entry(self.value(key, each), str(each.version)) for key, each in kept if each.values is not None
-        }
-        return entries, tuple(openbao_ledger.records(self.entries, f"{self.root}/ledger"))
+        return zip(keys, self.entries.read_all([self.path(key) for key in keys], moment))
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         return openbao_ledger.issuances(self.entries, f"{self.root}/ledger", issuer, since)
