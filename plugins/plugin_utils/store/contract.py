@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreError
@@ -118,6 +119,8 @@ class Store(ABC):
     uses_closed = False
     # Seconds that a write which began before the store was closed may still take.
     longest_write = 0.0
+    # The directory on the controller that it is; None: it is elsewhere.
+    place: Path | None = None
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.fields = Fields(options, ("passphrase", *self.option_names()), "store")

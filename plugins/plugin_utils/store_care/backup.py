@@ -36,7 +36,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.copies import
     head_of,
     is_empty,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.entries import close, one_care, reopen
+from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.entries import (
+    close,
+    one_care,
+    refuse_within,
+    reopen,
+)
 
 WHERE = "tls_store_backup"
 UNFINISHED = ".new-tls-store-"
@@ -90,6 +95,7 @@ def back_up(store: Store, root: Any, now: dt.datetime, *, check_mode: bool = Fal
     :raises SpecError: no absolute path; :raises StoreError: the store cannot be read, or the backup not be written.
     """
     folder = Path(parse_directory(root, WHERE))
+    refuse_within(store, folder, WHERE)
     store.refuse_closed()
     with contextlib.ExitStack() as stack:
         if not check_mode:
@@ -121,9 +127,11 @@ def written(folder: Path, name: str, snapshot: Snapshot, manifest: Manifest) -> 
     :raises OSError, StoreError: it cannot be written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for leftover in folder.glob(f"{UNFINISHED}*"):
+    # Of this store, which is backed up by one run at a time; others may have their backups here, too.
+    prefix = f"{UNFINISHED}{hashlib.sha256(manifest.of.encode()).hexdigest()[:16]}-"
+    for leftover in folder.glob(f"{prefix}*"):
         shutil.rmtree(leftover)
-    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+    unfinished = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     try:
         copy = directory_store(unfinished)
         fill(copy, snapshot)

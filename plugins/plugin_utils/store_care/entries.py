@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
+from pathlib import Path
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import CLOSED_ENTRY, Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import FORM
 
@@ -21,6 +23,16 @@ def one_care(store: Store) -> AbstractContextManager[None]:
     :raises StoreBusy: one does.
     """
     return store.lock("store-care", wait=PATIENCE)
+
+
+def refuse_within(store: Store, path: Path | None, what: str) -> None:
+    """What lies in a store becomes a part of it.
+
+    :param what: the variable that names the path, for the message.
+    :raises SpecError: it would lie in the store.
+    """
+    if path and store.place and path.resolve().is_relative_to(store.place.resolve()):
+        raise SpecError(f"{what} lies in {store.describe()}", remedy="name a directory elsewhere")
 
 
 def close(store: Store, why: str) -> None:

@@ -17,7 +17,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.backup import Copied
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.copies import content_of, fill, is_empty
-from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.entries import close, one_care, reopen
+from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.entries import (
+    close,
+    one_care,
+    refuse_within,
+    reopen,
+)
 
 TARGET = "tls_store_target"
 
@@ -31,6 +36,8 @@ def move(store: Store, target: Store, *, check_mode: bool = False) -> Copied:
     """
     if store.describe() == target.describe():
         raise SpecError(f"{TARGET} is the store itself", remedy="name the one to move to")
+    refuse_within(store, target.place, TARGET)
+    refuse_within(target, store.place, "tls_store")
     words = Words(store, target)
     store.uses_closed = target.uses_closed = True
     with contextlib.ExitStack() as stack:

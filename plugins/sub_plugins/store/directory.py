@@ -82,7 +82,7 @@ class DirectoryStore(Store):
             # It would be another store, with another CA, in every directory that a playbook is started from.
             # It is not told: what has been typed in the wrong place may be the passphrase.
             raise SpecError("store: path is relative", remedy='write "{{ inventory_dir }}/tls-store"')
-        self.root = Path(os.path.normpath(path))
+        self.root = self.place = Path(os.path.normpath(path))
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:

@@ -218,6 +218,27 @@ def test_paths(path: str | None, tmp_path: Path) -> None:
         assert caught.value.remedy
 
 
+def test_a_backup_in_the_store_itself(tmp_path: Path) -> None:
+    filled(tmp_path / "store")
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    for path in ("store", "store/backups", "link/backups"):
+        with pytest.raises(SpecError, match="tls_store_backup lies in the store") as caught:
+            back_up(make_store(tmp_path / "store"), str(tmp_path / path), NOW)
+        assert caught.value.remedy
+
+
+def test_what_another_store_has_begun_beside_it_stays(tmp_path: Path) -> None:
+    small(tmp_path / "store")
+    small(tmp_path / "other")
+    folder = tmp_path / "backups"
+    assert killed_at(lambda: back_up(make_store(tmp_path / "other"), str(folder), NOW), 30)
+    (begun,) = folder.iterdir()
+    back_up(make_store(tmp_path / "store"), str(folder), NOW)
+    assert begun.exists()
+    back_up(make_store(tmp_path / "other"), str(folder), NOW)
+    assert not begun.exists()
+
+
 def test_no_backup_there(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no backup in") as caught:
         restore(make_store(tmp_path / "store"), str(tmp_path))

@@ -128,6 +128,10 @@ def test_refused_before_anything_is_touched(tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     with pytest.raises(SpecError, match="tls_store_target is the store itself"):
         move(make_store(old), make_store(old))
+    with pytest.raises(SpecError, match="tls_store_target lies in the store"):
+        move(make_store(old), make_store(old / "new"))
+    with pytest.raises(SpecError, match="tls_store lies in the store"):
+        move(make_store(old), make_store(tmp_path))
     with pytest.raises(StoreError, match="tls_store_target: .* is not empty"):
         move(make_store(old), make_store(other))
     with pytest.raises(StoreError, match="is empty"):
