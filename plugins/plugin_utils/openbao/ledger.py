@@ -69,7 +69,7 @@ class KeyValueLedger(Ledger):
         rows = [*rows_of(present, path), issuance]
         with contextlib.suppress(StoreConflict):
             # Another run that was faster in the same second has named it; whose the row becomes is decided below.
-            self.entries.write(f"{self.root}/order/{order_name(issuance, len(rows))}", {}, expect=0, before=self.before)
+            self.entries.write(f"{self.root}/order/{order_name(issuance, len(rows))}", {}, expect=0)
         values = {"rows": [asdict(row) for row in rows]}
         expect = present.version if present.values is not None else 0
         version = self.entries.write(path, values, expect=expect, before=self.before)

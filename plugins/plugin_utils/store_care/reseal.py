@@ -92,6 +92,11 @@ def change_passphrase(store: Store, new: str | None, *, check_mode: bool = False
 
 def check(store: Store, known: KnownPassphrase, both: Passphrases) -> None:
     """:raises PassphraseError: these are not the passphrases."""
+    if known.following is not None and known.following.is_of(both.present):
+        raise PassphraseError(
+            f"the passphrase of {store.describe()} is being changed, and not all of it is under the new one yet",
+            remedy=f"give the old one as tls_store.passphrase and the new one as {NEW} once more",
+        )
     if not known.present.is_of(both.present):
         raise wrong_passphrase(store)
     if known.following is not None and not known.following.is_of(both.following):
@@ -132,20 +137,26 @@ def go_on(store: Store, both: Passphrases) -> None:
 
     :raises StoreError: an entry does not open any more, or others change entries all the time.
     """
+    done: dict[str, bytes] = {}
     for _pass in range(PASSES):
-        # All of them, not only as far as the first one.
-        done = [key for key, value in entries(store) if reseal(store, key, value, both)]
-        if not done:
+        # To open one takes a while, so those that are as they were left are not opened again.
+        left = [(key, value) for key, value in entries(store) if done.get(key) != value]
+        changed = [key for key, value in left if reseal(store, key, value, both, done)]
+        if not changed:
             return
     raise StoreError(f"other runs change {store.describe()} all the time", remedy="run again when they have ended")
 
 
-def reseal(store: Store, key: str, value: bytes, both: Passphrases) -> bool:
-    """Seal one entry anew; whether that was to be done."""
+def reseal(store: Store, key: str, value: bytes, both: Passphrases, done: dict[str, bytes]) -> bool:
+    """Seal one entry anew; whether that was to be done.
+
+    :param done: gets the entry, where there is nothing left to do for it.
+    """
     try:
         new = resealed(key, value, (both.present,), both.following)
     except Unopened:
         raise StoreError(f"'{key}' in {store.describe()} cannot be opened any more", remedy=BACKUP) from None
+    done[key] = value if new is None else new
     if new is None or new == value:
         return False
     entry = store.get(key)

@@ -173,6 +173,8 @@ def test_killed_anywhere_it_is_finished_by_the_next(tmp_path: Path) -> None:
                     put_key(make_store(path, passphrase), "keys/web2/www.key", KEY, expect=None)
             with pytest.raises(PassphraseError, match="to another one than tls_store_new_passphrase"):
                 change_passphrase(make_store(path), NEW + "x")
+            with pytest.raises(PassphraseError, match="not all of it is under the new one yet"):
+                change_passphrase(make_store(path, NEW), NEW)
         change_passphrase(make_store(path), NEW)
         assert set(opens(path, NEW).values()) == {""}
         assert not list(path.rglob(".new-*"))
