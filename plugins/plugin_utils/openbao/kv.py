@@ -88,7 +88,7 @@ class KeyValues:
 
         :param moment: as :meth:`read_at`; None: the newest versions.
         """
-        read = self.read if moment is None else partial(self.read_at, moment=moment)
+        read: Callable[[str], Kept] = self.read if moment is None else partial(self.read_at, moment=moment)
         if len(paths) < CONNECTIONS:
             yield from map(read, paths)
             return

@@ -106,9 +106,14 @@ def sealed_content(value: bytes) -> dict[str, Any] | None:
         content = json.loads(value)
     except (*MISSHAPEN, RecursionError):
         return None
-    found: list[Any] = []
-    changed_values(content, lambda sealed: found.append(sealed) or sealed)
-    return content if found and isinstance(content, dict) else None
+    return content if isinstance(content, dict) and has_sealed(content) else None
+
+
+def has_sealed(content: Any) -> bool:
+    """Whether there is a sealed value in JSON."""
+    if isinstance(content, dict):
+        return content.keys() >= SEALED_FIELDS or any(map(has_sealed, content.values()))
+    return isinstance(content, list) and any(map(has_sealed, content))
 
 
 def changed_values(content: Any, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:
