@@ -40,17 +40,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     check_key,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import (
-    IN_ORDER,
-    PAGE_OF_ROWS,
-    REVOKED,
-    SqliteLedger,
-    issuance,
-    revocation,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_file import BUSY_SECONDS, WRITABLE, LedgerFile
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import SqliteLedger
 
-BUSY_SECONDS = 60.0
-PAGE = 1000
 OWN_NAMES = frozenset(
     {
         "acme",
@@ -66,7 +58,6 @@ OWN_NAMES = frozenset(
         "tickets",
     }
 )
-WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 
 class DirectoryStore(Store):
@@ -83,6 +74,7 @@ class DirectoryStore(Store):
             # It is not told: what has been typed in the wrong place may be the passphrase.
             raise SpecError("store: path is relative", remedy='write "{{ inventory_dir }}/tls-store"')
         self.root = self.place = Path(os.path.normpath(path))
+        self.file = LedgerFile(self.root / "ledger.sqlite3", self.describe())
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -154,26 +146,10 @@ class DirectoryStore(Store):
 
     @contextlib.contextmanager
     def session(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that nobody else writes beside; what was written is there when it ends without an exception.
-
-        :raises StoreError, StoreBusy: as :meth:`ledger`.
-        """
-        with self.translated():
-            self.make_directory(self.root)
-            # SQLite would create the file with the umask's mode.
-            os.close(os.open(self.ledger_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with self.translated(), contextlib.closing(self.connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                self.refuse_closed()
-                sqlite_ledger.make_tables(connection)
-                yield connection
-            except BaseException:
-                # SQLite rolls back by itself where the disk fails.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        """As :meth:`LedgerFile.session`; nobody has one of a store that is closed."""
+        self.make_directory(self.root)
+        with self.file.session(self.refuse_closed) as connection:
+            yield connection
 
     def take_over(self, records: Iterable[Record]) -> None:
         with self.session() as connection:
@@ -181,81 +157,24 @@ class DirectoryStore(Store):
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        # A database without a name is SQLite's own: a temporary file that has no name either, and goes with the connection.
-        with self.translated(), contextlib.closing(sqlite3.connect("", isolation_level=None)) as copy:
-            with self.standing_still():
-                entries = {key: entry.value for key in self.names() if (entry := self.read(key))}
-                if self.ledger_path.exists():
-                    with contextlib.closing(self.connect()) as connection:
-                        connection.backup(copy)
-            sqlite_ledger.make_tables(copy)
+        entries: dict[str, bytes] = {}
+        with self.file.copy(self.entries_read(entries)) as copy:
             yield Snapshot(entries, lambda: sqlite_ledger.records(copy), sqlite_ledger.head(copy))
 
     @contextlib.contextmanager
-    def standing_still(self) -> Iterator[None]:
-        """While it lasts nobody writes, neither entries nor to the ledger. Whoever may only read cannot have that, and reads all the same."""
-        if not os.access(self.root, os.W_OK):
-            yield
-            return
+    def entries_read(self, entries: dict[str, bytes]) -> Iterator[None]:
+        """Read all entries to memory. While it lasts, nobody writes any; whoever may only read cannot have that, and reads all the same."""
         with contextlib.ExitStack() as stack:
-            if self.ledger_path.exists():
-                connection = stack.enter_context(contextlib.closing(self.connect()))
-                connection.execute("BEGIN IMMEDIATE")
-                stack.callback(connection.execute, "ROLLBACK")
-            stack.enter_context(self.lock("entries"))
+            if os.access(self.root, os.W_OK):
+                stack.enter_context(self.lock("entries"))
+            entries.update({key: entry.value for key in self.names() if (entry := self.read(key))})
             yield
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
-        # Page by page: a large ledger has its certificates in it, and an open query would keep writers waiting for whoever reads.
-        last, end = 0, max((row[0] or 0 for row in self.rows("issuance", "SELECT MAX(id) FROM issuance")), default=0)
-        while last < end:
-            page = self.rows("issuance", PAGE_OF_ROWS, last, end, issuer, issuer, since, PAGE)
-            yield from (issuance(row[1:]) for row in page)
-            last = page[-1][0] if len(page) == PAGE else end
+        return self.file.issuances(issuer, since)
 
     def revocations(self, issuer: str) -> Iterator[Revocation]:
-        yield from (
-            revocation(row) for row in self.rows("revocation", f"{REVOKED} WHERE issuer = ? {IN_ORDER}", issuer)
-        )
-
-    def rows(self, table: str, query: str, *values: str | int | None) -> list[tuple[Any, ...]]:
-        """All rows of a query at once: an open query would keep writers waiting for whoever reads."""
-        if not self.ledger_path.exists():
-            return []
-        with self.translated(), contextlib.closing(self.connect()) as connection:
-            # A run that was killed while it made the ledger leaves one without tables.
-            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-            return connection.execute(query, values).fetchall() if made else []
-
-    @property
-    def ledger_path(self) -> Path:
-        """The SQLite file."""
-        return self.root / "ledger.sqlite3"
-
-    def connect(self) -> sqlite3.Connection:
-        """A connection in autocommit mode, waiting for other writers, durable at commit; it makes no file."""
-        uri = f"{self.ledger_path.as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """SQLite's and the system's errors in our words."""
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(
-                f"{self.describe()}: the ledger cannot be used: {error.strerror}", remedy=WRITABLE
-            ) from error
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise StoreBusy(f"{self.describe()}: the ledger is in use", remedy="run again later") from error
-            raise StoreError(f"{self.describe()}: the ledger cannot be used: {error}", remedy=WRITABLE) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{self.describe()}: the ledger is damaged: {error}", remedy="restore it from the store's backup"
-            ) from error
+        return self.file.revocations(issuer)
 
     def path(self, key: str) -> Path:
         """Where an entry lies.

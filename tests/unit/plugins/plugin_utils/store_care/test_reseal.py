@@ -219,7 +219,6 @@ def test_what_others_write_meanwhile_is_sealed_anew_too(tmp_path: Path, monkeypa
 
 def test_nobody_begins_while_an_entry_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path)
-    monkeypatch.setattr("ansible_collections.fleet.tls.plugins.sub_plugins.store.directory.BUSY_SECONDS", 0.1)
     store = make_store(tmp_path)
     with nobody_changes_it(make_store(tmp_path)):
         lock = store.lock

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreBusy, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import sqlite_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import breaks
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import COLUMNS, PUT_ROW, columns_of
-from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from ansible_collections.fleet.tls.tests.unit.support.disks import needs_root, remount, small_disk
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
@@ -142,7 +142,7 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_a_ledger_of_before_revocation(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, ROW)
-    with contextlib.closing(store.connect()) as connection:
+    with contextlib.closing(store.file.connect()) as connection:
         connection.execute("DROP TABLE revocation")
     assert list(store.revocations("internal")) == []
     with store.ledger() as ledger:
@@ -220,13 +220,13 @@ def test_a_snapshot_of_a_store_that_nobody_made(tmp_path: Path) -> None:
 
 
 def test_nobody_writes_while_a_snapshot_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
     store, other = make_store(tmp_path), make_store(tmp_path)
     version = store.put("a", b"x", expect=None)
     add(store, ROW)
     lock = other.lock
     monkeypatch.setattr(other, "lock", lambda name: lock(name, wait=0.1))
-    with store.standing_still():
+    with store.file.still(), store.entries_read({}):
         with pytest.raises(StoreBusy):
             other.put("a", b"y", expect=version)
         with pytest.raises(StoreBusy):
@@ -247,7 +247,7 @@ def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
 
 
 def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
     store = make_store(tmp_path)
     add(store, ROW, ROW)
     rows = store.issuances()
@@ -257,7 +257,7 @@ def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_ledger_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "PAGE", 2)
+    monkeypatch.setattr(sqlite_file, "PAGE", 2)
     store = make_store(tmp_path)
     rows = [replace(ROW, issued_at=number, issuer="b" if number == 3 else ROW.issuer) for number in range(1, 6)]
     add(store, *rows)
@@ -266,7 +266,7 @@ def test_a_ledger_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_ledger_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
     store = make_store(tmp_path)
     with store.ledger(), pytest.raises(StoreBusy, match="the ledger is in use") as caught:
         add(make_store(tmp_path), ROW)
@@ -306,7 +306,7 @@ def test_sqlite_syncs_and_leaves_no_readable_journal(tmp_path: Path) -> None:
     with umask(0o000), store.ledger() as ledger:
         ledger.add(ROW)
         assert {mode for name, mode in modes(tmp_path).items() if name.startswith("ledger")} == {"0600"}
-    with contextlib.closing(store.connect()) as connection:
+    with contextlib.closing(store.file.connect()) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert isinstance(connection, sqlite3.Connection)
 
