@@ -43,7 +43,9 @@ REVOKED = (
     " FROM revocation JOIN issuance ON issuance.fingerprint = revocation.fingerprint"
 )
 IN_ORDER = "ORDER BY revocation.id"
-UNRECORDED = "> COALESCE((SELECT MAX(source) FROM record WHERE kind = ?), 0)"
+NEW_ROWS = f"SELECT id, {', '.join(COLUMNS)} FROM issuance WHERE id > ? ORDER BY id LIMIT ?"
+NEW_REVOCATIONS = "SELECT id, fingerprint, reason, revoked_at FROM revocation WHERE id > ? ORDER BY id LIMIT ?"
+AT_A_TIME = 1000
 PUT_ROW = f"INSERT INTO issuance ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 PUT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 RECORDS = "SELECT number, kind, source, content, user, job, controller, recorded_at, digest FROM record ORDER BY number"
@@ -89,21 +91,25 @@ def record_new(connection: sqlite3.Connection, who: Who | None, now: int) -> Non
     :param who: None: nobody knows.
     :param now: seconds since the epoch.
     """
-    rows = connection.execute(
-        f"SELECT id, {', '.join(COLUMNS)} FROM issuance WHERE id {UNRECORDED} ORDER BY id", (ISSUED,)
-    ).fetchall()
-    found: list[tuple[int, Issuance | Revocation]] = [(row[0], issuance(row[1:])) for row in rows]
-    revoked = connection.execute(
-        f"SELECT id, fingerprint, reason, revoked_at FROM revocation WHERE id {UNRECORDED} ORDER BY id", (REVOKED_KIND,)
-    ).fetchall()
-    for source, *what in revoked:
-        meant = revocation_of(connection, *what)
-        found += [(source, meant)] if meant else []
     last = head(connection)
-    for source, value in found:
-        made = next_record(last, value, who, now)
-        put_record(connection, made, source)
-        last = made.head
+    for kind, query, read in (
+        (ISSUED, NEW_ROWS, readable),
+        (REVOKED_KIND, NEW_REVOCATIONS, lambda row: revocation_of(connection, *row)),
+    ):
+        for source, row in new_of(connection, kind, query):
+            what = read(row)
+            if what is not None:
+                made = next_record(last, what, who, now)
+                put_record(connection, made, source)
+                last = made.head
+
+
+def new_of(connection: sqlite3.Connection, kind: str, query: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The rows of a table that have no record, with their ids; so many at a time, as a ledger of an earlier release may be large."""
+    last = int(connection.execute("SELECT COALESCE(MAX(source), 0) FROM record WHERE kind = ?", (kind,)).fetchone()[0])
+    while rows := connection.execute(query, (last, AT_A_TIME)).fetchall():
+        yield from ((row[0], row[1:]) for row in rows)
+        last = rows[-1][0]
 
 
 def head(connection: sqlite3.Connection) -> Head:
@@ -121,16 +127,13 @@ def records(connection: sqlite3.Connection) -> Iterator[Record]:
 
 def subject(connection: sqlite3.Connection, kind: str, source: int) -> Issuance | Revocation | None:
     """What a record is about; None: it is gone, or cannot be understood."""
-    try:
-        if kind == ISSUED:
-            row = connection.execute(f"{SELECT} WHERE id = ?", (source,)).fetchone()
-            return issuance(row) if row else None
-        row = connection.execute(
-            "SELECT fingerprint, reason, revoked_at FROM revocation WHERE id = ?", (source,)
-        ).fetchone()
-        return revocation_of(connection, *row) if row else None
-    except (ValueError, TypeError):
-        return None
+    if kind == ISSUED:
+        row = connection.execute(f"{SELECT} WHERE id = ?", (source,)).fetchone()
+        return readable(row) if row else None
+    row = connection.execute(
+        "SELECT fingerprint, reason, revoked_at FROM revocation WHERE id = ?", (source,)
+    ).fetchone()
+    return revocation_of(connection, *row) if row else None
 
 
 def take_over(connection: sqlite3.Connection, others: Iterable[Record], ours: str) -> None:
@@ -176,12 +179,21 @@ def another_ledger(ours: str) -> StoreError:
 def revocation_of(connection: sqlite3.Connection, fingerprint: str, reason: str, revoked_at: int) -> Revocation | None:
     """A row of the table as a value; None: nothing was issued that has this fingerprint."""
     row = connection.execute(f"{SELECT} WHERE fingerprint = ? ORDER BY id LIMIT 1", (fingerprint,)).fetchone()
-    return Revocation(issuance(row), reason, revoked_at) if row else None
+    what = readable(row) if row else None
+    return Revocation(what, reason, revoked_at) if what else None
 
 
 def columns_of(issuance: Issuance) -> list[Any]:
     """A value as a row."""
     return [json.dumps(value) if isinstance(value, tuple) else value for value in astuple(issuance)]
+
+
+def readable(row: tuple[Any, ...]) -> Issuance | None:
+    """A row as a value; None: it is damaged, which must cost no other row anything."""
+    try:
+        return issuance(row)
+    except (ValueError, TypeError):
+        return None
 
 
 def issuance(row: tuple[Any, ...]) -> Issuance:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     seconds,
     serial_text,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, breaks, title
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, record_breaks, title
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import (
     being_changed,
@@ -26,15 +26,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import 
     encoded_passphrase,
     wrong_passphrase,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.copies import head_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.fleet import fleet_findings
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.frozen import FrozenStore
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.verify_entries import Finding, entry_findings
 
 LEDGER = "ledger"
-HOW_TO_MEND_LEDGER = (
-    "find out who could write to the store; the newest backup whose ledger is whole has the rows as they were"
-)
+MEND = "find out who could write to the store; the newest backup whose ledger is whole has the rows as they were"
+# Findings about the ledger that are told; where all of it is wrong, the first ones say so.
+MOST = 100
 
 
 @dataclass(frozen=True)
@@ -71,20 +70,15 @@ def verify(
     with store.snapshot() as snapshot:
         frozen = FrozenStore(store, snapshot)
         check_passphrase(frozen)
-        records = tuple(snapshot.records())
+        ledger = LedgerLook(expected, seconds(now))
+        ledger.look(snapshot.records())
         fleet, unseen = fleet_findings(seen, frozen, internal)
-        findings = (
-            *entry_findings(frozen),
-            *chain_findings(records, expected),
-            *row_findings(records, seconds(now)),
-            *fleet,
-        )
         return Verified(
-            findings,
+            (*entry_findings(frozen), *ledger.findings[:MOST], *fleet),
             len(frozen.names()),
             bool(store.passphrase),
-            sum(isinstance(each.what, Issuance) for each in records),
-            sum(each.who is None for each in records),
+            ledger.rows,
+            ledger.unattributed,
             snapshot.head,
             unseen,
         )
@@ -101,21 +95,43 @@ def check_passphrase(store: Store) -> None:
         raise wrong_passphrase(store)
 
 
-def chain_findings(records: tuple[Record, ...], expected: Head | None) -> Iterator[Finding]:
-    """Whether the ledger is as it was written, and has not lost its end."""
-    for text in breaks(records):
-        yield Finding("ledger_broken", LEDGER, f"the ledger: {text}", HOW_TO_MEND_LEDGER)
-    if expected is not None and expected.number and expected not in (each.head for each in records):
-        text = f"the ledger ends at record {head_of(records).number}, or had another record {expected.number}"
-        yield Finding("ledger_cut", LEDGER, f"{text}, than it had when tls_store_head was taken", HOW_TO_MEND_LEDGER)
+class LedgerLook:
+    """One way through all records, none of which is kept: a ledger may be large.
 
+    :param expected: as in :func:`verify`.
+    :param now: seconds since the epoch: what has ended is not compared with its certificate any more.
+    """
 
-def row_findings(records: tuple[Record, ...], now: int) -> Iterator[Finding]:
-    """Whether each row says what its certificate says, as long as that counts."""
-    for each in records:
-        if isinstance(each.what, Issuance) and each.what.not_after > now and not is_true(each.what):
-            text = f"the row of record {each.number} says another thing than its certificate ({title(each.what)})"
-            yield Finding("ledger_broken", LEDGER, f"the ledger: {text}", HOW_TO_MEND_LEDGER)
+    def __init__(self, expected: Head | None, now: int) -> None:
+        self.expected, self.now = expected, now
+        self.findings: list[Finding] = []
+        self.rows = self.unattributed = 0
+
+    def look(self, records: Iterable[Record]) -> None:
+        """See whether the chain is whole, has its end, and each row says what its certificate says."""
+        previous = Head()
+        found = self.expected is None or self.expected == previous
+        for each in records:
+            self.broken(record_breaks(previous, each))
+            self.look_at(each)
+            previous = each.head
+            found = found or previous == self.expected
+        if not found:
+            text = f"the ledger ends at record {previous.number}, or had another record {self.expected.number}"  # type: ignore[union-attr]
+            self.findings.insert(0, Finding("ledger_cut", LEDGER, f"{text}, than when tls_store_head was taken", MEND))
+
+    def look_at(self, each: Record) -> None:
+        """One record."""
+        self.unattributed += each.who is None
+        if isinstance(each.what, Issuance):
+            self.rows += 1
+            if each.what.not_after > self.now and not is_true(each.what):
+                text = f"the row of record {each.number} says another thing than its certificate"
+                self.broken((f"{text} ({title(each.what)})",))
+
+    def broken(self, texts: Iterable[str]) -> None:
+        """What is wrong with a record."""
+        self.findings += (Finding("ledger_broken", LEDGER, f"the ledger: {text}", MEND) for text in texts)
 
 
 def is_true(row: Issuance) -> bool:

@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreBusy, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import sqlite_file
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import breaks
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Revocation
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import COLUMNS, PUT_ROW, columns_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 from ansible_collections.fleet.tls.tests.unit.support.disks import needs_root, remount, small_disk
@@ -211,6 +211,15 @@ def test_a_ledger_that_was_tampered_with(damage: str, words: list[str], tmp_path
         connection.executescript(damage)
     found = list(breaks(records_of(make_store(tmp_path))))
     assert found[: len(words)] == words and len(found) <= len(words) + 1
+
+
+def test_a_damaged_row_of_an_earlier_release_stops_nobody(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, ROW, row(request_id="request-0002", serial="s2", fingerprint="f2"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as connection:
+        connection.executescript("DELETE FROM record; UPDATE issuance SET names = 'x' WHERE id = 1")
+    add(store, row(request_id="request-0003", serial="s3", fingerprint="f3"))
+    assert [each.what.serial for each in records_of(store) if isinstance(each.what, Issuance)] == ["s2", "s3"]
 
 
 def test_a_snapshot_of_a_store_that_nobody_made(tmp_path: Path) -> None:
