@@ -163,7 +163,8 @@ def records(entries: KeyValues, root: str, moment: Moment) -> tuple[Head, tuple[
                 found.append(link.about(what))
                 head = link.head
     last = head
-    for left in (*rows.values(), *sorted(revoked.values(), key=revocation_order)):
+    unrecorded: list[Issuance | Revocation] = [*rows.values(), *sorted(revoked.values(), key=revocation_order)]
+    for left in unrecorded:
         found.append(next_record(last, left, None, 0))
         last = found[-1].head
     return head, tuple(found)
