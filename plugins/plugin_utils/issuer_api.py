@@ -21,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import Who
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
     AdvisesRenewal,
     AnswersChallenges,
@@ -45,6 +46,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     parse_pem_chain,
     to_pem,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Head, Record, next_record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Entry,
     Issuance,
@@ -55,6 +57,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
 
 __all__ = (
     "USAGES",
@@ -71,6 +74,7 @@ __all__ = (
     "Fields",
     "ForeseesDeferral",
     "HandsOutReadyMade",
+    "Head",
     "HostStep",
     "Issuance",
     "IssueRequest",
@@ -81,8 +85,10 @@ __all__ = (
     "KeepsCrls",
     "Ledger",
     "Names",
+    "Record",
     "Revocation",
     "SignatureWanted",
+    "Snapshot",
     "Solver",
     "SpecError",
     "Store",
@@ -90,6 +96,7 @@ __all__ = (
     "StoreConflict",
     "StoreError",
     "TlsError",
+    "Who",
     "check_chain",
     "check_issued",
     "check_key",
@@ -97,6 +104,7 @@ __all__ = (
     "general_names",
     "get_key",
     "issue_once",
+    "next_record",
     "parse_duration",
     "parse_pem_chain",
     "put_key",

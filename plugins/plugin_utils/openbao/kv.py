@@ -13,20 +13,28 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import CONNECTIONS, Answer, Connection
 
 WRITER = "written_by"
+# Seconds as text that sorts, and nanoseconds: the server leaves out zeros at the end of a fraction.
+Moment = tuple[str, int]
+NEVER: Moment = ("", 0)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What lies under a path; version 0: nothing ever did. ``values`` is None where there is nothing, or no more."""
+    """What lies under a path; version 0: nothing ever did. ``values`` is None where there is nothing, or no more.
+
+    :param created: when this version was written, by the clock of the cluster's leader; empty: there is none.
+    """
 
     version: int = 0
     values: Mapping[str, Any] | None = field(default=None, repr=False)
+    created: Moment = NEVER
 
 
 class KeyValues:
@@ -37,13 +45,30 @@ class KeyValues:
         self.mount = mount
         self.is_version_2 = False
 
-    def read(self, path: str) -> Kept:
-        """The newest version.
+    def read(self, path: str, version: int | None = None) -> Kept:
+        """The newest version, or another one; of one that is not kept any more, what nothing ever was.
 
         :raises StoreError: the mount is no KV engine of version 2.
         """
-        answer = self.connection.request("GET", f"{self.mount}/data/{path}", accept=(404,))
+        which = f"?version={version}" if version else ""
+        answer = self.connection.request("GET", f"{self.mount}/data/{path}{which}", accept=(404,))
         return self.kept(answer)
+
+    def read_at(self, path: str, moment: Moment) -> Kept:
+        """The version that was the newest at a moment.
+
+        :raises StoreBusy: it has changed so often since that this version is not kept any more.
+        """
+        kept = self.read(path)
+        while kept.created > moment:
+            before = kept.version - 1
+            kept = self.read(path, before) if before else Kept()
+            if before and not kept.version:
+                raise StoreBusy(
+                    f"{self.connection.describe()}: '{path}' changes all the time",
+                    remedy="run again when the runs that change it have ended",
+                )
+        return kept
 
     def kept(self, answer: Answer) -> Kept:
         """The answer to a read as a value."""
@@ -55,15 +80,20 @@ class KeyValues:
         if not isinstance(metadata, Mapping) or not isinstance(metadata.get("version"), int):
             raise self.another_engine()
         self.is_version_2 = True
-        return Kept(metadata["version"], values if isinstance(values, Mapping) else None)
+        created = moment_of(str(metadata.get("created_time", "")))
+        return Kept(metadata["version"], values if isinstance(values, Mapping) else None, created)
 
-    def read_all(self, paths: Sequence[str]) -> Iterator[Kept]:
-        """Many reads, a few of them side by side, in the order of ``paths``."""
+    def read_all(self, paths: Sequence[str], moment: Moment | None = None) -> Iterator[Kept]:
+        """Many reads, a few of them side by side, in the order of ``paths``.
+
+        :param moment: as :meth:`read_at`; None: the newest versions.
+        """
+        read: Callable[[str], Kept] = self.read if moment is None else partial(self.read_at, moment=moment)
         if len(paths) < CONNECTIONS:
-            yield from map(self.read, paths)
+            yield from map(read, paths)
             return
         with ThreadPoolExecutor(CONNECTIONS) as pool:
-            yield from pool.map(self.read, paths)
+            yield from pool.map(read, paths)
 
     def write(
         self,
@@ -124,6 +154,12 @@ class KeyValues:
         keys = data.get("keys") if isinstance(data, Mapping) else None
         return sorted(str(key) for key in keys) if isinstance(keys, list) else []
 
+    def all_names(self, folder: str) -> Iterator[str]:
+        """The paths of all that lies below a folder."""
+        for name in self.names(folder):
+            path = f"{folder}/{name.rstrip('/')}"
+            yield from self.all_names(path) if name.endswith("/") else (path,)
+
     def check_mount(self, answer: Answer) -> None:
         """:raises StoreError: there is no engine, so that nothing is missing *in* it."""
         if answer.status == 404 and any("no handler for route" in each for each in answer.errors):
@@ -153,3 +189,9 @@ class KeyValues:
             f"{self.connection.describe()}: '{self.mount}/' is no KV engine of version 2",
             remedy=f"bao kv enable-versioning {self.mount}/; or set mount to one that is",
         )
+
+
+def moment_of(text: str) -> Moment:
+    """A time of the server's, RFC 3339 in UTC, so that two of them can be compared."""
+    whole, _dot, fraction = text.removesuffix("Z").partition(".")
+    return whole, int(fraction.ljust(9, "0")[:9]) if fraction.isdecimal() else 0

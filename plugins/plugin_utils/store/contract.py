@@ -10,19 +10,27 @@ private key in the clear.
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import load_provider
 
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
+    from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
+
 # No component begins with a dot: in a directory it would lead out, or to a file that is being written.
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
+# Says that nobody is to use the store, and why: {"version": 1, "why": "it was moved to ..."}; null: it is open again.
+CLOSED_ENTRY = "closed.json"
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,12 @@ class Store(ABC):
 
     # Whether the user has said that a ledger that is gone stays so; see ``Issuer.ledger_lost``.
     accepts_lost_ledger = False
+    # Whether it is used though it is closed: by whoever closed it.
+    uses_closed = False
+    # Seconds that a write which began before the store was closed may still take.
+    longest_write = 0.0
+    # The directory on the controller that it is; None: it is elsewhere.
+    place: Path | None = None
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.fields = Fields(options, ("passphrase", *self.option_names()), "store")
@@ -155,6 +169,40 @@ class Store(ABC):
         entry = self.get(key)
         return entry.version if entry else None
 
+    def names(self) -> tuple[str, ...]:
+        """The keys of all entries, sorted.
+
+        :raises StoreError: it cannot be read, or is a store that cannot tell.
+        """
+        raise self.unable("list its entries")
+
+    def closed(self) -> str | None:
+        """Why nobody is to use it; None: everybody may.
+
+        :raises StoreError: it cannot be read.
+        """
+        return why_closed(self.read(CLOSED_ENTRY))
+
+    def read(self, key: str) -> Entry | None:
+        """As :meth:`get`, whether it is closed or not."""
+        return self.get(key)
+
+    def refuse_closed(self) -> None:
+        """:raises StoreError: it is closed, and not to him who asks."""
+        why = None if self.uses_closed else self.closed()
+        if why:
+            raise StoreError(
+                f"{self.describe()} is closed: {why}",
+                remedy="set tls_store to the one that is in use, see docs/stores/care.md",
+            )
+
+    def unable(self, what: str) -> StoreError:
+        """A store of somebody else's that has not learned something."""
+        return StoreError(
+            f"{self.describe()} cannot {what}",
+            remedy="ask who maintains this type of store to add it, see docs/issuers/own.md",
+        )
+
     @abstractmethod
     def lock(self, name: str, *, wait: float = 60.0) -> AbstractContextManager[None]:
         """Hold the lock ``name``; it ends with its holder, even a killed one.
@@ -182,6 +230,20 @@ class Store(ABC):
     def revocations(self, issuer: str) -> Iterator[Revocation]:
         """What was revoked of an issuer's, oldest revocation first, without locking anybody out."""
 
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """All of it at one moment, while other runs go on; good until the block ends.
+
+        :raises StoreBusy: others change it all the time; :raises StoreError: it cannot be read, or is a store that cannot tell.
+        """
+        raise self.unable("tell all of itself at one moment")
+
+    def take_over(self, records: Iterable[Record]) -> None:
+        """Have the ledger of another store. Records that are here already have to be the same; again is fine.
+
+        :raises StoreError: they are others, it cannot be written, or is a store that cannot.
+        """
+        raise self.unable("take over another store's ledger")
+
     @abstractmethod
     def describe(self) -> str:
         """Which store this is, for messages."""
@@ -195,6 +257,17 @@ def check_key(key: str) -> str:
     if not KEY.fullmatch(key):
         raise StoreError(f"'{key}' is no key for a store")
     return key
+
+
+def why_closed(entry: Entry | None) -> str | None:
+    """What ``closed.json`` says. One that cannot be understood closes the store as well."""
+    if entry is None:
+        return None
+    try:
+        why = json.loads(entry.value)["why"]
+    except (ValueError, KeyError, TypeError):
+        return f"its entry '{CLOSED_ENTRY}' is damaged"
+    return None if why is None else str(why)
 
 
 def load_store(raw: Any) -> Store:

@@ -14,17 +14,16 @@ from collections.abc import Iterable
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import is_outdated
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import (
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import (
     CHECK_ENTRY,
     encoded_passphrase,
-    get_key,
     is_known,
-    put_key,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import is_outdated
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.strength import is_weak
 
-ADVICE = "give the next store one from 'openssl rand -base64 32', and keep this one and its backups from others"
+ADVICE = "make one with 'openssl rand -base64 32', and change to it: fleet.tls.store -e tls_store_action=passphrase"
 
 
 def keep_up(store: Store, keys: Iterable[str], *, check_mode: bool) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from ansible.plugins.loader import filter_loader
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import opinion_of, skew_between
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import parse_clock
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import HostSteps
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
@@ -76,6 +77,7 @@ class TlsAction(HostSteps):
         super().run(tmp, task_vars)
         _result, options = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
         variables = task_vars or {}
+        present.works_for(variables)
         try:
             require_cryptography()
             return self.with_interpreter(self.act(options, variables))

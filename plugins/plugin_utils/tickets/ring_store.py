@@ -17,6 +17,8 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import nobody_changes_it
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealed_entries import ring_context
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import seal, unseal
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring import Ring, RingRecord
 
@@ -74,7 +76,7 @@ class RingStore:
 
     def context(self, record: RingRecord) -> str:
         """What is sealed, in words that bind it to its pool and generation."""
-        return f"generation {record.generation} of the session ticket keys of '{self.pool}'"
+        return ring_context(self.pool, record.generation)
 
     def create(self, now: int) -> StoredRing:
         """The pool's first ring; the one that is there where another host of this run was faster.
@@ -83,10 +85,8 @@ class RingStore:
         """
         ring = Ring.new()
         record = RingRecord(1, ring.ids, now)
-        try:
+        with contextlib.suppress(StoreConflict), nobody_changes_it(self.store):
             self.put(record, seal(self.store, ring.dump(), self.context(record)), expect=None)
-        except StoreConflict:
-            pass
         known = self.known()
         if known is None:
             raise StoreError(f"'{self.entry.key}' went from {self.store.describe()} as soon as it was there")

@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.dns_api_solver i
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import JsonEntry
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import nobody_changes_it
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import seal, unseal
 
 SECONDS = 30
@@ -115,7 +116,8 @@ class AcmeDnsSolver(DnsApiSolver):
                 found = kept.load()
                 self.accounts[domain] = found.value if found else self.register()
                 if not found:
-                    kept.put(self.accounts[domain], expect=None)
+                    with nobody_changes_it(self.kept_in()):
+                        kept.put(self.accounts[domain], expect=None)
         return self.accounts[domain]
 
     def register(self) -> Registration:

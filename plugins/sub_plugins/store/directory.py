@@ -13,13 +13,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     StoreConflict,
     StoreError,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import present
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import sqlite_ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
+    KEY,
     Entry,
     Issuance,
     Ledger,
@@ -37,20 +39,25 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Store,
     check_key,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_file import BUSY_SECONDS, WRITABLE, LedgerFile
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import SqliteLedger
 
-COLUMNS = tuple(field.name for field in fields(Issuance))
-SCHEMA = (
-    f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
-    "CREATE INDEX IF NOT EXISTS issuance_request ON issuance (issuer, request_id)",
-    # Ledgers of before revocation get the table when they are next written to.
-    "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)",
-)
-BUSY_SECONDS = 60.0
-PAGE = 1000
 OWN_NAMES = frozenset(
-    {"acme", "ca", "fetch", "keys", "ledger.sqlite3", "locks", "passphrase.json", "pools", "rotations", "tickets"}
+    {
+        "acme",
+        "ca",
+        "closed.json",
+        "fetch",
+        "keys",
+        "ledger.sqlite3",
+        "locks",
+        "passphrase.json",
+        "pools",
+        "rotations",
+        "tickets",
+    }
 )
-WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 
 class DirectoryStore(Store):
@@ -66,7 +73,8 @@ class DirectoryStore(Store):
             # It would be another store, with another CA, in every directory that a playbook is started from.
             # It is not told: what has been typed in the wrong place may be the passphrase.
             raise SpecError("store: path is relative", remedy='write "{{ inventory_dir }}/tls-store"')
-        self.root = Path(os.path.normpath(path))
+        self.root = self.place = Path(os.path.normpath(path))
+        self.file = LedgerFile(self.root / "ledger.sqlite3", self.describe())
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -76,6 +84,10 @@ class DirectoryStore(Store):
         return f"the store {self.root}"
 
     def get(self, key: str) -> Entry | None:
+        self.refuse_closed()
+        return self.read(key)
+
+    def read(self, key: str) -> Entry | None:
         try:
             value = self.path(key).read_bytes()
         except FileNotFoundError:
@@ -86,6 +98,21 @@ class DirectoryStore(Store):
                 remedy="run as the user that owns the store",
             ) from error
         return Entry(value, version_of(value))
+
+    def names(self) -> tuple[str, ...]:
+        found: list[str] = []
+
+        def unreadable(error: OSError) -> None:
+            raise StoreError(
+                f"{self.describe()} cannot be listed: {error.strerror}", remedy="run as the user that owns the store"
+            ) from error
+
+        for folder, below, files in os.walk(self.root, onerror=unreadable if self.root.exists() else None):
+            if Path(folder) == self.root:
+                below[:] = [name for name in below if name != "locks"]
+                files = [name for name in files if not name.startswith("ledger.sqlite3")]
+            found += (str((Path(folder) / name).relative_to(self.root)) for name in files)
+        return tuple(sorted(key for key in found if KEY.fullmatch(key)))
 
     def put(self, key: str, value: bytes, *, expect: str | None) -> str:
         with self.lock("entries"):
@@ -131,74 +158,41 @@ class DirectoryStore(Store):
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        with self.translated():
-            self.make_directory(self.root)
-            # SQLite would create the file with the umask's mode.
-            os.close(os.open(self.ledger_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with self.translated(), contextlib.closing(self.connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for statement in SCHEMA:
-                    connection.execute(statement)
-                yield SqliteLedger(connection)
-            except BaseException:
-                # SQLite rolls back by itself where the disk fails.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-
-    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
-        # Page by page: a large ledger has its certificates in it, and an open query would keep writers waiting for whoever reads.
-        last, end = 0, max((row[0] or 0 for row in self.rows("issuance", "SELECT MAX(id) FROM issuance")), default=0)
-        while last < end:
-            page = self.rows("issuance", PAGE_OF_ROWS, last, end, issuer, issuer, since, PAGE)
-            yield from (issuance(row[1:]) for row in page)
-            last = page[-1][0] if len(page) == PAGE else end
-
-    def revocations(self, issuer: str) -> Iterator[Revocation]:
-        yield from (
-            revocation(row) for row in self.rows("revocation", f"{REVOKED} WHERE issuer = ? {IN_ORDER}", issuer)
-        )
-
-    def rows(self, table: str, query: str, *values: str | int | None) -> list[tuple[Any, ...]]:
-        """All rows of a query at once: an open query would keep writers waiting for whoever reads."""
-        if not self.ledger_path.exists():
-            return []
-        with self.translated(), contextlib.closing(self.connect()) as connection:
-            # A run that was killed while it made the ledger leaves one without tables.
-            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-            return connection.execute(query, values).fetchall() if made else []
-
-    @property
-    def ledger_path(self) -> Path:
-        """The SQLite file."""
-        return self.root / "ledger.sqlite3"
-
-    def connect(self) -> sqlite3.Connection:
-        """A connection in autocommit mode, waiting for other writers, durable at commit; it makes no file."""
-        uri = f"{self.ledger_path.as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
+        with self.session() as connection:
+            yield SqliteLedger(connection)
+            sqlite_ledger.record_new(connection, present(), int(time.time()))
 
     @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """SQLite's and the system's errors in our words."""
-        try:
+    def session(self) -> Iterator[sqlite3.Connection]:
+        """As :meth:`LedgerFile.session`; nobody has one of a store that is closed."""
+        self.make_directory(self.root)
+        with self.file.session(self.refuse_closed) as connection:
+            yield connection
+
+    def take_over(self, records: Iterable[Record]) -> None:
+        with self.session() as connection:
+            sqlite_ledger.take_over(connection, records, self.describe())
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        entries: dict[str, bytes] = {}
+        with self.file.copy(self.entries_read(entries)) as copy:
+            yield Snapshot(entries, lambda: sqlite_ledger.records(copy), sqlite_ledger.head(copy))
+
+    @contextlib.contextmanager
+    def entries_read(self, entries: dict[str, bytes]) -> Iterator[None]:
+        """Read all entries to memory. While it lasts, nobody writes any; whoever may only read cannot have that, and reads all the same."""
+        with contextlib.ExitStack() as stack:
+            if os.access(self.root, os.W_OK):
+                stack.enter_context(self.lock("entries"))
+            entries.update({key: entry.value for key in self.names() if (entry := self.read(key))})
             yield
-        except OSError as error:
-            raise StoreError(
-                f"{self.describe()}: the ledger cannot be used: {error.strerror}", remedy=WRITABLE
-            ) from error
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise StoreBusy(f"{self.describe()}: the ledger is in use", remedy="run again later") from error
-            raise StoreError(f"{self.describe()}: the ledger cannot be used: {error}", remedy=WRITABLE) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{self.describe()}: the ledger is damaged: {error}", remedy="restore it from the store's backup"
-            ) from error
+
+    def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
+        return self.file.issuances(issuer, since)
+
+    def revocations(self, issuer: str) -> Iterator[Revocation]:
+        return self.file.revocations(issuer)
 
     def path(self, key: str) -> Path:
         """Where an entry lies.
@@ -277,60 +271,6 @@ class DirectoryStore(Store):
                 os.unlink(temporary)
             raise
         sync(path.parent)
-
-
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM issuance"
-PAGE_OF_ROWS = (
-    f"SELECT id, {', '.join(COLUMNS)} FROM issuance WHERE id > ? AND id <= ? AND (? IS NULL OR issuer = ?) AND issued_at >= ?"
-    " ORDER BY id LIMIT ?"
-)
-REVOKED = (
-    f"SELECT {', '.join(f'issuance.{column}' for column in COLUMNS)}, revocation.reason, revocation.revoked_at"
-    " FROM revocation JOIN issuance ON issuance.fingerprint = revocation.fingerprint"
-)
-IN_ORDER = "ORDER BY revocation.id"
-
-
-class SqliteLedger(Ledger):
-    """A session inside one SQLite transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def find(self, issuer: str, request_id: str, key_id: str) -> Issuance | None:
-        query = (
-            f"{SELECT} WHERE issuer = ? AND request_id = ? AND key_id = ?"
-            " AND fingerprint NOT IN (SELECT fingerprint FROM revocation) ORDER BY id DESC LIMIT 1"
-        )
-        row = self.connection.execute(query, (issuer, request_id, key_id)).fetchone()
-        return issuance(row) if row else None
-
-    def add(self, issuance: Issuance) -> None:
-        values = [json.dumps(value) if isinstance(value, tuple) else value for value in astuple(issuance)]
-        marks = ", ".join("?" * len(COLUMNS))
-        self.connection.execute(f"INSERT INTO issuance ({', '.join(COLUMNS)}) VALUES ({marks})", values)
-
-    def revoke(self, which: str, reason: str, now: int) -> tuple[Revocation, ...]:
-        self.connection.execute(
-            "INSERT OR IGNORE INTO revocation (fingerprint, reason, revoked_at)"
-            " SELECT DISTINCT fingerprint, ?, ? FROM issuance WHERE ? IN (serial, fingerprint)",
-            (reason, now, which),
-        )
-        query = f"{REVOKED} WHERE ? IN (issuance.serial, issuance.fingerprint) {IN_ORDER}"
-        return tuple(revocation(row) for row in self.connection.execute(query, (which,)))
-
-
-def issuance(row: tuple[Any, ...]) -> Issuance:
-    """A row as a value."""
-    values = dict(zip(COLUMNS, row))
-    values["names"] = tuple(json.loads(values["names"]))
-    return Issuance(**values)
-
-
-def revocation(row: tuple[Any, ...]) -> Revocation:
-    """A row of ``REVOKED`` as a value."""
-    *columns, reason, revoked_at = row
-    return Revocation(issuance(tuple(columns)), reason, revoked_at)
 
 
 def sync(directory: Path) -> None:

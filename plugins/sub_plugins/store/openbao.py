@@ -13,13 +13,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import ledger as openbao_ledger
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.chain import Chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
-from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import Kept, KeyValues
+from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.kv import NEVER, Kept, KeyValues, Moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.lock import WRITE, Lease
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     CONNECTION_OPTIONS,
@@ -27,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.options import (
     parse_place,
     parse_server,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Entry,
     Issuance,
@@ -35,6 +37,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
     Store,
     check_key,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.snapshot import Snapshot
 
 VERSION = re.compile(r"[1-9][0-9]{0,15}")
 
@@ -49,6 +52,8 @@ class OpenBaoStore(Store):
         self.root = parse_place(self.fields.get("path", "fleet-tls"), "store: path")
         self.entries = KeyValues(connection, self.mount)
         self.leases: list[Lease] = []
+        self.seen_open = False
+        self.longest_write = connection.server.timeout
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -58,6 +63,17 @@ class OpenBaoStore(Store):
         return f"the store {self.mount}/{self.root} in {self.entries.connection.describe()}"
 
     def get(self, key: str) -> Entry | None:
+        if not self.seen_open:
+            # Once for all that is read; before each write it is asked anew.
+            self.refuse_closed()
+            self.seen_open = True
+        return self.read(key)
+
+    def names(self) -> tuple[str, ...]:
+        root = f"{self.root}/entries/"
+        return tuple(sorted(path.removeprefix(root) for path in self.entries.all_names(root.rstrip("/"))))
+
+    def read(self, key: str) -> Entry | None:
         kept = self.entries.read(self.path(key))
         return Entry(self.value(key, kept), str(kept.version)) if kept.values is not None else None
 
@@ -87,7 +103,7 @@ class OpenBaoStore(Store):
         timeout = WRITE if self.leases else None
         try:
             version = self.entries.write(
-                path, values, expect=int(expect or 0), timeout=timeout, before=self.check_leases
+                path, values, expect=int(expect or 0), timeout=timeout, before=self.check_right
             )
         except StoreConflict:
             raise self.changed(key) from None
@@ -96,7 +112,7 @@ class OpenBaoStore(Store):
     def delete(self, key: str, *, expect: str) -> None:
         if self.version(key) != expect:
             raise self.changed(key)
-        self.check_leases()
+        self.check_right()
         self.entries.destroy(self.path(key))
 
     def changed(self, key: str) -> StoreConflict:
@@ -116,16 +132,39 @@ class OpenBaoStore(Store):
             self.leases.remove(lease)
             lease.release()
 
-    def check_leases(self) -> None:
-        """:raises StoreBusy: a lock of ours may be another's by now; whoever lost it must not write."""
+    def check_right(self) -> None:
+        """:raises StoreError: it is closed; :raises StoreBusy: a lock of ours may be another's by now; whoever lost it must not write."""
+        self.refuse_closed()
         for lease in self.leases:
             lease.check()
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        ledger = openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger")
+        ledger = self.ledger_session()
         yield ledger
         ledger.finish()
+
+    def ledger_session(self) -> openbao_ledger.KeyValueLedger:
+        """One that writes nothing once the store is closed."""
+        return openbao_ledger.KeyValueLedger(self.entries, f"{self.root}/ledger", self.refuse_closed)
+
+    def take_over(self, records: Iterable[Record]) -> None:
+        self.ledger_session().take_over(records, self.describe())
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        # Everything is read twice: first to know a moment of the leader's clock that has passed, then as it was then.
+        newest = Chain(self.entries, f"{self.root}/ledger").newest()
+        ends = [kept.created for _key, kept in self.all_kept(None)]
+        moment = max([*ends, newest.created if newest else NEVER])
+        entries = {key: self.value(key, kept) for key, kept in self.all_kept(moment) if kept.values is not None}
+        head, records = openbao_ledger.records(self.entries, f"{self.root}/ledger", moment)
+        yield Snapshot(entries, lambda: iter(records), head)
+
+    def all_kept(self, moment: Moment | None) -> Iterator[tuple[str, Kept]]:
+        """All entries, as they are or were at a moment."""
+        keys = self.names()
+        return zip(keys, self.entries.read_all([self.path(key) for key in keys], moment))
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         return openbao_ledger.issuances(self.entries, f"{self.root}/ledger", issuer, since)

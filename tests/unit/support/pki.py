@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import make_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, parse_certificate
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import SCRYPT
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import FEW_ROUNDS, PBKDF2
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import SCRYPT
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 

@@ -22,7 +22,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     StoreConflict,
     StoreError,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Revocation, Store
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import Who, present
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record, breaks
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import CLOSED_ENTRY, Issuance, Revocation, Store
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, make_request, make_spec
@@ -54,6 +56,18 @@ def value_of(store: Store, key: str) -> bytes | None:
     """The bytes under a key."""
     entry = store.get(key)
     return entry.value if entry else None
+
+
+def records_of(store: Store) -> list[Record]:
+    """All records of the ledger."""
+    with store.snapshot() as snapshot:
+        return list(snapshot.records())
+
+
+def revoke(store: Store, which: str) -> None:
+    """Revoke one."""
+    with store.ledger() as ledger:
+        assert ledger.revoke(which, "superseded", 10)
 
 
 class StoreContract:
@@ -332,3 +346,99 @@ class StoreContract:
         holder.join()
         with open_store().lock("x", wait=300):
             pass
+
+    def test_its_entries_have_names(self, open_store: OpenStore) -> None:
+        assert open_store().names() == ()
+        for key in ("ca/b/root-1.pem", "a", "orders/a.json", "orders/a/b.json"):
+            open_store().put(key, b"x", expect=None)
+        with open_store().lock("ca/b"):
+            add(open_store(), ROW)
+            assert open_store().names() == ("a", "ca/b/root-1.pem", "orders/a.json", "orders/a/b.json")
+
+    def test_the_ledger_says_who(self, open_store: OpenStore) -> None:
+        me = present()
+        assert me.user and me.controller
+        add(open_store(), ROW, row(serial="s2", fingerprint="f2"))
+        revoke(open_store(), "f2")
+        add(open_store(), row(request_id="request-0002", fingerprint="f3"))
+        records = records_of(open_store())
+        assert [each.number for each in records] == [1, 2, 3, 4] and {each.who for each in records} == {me}
+        assert [each.kind for each in records] == ["issued", "issued", "revoked", "issued"]
+        assert [each.what for each in records] == [
+            ROW,
+            row(serial="s2", fingerprint="f2"),
+            Revocation(row(serial="s2", fingerprint="f2"), "superseded", 10),
+            row(request_id="request-0002", fingerprint="f3"),
+        ]
+        assert all(abs(each.recorded_at - time.time()) < 600 for each in records)
+        assert list(breaks(records)) == []
+
+    def test_a_job_of_awx_says_who(self, open_store: OpenStore) -> None:
+        store = open_store()
+        present.works_for({"awx_user_name": "ana\x1b[2J", "awx_job_id": 4711, "inventory_hostname": "web1"})
+        try:
+            add(store, ROW)
+        finally:
+            present.works_for({})
+        (record,) = records_of(store)
+        assert record.who == Who("ana[2J", "4711", present().controller)
+
+    def test_processes_that_record_at_once_make_one_chain(self, open_store: OpenStore) -> None:
+        def record() -> None:
+            for number in range(5):
+                add(open_store(), row(request_id=f"{os.getpid()}-{number}", fingerprint=f"{os.getpid()}-{number}"))
+
+        in_processes([record] * 4)
+        records = records_of(open_store())
+        assert len(records) == 20 and list(breaks(records)) == [] and all(each.who for each in records)
+
+    def test_a_ledger_is_taken_over(self, open_store: OpenStore) -> None:
+        store, other = open_store(), open_store(path=f"{open_store().root}-2")  # type: ignore[attr-defined]
+        add(store, ROW, row(request_id="request-0002", serial="s2", fingerprint="f2", issued_at=4))
+        revoke(store, "f2")
+        other.take_over(records_of(store))
+        # Again, and with what came later.
+        other.take_over(records_of(store))
+        add(store, row(request_id="request-0003", serial="s3", fingerprint="f3", issued_at=5))
+        other.take_over(records_of(store))
+        assert records_of(other) == records_of(store) and len(records_of(other)) == 4
+        assert list(other.issuances()) == list(store.issuances())
+        assert list(other.revocations("internal")) == list(store.revocations("internal"))
+        with other.ledger() as ledger:
+            assert ledger.find("internal", "request-0001", "ef") == ROW
+            assert ledger.find("internal", "request-0002", "ef") is None
+        add(other, row(request_id="request-0004", fingerprint="f4", issued_at=6))
+        assert list(breaks(records_of(other))) == []
+        add(store, row(request_id="request-0005", fingerprint="f5", issued_at=7))
+        with pytest.raises(StoreError, match="has another ledger"):
+            other.take_over(records_of(store))
+
+    def test_all_of_it_at_one_moment(self, open_store: OpenStore) -> None:
+        store = open_store()
+        store.put("ca/a.pem", b"one", expect=None)
+        add(store, ROW)
+        with store.snapshot() as snapshot:
+            other = open_store()
+            other.put("ca/a.pem", b"two", expect=other.version("ca/a.pem"))
+            add(other, row(request_id="request-0002"))
+            assert dict(snapshot.entries) == {"ca/a.pem": b"one"}
+            assert [each.what for each in snapshot.records()] == [ROW] == [each.what for each in snapshot.records()]
+
+    def test_a_closed_store_is_nobodys(self, open_store: OpenStore) -> None:
+        store, owner = open_store(), open_store()
+        version = store.put("a", b"one", expect=None)
+        add(store, ROW)
+        owner.uses_closed = True
+        closed = owner.put(CLOSED_ENTRY, b'{"version": 1, "why": "it was moved to another"}', expect=None)
+        for work in (
+            lambda: open_store().get("a"),
+            lambda: store.put("a", b"two", expect=version),
+            lambda: add(store, row(request_id="request-0002")),
+        ):
+            with pytest.raises(StoreError, match="is closed: it was moved to another") as caught:
+                work()
+            assert caught.value.remedy
+        assert owner.put("a", b"two", expect=version) and value_of(owner, "a") == b"two"
+        add(owner, row(request_id="request-0002"))
+        owner.put(CLOSED_ENTRY, b'{"version": 1, "why": null}', expect=closed)
+        assert value_of(open_store(), "a") == b"two" and open_store().closed() is None

@@ -18,7 +18,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Depen
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import kept_up
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
-from ansible_collections.fleet.tls.plugins.plugin_utils.store import pkcs8, sealing
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import passphrase as passphrases
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import pkcs8
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import (
     FEW_ROUNDS,
     PBKDF2,
@@ -170,7 +171,7 @@ def test_weak_passphrases(passphrase: str, tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "store/keys").exists() and not (tmp_path / "store/passphrase.json").exists()
     # A store that has it already goes on, with a warning in each run, and a note for those who look without it.
     with monkeypatch.context() as earlier:
-        earlier.setattr(sealing, "is_weak", lambda _passphrase: False)
+        earlier.setattr(passphrases, "is_weak", lambda _passphrase: False)
         put_key(make_store(tmp_path, passphrase), "keys/a.key", KEY, expect=None)
     store = make_store(tmp_path, passphrase)
     before = snapshot(tmp_path)

@@ -16,7 +16,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Passp
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import KEY_ALGORITHMS
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import SCRYPT, get_key, put_key, seal, unseal
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import SCRYPT
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key, seal, unseal
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store, snapshot
 
 KEY = generate_key("ecdsa-p256")

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, StoreBusy, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Revocation
-from ansible_collections.fleet.tls.plugins.sub_plugins.store import directory
+from ansible_collections.fleet.tls.plugins.plugin_utils.store import sqlite_file
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import breaks
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Revocation
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger import COLUMNS, PUT_ROW, columns_of
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
+from ansible_collections.fleet.tls.tests.unit.support.disks import needs_root, remount, small_disk
 from ansible_collections.fleet.tls.tests.unit.support.pki import PASSPHRASE, make_store
 from ansible_collections.fleet.tls.tests.unit.support.store_contract import (
     ODD_KEYS,
@@ -25,8 +28,13 @@ from ansible_collections.fleet.tls.tests.unit.support.store_contract import (
     OpenStore,
     StoreContract,
     add,
+    records_of,
+    revoke,
     row,
+    value_of,
 )
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture
@@ -134,13 +142,107 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_a_ledger_of_before_revocation(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, ROW)
-    with contextlib.closing(store.connect()) as connection:
+    with contextlib.closing(store.file.connect()) as connection:
         connection.execute("DROP TABLE revocation")
     assert list(store.revocations("internal")) == []
     with store.ledger() as ledger:
         assert ledger.find("internal", "request-0001", "ef") == ROW
         ledger.revoke("ab", "superseded", 10)
     assert list(store.revocations("internal")) == [Revocation(ROW, "superseded", 10)]
+
+
+def test_a_ledger_of_before_the_chain_goes_on(tmp_path: Path) -> None:
+    """Written by an earlier release, then by this one, then by the earlier one again, and so on."""
+    newer = row(request_id="request-0002", fingerprint="f2", issued_at=4)
+    for number in range(3):
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as earlier:
+            earlier.execute(f"CREATE TABLE IF NOT EXISTS issuance (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})")
+            earlier.execute(
+                "CREATE TABLE IF NOT EXISTS revocation (id INTEGER PRIMARY KEY, fingerprint UNIQUE, reason, revoked_at)"
+            )
+            earlier.execute(PUT_ROW, columns_of(replace(ROW, fingerprint=f"old-{number}")))
+            earlier.execute(
+                "INSERT INTO revocation (fingerprint, reason, revoked_at) VALUES (?, ?, ?)",
+                (f"old-{number}", "superseded", 9),
+            )
+        # Whoever only looks changes nothing, and sees all of it.
+        before = (tmp_path / "ledger.sqlite3").read_bytes()
+        assert len(records_of(make_store(tmp_path))) == number * 3 + 2
+        assert (tmp_path / "ledger.sqlite3").read_bytes() == before
+        add(make_store(tmp_path), newer)
+    records = records_of(make_store(tmp_path))
+    assert [each.kind for each in records] == ["issued", "revoked", "issued"] * 3
+    assert [each.who is None for each in records] == [True, True, False] * 3
+    assert list(breaks(records)) == []
+    assert (
+        len(list(make_store(tmp_path).issuances())) == 6
+        and len(list(make_store(tmp_path).revocations("internal"))) == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE issuance SET host = 'evil' WHERE id = 2", ["the row of record 2 was changed (evil, www, serial s2)"]),
+        ("DELETE FROM issuance WHERE id = 3", ["the row of record 3 was removed"]),
+        ("DELETE FROM record WHERE number = 2", ["the records 2 to 2 are missing"]),
+        ("UPDATE record SET user = 'evil' WHERE number = 2", ["record 2 was changed, or put in between"]),
+        ("UPDATE record SET recorded_at = 1 WHERE number = 4", ["record 4 was changed, or put in between"]),
+        ("DELETE FROM revocation", ["the row of record 5 was removed"]),
+        ("UPDATE revocation SET revoked_at = 99", ["the row of record 5 was changed (web1, www, serial s1)"]),
+        (
+            "UPDATE issuance SET names = 'x' WHERE id = 1; UPDATE issuance SET names = '[]' WHERE id = 4",
+            ["the row of record 1 was removed", "the row of record 4 was changed (web1, www, serial s4)"],
+        ),
+        (
+            "UPDATE record SET number = 99 WHERE number = 2; UPDATE record SET number = 2 WHERE number = 3;"
+            " UPDATE record SET number = 3 WHERE number = 99",
+            ["record 2 was changed, or put in between", "record 3 was changed, or put in between",
+             "record 4 was changed, or put in between"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_ledger_that_was_tampered_with(damage: str, words: list[str], tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, *(row(request_id=f"r{n}", serial=f"s{n}", fingerprint=f"f{n}", issued_at=n) for n in range(1, 5)))
+    revoke(store, "f1")
+    assert list(breaks(records_of(store))) == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as connection:
+        connection.executescript(damage)
+    found = list(breaks(records_of(make_store(tmp_path))))
+    assert found[: len(words)] == words and len(found) <= len(words) + 1
+
+
+def test_a_damaged_row_of_an_earlier_release_stops_nobody(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    add(store, ROW, row(request_id="request-0002", serial="s2", fingerprint="f2"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as connection:
+        connection.executescript("DELETE FROM record; UPDATE issuance SET names = 'x' WHERE id = 1")
+    add(store, row(request_id="request-0003", serial="s3", fingerprint="f3"))
+    assert [each.what.serial for each in records_of(store) if isinstance(each.what, Issuance)] == ["s2", "s3"]
+
+
+def test_a_snapshot_of_a_store_that_nobody_made(tmp_path: Path) -> None:
+    with make_store(tmp_path / "store").snapshot() as snapshot:
+        assert dict(snapshot.entries) == {} and list(snapshot.records()) == []
+    assert not (tmp_path / "store").exists()
+
+
+def test_nobody_writes_while_a_snapshot_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
+    store, other = make_store(tmp_path), make_store(tmp_path)
+    version = store.put("a", b"x", expect=None)
+    add(store, ROW)
+    lock = other.lock
+    monkeypatch.setattr(other, "lock", lambda name: lock(name, wait=0.1))
+    with store.file.still(), store.entries_read({}):
+        with pytest.raises(StoreBusy):
+            other.put("a", b"y", expect=version)
+        with pytest.raises(StoreBusy):
+            add(other, ROW)
+        assert value_of(other, "a") == b"x" and list(other.issuances()) == [ROW]
+    other.put("a", b"y", expect=version)
+    add(other, ROW)
 
 
 def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
@@ -154,7 +256,7 @@ def test_a_session_that_fails_records_nothing(tmp_path: Path) -> None:
 
 
 def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
     store = make_store(tmp_path)
     add(store, ROW, ROW)
     rows = store.issuances()
@@ -164,7 +266,7 @@ def test_a_reader_keeps_no_writer_waiting(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_ledger_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "PAGE", 2)
+    monkeypatch.setattr(sqlite_file, "PAGE", 2)
     store = make_store(tmp_path)
     rows = [replace(ROW, issued_at=number, issuer="b" if number == 3 else ROW.issuer) for number in range(1, 6)]
     add(store, *rows)
@@ -173,7 +275,7 @@ def test_a_ledger_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_ledger_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
     store = make_store(tmp_path)
     with store.ledger(), pytest.raises(StoreBusy, match="the ledger is in use") as caught:
         add(make_store(tmp_path), ROW)
@@ -213,26 +315,9 @@ def test_sqlite_syncs_and_leaves_no_readable_journal(tmp_path: Path) -> None:
     with umask(0o000), store.ledger() as ledger:
         ledger.add(ROW)
         assert {mode for name, mode in modes(tmp_path).items() if name.startswith("ledger")} == {"0600"}
-    with contextlib.closing(store.connect()) as connection:
+    with contextlib.closing(store.file.connect()) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert isinstance(connection, sqlite3.Connection)
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=0700", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("file systems cannot be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @needs_root
@@ -255,9 +340,9 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     store = make_store(small_disk)
     store.put("a", b"old", expect=None)
     add(store, ROW)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    remount(small_disk, "ro")
     assert store.get("a").value == b"old"  # type: ignore[union-attr]
-    assert list(store.issuances()) == [ROW]
+    assert list(store.issuances()) == [ROW] == [each.what for each in records_of(store)]
     for work in (lambda: store.put("b", b"x", expect=None), lambda: add(store, ROW)):
         with pytest.raises(StoreError, match="(?i)read-only") as caught:
             work()
