@@ -48,6 +48,17 @@ def test_there_and_back(tmp_path: Path) -> None:
         make_store(new).get("passphrase.json")
 
 
+def test_what_was_retired_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+    """The place that is moved back to still has it from before."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    filled(old)
+    move(make_store(old), make_store(new))
+    retired = next(name for name in make_store(new).names() if name.endswith(".key"))
+    assert make_store(new).discard(retired)
+    move(make_store(new), make_store(old))
+    assert retired not in make_store(old).names() and same(old, new)
+
+
 def test_check_mode_writes_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "old")
     before = snapshot(tmp_path)
