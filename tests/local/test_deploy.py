@@ -231,7 +231,12 @@ def test_one_host_that_fails_stops_no_other_and_is_said_at_the_end(world: World)
 
 
 def test_batches_through_import_playbook(world: World) -> None:
-    hosts = {f"host{number}": {"tls_directory": str(world.folder / f"host{number}")} for number in (1, 2, 3)}
+    folders = {f"host{number}": world.folder / f"host{number}" for number in (1, 2, 3)}
+    # They are one machine: two that write one file at the same moment are in each other's way.
+    hosts = {
+        host: {"tls_directory": str(folder), "tls_trust_bundles": [{"path": f"{folder}.pem"}]}
+        for host, folder in folders.items()
+    }
     site = world.folder / "site.yml"
     site.write_text(json.dumps([{"import_playbook": DEPLOY, "vars": {"tls_serial": 2, "tls_hosts": "host*:!host1"}}]))
     changes = {
