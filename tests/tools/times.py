@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long each test took: written by pytest (tests/conftest.py has the hook), read by ./dev test. Standard library only."""
+"""How long each test took, and why one failed: written by pytest (tests/conftest.py has the hook), read by ./dev test. Standard library only."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ def pytest_runtest_logreport(report: Any) -> None:
     path = os.environ.get(VARIABLE)
     if path and "PYTEST_XDIST_WORKER" not in os.environ:
         words = {"name": report.nodeid, "when": report.when, "outcome": report.outcome, "seconds": report.duration}
+        if report.failed:
+            # pytest tells it at the end of the run, which may be an hour away.
+            words["why"] = report.longreprtext
         with open(path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(words) + "\n")
 
