@@ -67,7 +67,7 @@ def test_a_ca_is_replaced_and_no_request_fails(site: World) -> None:
             second.rc != 0
             and f"another run drives the rotation of the CA 'internal': process {first.pid}" in second.stdout
         )
-        assert first.wait(300) == 0, (site.folder / "started.log").read_text()[-3000:]
+        assert first.wait(1200) == 0, (site.folder / "started.log").read_text()[-3000:]
 
     count, failed = site.end_storm()
     print(f"{count} requests, {len(failed)} failed")
