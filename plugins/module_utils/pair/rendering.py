@@ -44,7 +44,7 @@ def rendered(output: Mapping[str, Any], contents: Mapping[str, bytes], name: str
         return base64.b64decode(output["content"])
     if form == "jks":
         # Late: few hosts have one.
-        from ansible_collections.fleet.tls.plugins.module_utils.system import keytool
+        from ansible_collections.fleet.tls.plugins.module_utils.keyfiles import keytool
 
         # In between, in memory, in the form that each Java reads.
         between = openssl.pkcs12(key, contents[FULLCHAIN], name, passphrase, legacy=True)

@@ -81,7 +81,7 @@ def refuse_unmakeable(outputs: Iterable[dict[str, Any]]) -> None:
     :raises StepError: keytool_missing.
     """
     if any(each["format"] == "jks" for each in outputs):
-        from ansible_collections.fleet.tls.plugins.module_utils.system import keytool
+        from ansible_collections.fleet.tls.plugins.module_utils.keyfiles import keytool
 
         keytool.program()
 

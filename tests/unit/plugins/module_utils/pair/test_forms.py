@@ -24,9 +24,10 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.files.transaction import beside
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles import keytool
 from ansible_collections.fleet.tls.plugins.module_utils.pair import rendering
 from ansible_collections.fleet.tls.plugins.module_utils.pair.layout import output_file
-from ansible_collections.fleet.tls.plugins.module_utils.system import keytool, openssl
+from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
 from ansible_collections.fleet.tls.tests.unit.support.one_host import OneHost
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 

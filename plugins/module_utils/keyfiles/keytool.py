@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import os
 import subprocess
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read
+from ansible_collections.fleet.tls.plugins.module_utils.files.places import remove_if_there
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import environment, find_program
 from ansible_collections.fleet.tls.plugins.module_utils.system.memory import in_memory
 
@@ -40,9 +40,9 @@ def jks(pkcs12: bytes, passphrase: str, scratch: str) -> bytes:
 
     :param passphrase: of both, and of the key inside; at least six characters, ASCII.
     :param scratch: a path in a directory that is ours: keytool writes nowhere else than to a file. It is gone afterwards.
-    :raises StepError: keytool_missing, keytool_failed (with its own words, which hold no secret).
+    :raises StepError: keytool_missing, keytool_failed (with its own words, which hold no secret). OSErrors as they come.
     """
-    remove(scratch)
+    remove_if_there(scratch)
     try:
         with in_memory(pkcs12) as source, in_memory(passphrase.encode() + b"\n") as secret:
             descriptors = (source, secret)
@@ -55,16 +55,9 @@ def jks(pkcs12: bytes, passphrase: str, scratch: str) -> bytes:
                 ],
                 descriptors,
             )  # fmt: skip
-        with open(scratch, "rb") as stream:
-            return stream.read()
+        return read(scratch)
     finally:
-        remove(scratch)
-
-
-def remove(path: str) -> None:
-    """Remove a file, if it is there."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        remove_if_there(scratch)
 
 
 def call(arguments: list[str], descriptors: tuple[int, ...]) -> None:
