@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,13 +37,20 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.outlooks impo
     outlook_of_task,
     told_facts,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import PARTS, Outlook, due_parts, in_order
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import (
+    PARTS,
+    Outlook,
+    asks_others,
+    due_parts,
+    in_order,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import HostFacts, parse_host_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.known_facts import known_facts, note_facts
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import Question, SharedTask
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.retirement.wishes import absent_names, refuse_named
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import find_preset
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import (
@@ -71,6 +78,8 @@ ACTIONS: dict[str, tuple[type[TlsAction], RoleTask]] = {
 }  # fmt: skip
 for role_name in {task.role for _action, task in ACTIONS.values()}:
     specified(role_name)
+for server_name in WEB_SERVERS:
+    find_preset(server_name)
 DEFAULTS = {name: value for _action, task in ACTIONS.values() for name, value in task.defaults.items()}
 
 
@@ -119,7 +128,8 @@ class ActionModule(VisitingAction):
         if abs(noted_clocks().get(self.host(variables), 0.0)) > WRONG:
             # When all hosts have been asked, the parts know whose clock it is.
             outlooks = dict.fromkeys(wanted, WRONG_CLOCK)
-        result = self.concluded(outlooks, told)
+        asks = self.asks_others(wanted, variables)
+        result = {**self.concluded(outlooks, told), "asks_others": asks}
         if store is None or not parts.keys() >= set(PARTS):
             # fleet.tls.revoke looks at servers only: that says nothing of the rest of a host.
             return result
@@ -128,14 +138,14 @@ class ActionModule(VisitingAction):
         look = LastLook(began, wishes_of(variables), self.handed_out.get("trust", {}), given, pairs or {})
         # What has something to do is noted when that is done.
         self.note(store, look if pairs is not None and not result["due"] else None, variables)
-        return {**result, **({"look": look.as_json()} if result["due"] or self.asks_others(variables) else {})}
+        return {**result, **({"look": look.as_json()} if result["due"] or asks else {})}
 
-    def asks_others(self, variables: Mapping[str, Any]) -> bool:
-        """Whether the host stays though nothing is due on it, as the playbook has it."""
-        try:
-            return bool(self._templar.template(variables.get("fleet_tls_asks_others")))
-        except AnsibleError:
-            return True
+    def asks_others(self, wanted: Collection[str], variables: Mapping[str, Any]) -> list[str]:
+        """For which parts the host stays though nothing is due on it. Sites that cannot be told are due."""
+        sites = self.listed("tls_sites", variables) if "web_server" in wanted else []
+        with contextlib.suppress(AnsibleError):
+            return asks_others(wanted, sites)
+        return asks_others(wanted, [])
 
     def note(self, store: Store | None, look: LastLook | None, variables: Mapping[str, Any]) -> None:
         """Note that the host is as it should be; None: forget that it was."""

@@ -60,6 +60,12 @@ why:
   returned: success
   type: dict
   sample: {web_server: it would change something}
+asks_others:
+  description: Parts that ask other hosts, which may be about to change. They are to be proven even where nothing is due on this host.
+  returned: success
+  type: list
+  elements: str
+  sample: [clients]
 look:
   description: What M(fleet.tls.deployed) notes of the host when that is done. Where nothing is due, it is noted already.
   returned: when something is due or the host asks others, and all parts of the deployment were looked at

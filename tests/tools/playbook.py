@@ -72,6 +72,8 @@ def ansible_environment(venv: str | None = None, extra: Mapping[str, str] | None
         ANSIBLE_NOCOLOR="1",
     )
     env.pop("PYTHONPATH", None)
+    # Code is compiled once for all runs, as on any other machine.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**env, **(extra or {})}
 
 

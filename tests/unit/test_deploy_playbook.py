@@ -11,6 +11,8 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import PARTS as DUE_PARTS
+
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 PARTS = {
     "certificates": True,
@@ -36,16 +38,17 @@ def rendered(name: str, **known: Any) -> Any:
 
 
 def test_a_host_that_asks_others_stays_with_all_that_this_takes() -> None:
-    upstream = [{"name": "www", "upstream": "https://app.example.com"}, {"name": "static"}]
-    calm = {"due": [], "own": []}
+    calm: dict[str, list[str]] = {"due": [], "own": []}
+    assert rendered("fleet_tls_due_parts", fleet_tls_due={**calm, "asks_others": []}) == []
+    # Nothing of the deployment concerns it.
     assert rendered("fleet_tls_due_parts", fleet_tls_due=calm) == []
-    assert rendered("fleet_tls_due_parts", fleet_tls_due=calm, tls_sites=upstream[1:]) == []
-    # Without the part ca, its server would be told of nobody's challenges, and answer them no more.
-    assert set(rendered("fleet_tls_due_parts", fleet_tls_due=calm, tls_sites=upstream)) == {"ca", "web_server"}
-    clients = {**PARTS, "clients": True}
-    assert rendered("fleet_tls_due_parts", fleet_tls_due=calm, fleet_tls_parts=clients) == ["clients"]
-    due = {"due": ["trust", "web_server"]}
-    assert set(rendered("fleet_tls_due_parts", fleet_tls_due=due, tls_sites=upstream)) == {"ca", "trust", "web_server"}
+    assert rendered("fleet_tls_due_parts", fleet_tls_due={**calm, "asks_others": ["clients"]}) == ["clients"]
+    due = {"due": ["trust", "web_server"], "asks_others": ["ca", "web_server"]}
+    assert set(rendered("fleet_tls_due_parts", fleet_tls_due=due)) == {"ca", "trust", "web_server"}
+
+
+def test_where_nobody_has_looked_everything_is_due() -> None:
+    assert set(rendered("fleet_tls_due_parts")) == set(DUE_PARTS)
 
 
 def tasks() -> list[dict[str, Any]]:

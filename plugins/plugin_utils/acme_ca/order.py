@@ -24,7 +24,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, serialization, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, parse_pem_chain
 
-FIRST_POLL, LONGEST_POLL = 0.25, 10.0
+# Seconds. Most CAs have looked before the second question, and a host waits for one certificate after the other.
+FIRST_POLL, LONGEST_POLL = 0.05, 10.0
 LONGEST_CHAIN = 256 * 1024
 MOST_ALTERNATES = 5
 

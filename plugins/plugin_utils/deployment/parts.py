@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,3 +52,17 @@ def in_order(names: Iterable[str]) -> list[str]:
     """Parts as they come one after the other."""
     known = set(names)
     return [name for name in PARTS if name in known]
+
+
+def asks_others(wanted: Collection[str], sites: Iterable[Any]) -> list[str]:
+    """Which parts ask other hosts, which may be about to change, so that they are proven at the end, as long as there is anything to do on any host.
+
+    A web server comes with the part from which it knows whose challenges it answers.
+
+    :param wanted: the parts that concern the host.
+    :param sites: its ``tls_sites``.
+    """
+    asks = {"clients"} if "clients" in wanted else set()
+    if any(str(each.get("upstream", "")).startswith("https") for each in sites if isinstance(each, Mapping)):
+        asks |= {"ca", "web_server"}
+    return in_order(asks)

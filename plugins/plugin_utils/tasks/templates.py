@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
+from ansible.template import Templar, trust_as_template
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 
 # Like ansible.builtin.template, and unlike Jinja: a line that holds a block tag alone leaves no empty line behind.
 OVERRIDES = {"trim_blocks": True, "lstrip_blocks": False}
+# Jinja makes its lexer at the first template with such options, and Ansible loads its filters and tests at the first that has any. This file is
+# read in the process that forks the workers, so none of them has to.
+with contextlib.suppress(AnsibleError):
+    Templar(DataLoader()).template(trust_as_template("{{ [1] | select('defined') | length }}"), overrides=OVERRIDES)
 
 
 def render_template(action: ActionBase, name: str, variables: Mapping[str, Any], extra: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     Unsigned,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import Sign, own_certificate, parse_given
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.making import LONGEST_NAME, CaMaker
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
@@ -52,7 +53,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Ledger
 
 if TYPE_CHECKING:
-    from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
 
 TRIES = 5
@@ -157,12 +157,11 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
 
     @functools.cached_property
     def crl_keeper(self) -> CaCrls:
-        """Its revocation lists; late, as is the rollover: runs with nothing to do need neither."""
-        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
-
+        """Its revocation lists."""
         return CaCrls(self, dt.timedelta(seconds=self.crl_duration))
 
     def rollover(self) -> CaRollover:
+        # Late: hardly a run needs it.
         from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CaRollover
 
         return CaRollover(self)

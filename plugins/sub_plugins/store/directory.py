@@ -31,6 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.whoami import prese
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import sqlite_ledger
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.chain import Record
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
+    CLOSED_ENTRY,
     KEY,
     Entry,
     Issuance,
@@ -86,6 +87,16 @@ class DirectoryStore(Store):
     def get(self, key: str) -> Entry | None:
         self.refuse_closed()
         return self.read(key)
+
+    def closed(self) -> str | None:
+        # Every use of a store begins with this question, a hundred times in a run with nothing to do, and hardly any store is closed.
+        try:
+            os.lstat(os.path.join(self.root, CLOSED_ENTRY))
+        except FileNotFoundError:
+            return None
+        except OSError:
+            pass  # said below, in words
+        return super().closed()
 
     def read(self, key: str) -> Entry | None:
         try:

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import Outlook, due_parts, in_order, outlook_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.deployment.parts import (
+    Outlook,
+    asks_others,
+    due_parts,
+    in_order,
+    outlook_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +54,14 @@ def test_what_only_says_something_is_due_alone() -> None:
 
 def test_parts_come_in_the_playbook_s_order() -> None:
     assert in_order(["clients", "ca", "nonsense", "certificates"]) == ["certificates", "ca", "clients"]
+
+
+def test_clients_and_sites_with_an_upstream_by_tls_ask_others() -> None:
+    plain, guarded = {"name": "www", "upstream": "http://127.0.0.1:80"}, {"name": "app", "upstream": "https://app.test"}
+    assert asks_others(["ca", "trust"], []) == [] == asks_others(["web_server"], [plain, {"name": "static"}])
+    assert asks_others(["clients"], [plain]) == ["clients"]
+    # Without the part ca, its server would be told of nobody's challenges, and answer them no more.
+    assert asks_others(["web_server"], [plain, guarded]) == ["ca", "web_server"]
+    assert asks_others(["web_server", "clients"], [guarded]) == ["ca", "web_server", "clients"]
+    # What is no site at all, its part says.
+    assert asks_others(["web_server"], ["nonsense", None]) == []
