@@ -93,14 +93,17 @@ def judge(
     """
     reasons = [Reason(problem.code, problem.detail) for problem in found.problems]
     leaf = found.leaf
+    # Nobody here issued it, so it need not be what would be issued: it stays until it is to be renewed.
+    adopted = found.manifest.get("adopted") is True
+    theirs = adopted and not found.manifest.get("issuer")
     if leaf is None:
         if not reasons:
             reasons.append(Reason("missing", "no certificate on the host"))
     else:
         reasons += validity(spec, leaf, now, advice)
-        reasons += differences_of_given(spec, leaf) if ready_made else differences(spec, found, leaf)
-        reasons += another_issuer(spec, found)
-        reasons += chain_problems(found.chain, anchors, now)
+        reasons += differences_of_given(spec, leaf) if ready_made or adopted else differences(spec, found, leaf)
+        reasons += [] if theirs else another_issuer(spec, found)
+        reasons += [] if theirs else chain_problems(found.chain, anchors, now)
         reasons += superseded
     if forced:
         reasons.append(Reason("forced", "a new certificate was asked for"))

@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
     Fields,
     one_of,
     parse_mode,
+    parse_path,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
@@ -47,7 +48,7 @@ SCOPES = ("host", "pool")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread", "state", "revoke",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread", "adopt", "state", "revoke",
 )  # fmt: skip
 
 
@@ -61,10 +62,19 @@ class KeySpec:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a pair lies on the host that becomes the first generation; both may be one file."""
+
+    certificate: str
+    private_key: str
+
+
+@dataclass(frozen=True)
 class CertificateSpec:
     """One wanted certificate of one host. ``duration`` is in seconds, None: the issuer's own.
 
     :param pool: the name under which hosts share one pair; None: the host has its own.
+    :param adopt: the pair of somebody else's that is taken over where there is none of ours yet; None: one is issued.
     """
 
     name: str
@@ -82,6 +92,7 @@ class CertificateSpec:
     pool: str | None = None
     must_staple: bool = False
     renewal_spread: bool = True
+    adopt: Source | None = None
 
     def on(self, host: str) -> CertificateSpec:
         """As this host wants it: with its own moment to renew, or that of its pool."""
@@ -121,6 +132,7 @@ def parse_host(
         raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
     certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in present(raw, "certificates"))
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
+    refuse_twice((each.adopt.private_key for each in certificates if each.adopt), "two certificates adopt the pair of")
     paths: set[str] = set()
     services: tuple[ServiceSpec, ...] = ()
     for certificate in certificates:
@@ -142,12 +154,24 @@ def refuse_own_directory(spec: HostSpec, directory: str) -> None:
     """
     for certificate in spec.certificates:
         for output in certificate.outputs:
-            if f"{output.path}/".startswith(f"{directory}/"):
+            if is_below(output.path, directory):
                 raise SpecError(
                     f"outputs: {output.path} lies in {directory}, where the certificates themselves are kept",
                     remedy="use the files below live/ as they are, or choose a path outside",
                     certificate=certificate.name,
                 )
+        for path in (certificate.adopt.certificate, certificate.adopt.private_key) if certificate.adopt else ():
+            if is_below(path, directory):
+                raise SpecError(
+                    f"adopt: {path} lies in {directory}, where the certificates themselves are kept",
+                    remedy="name the file that another program has put there, or leave adopt out",
+                    certificate=certificate.name,
+                )
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether a path is a directory, or lies in it; both are normalized."""
+    return f"{path}/".startswith(f"{directory}/")
 
 
 def parse_certificate(
@@ -203,6 +227,7 @@ def parse_fields(
     pool = parse_pool(name, fields)
     key = parse_key(fields.get("private_key") or {}, pooled=pool is not None)
     refuse_other_keys(outputs, key)
+    adopt = parse_source(fields.get("adopt"), key, pooled=pool is not None)
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
@@ -219,7 +244,27 @@ def parse_fields(
         pool=pool,
         must_staple=fields.flag("must_staple"),
         renewal_spread=fields.flag("renewal_spread", True),
+        adopt=adopt,
     )
+
+
+def parse_source(raw: Any, key: KeySpec, *, pooled: bool) -> Source | None:
+    """``adopt`` of an entry: ``{certificate: path, private_key: path}``.
+
+    :raises SpecError: unknown fields, paths that are not absolute, or a key that is wanted on the controller: it stays where it is.
+    """
+    if raw is None:
+        return None
+    if pooled or key.location == "controller":
+        wanted = "scope: pool" if pooled else "private_key.location: controller"
+        raise SpecError(
+            f"adopt: the pair's key stays on the host, and {wanted} wants it on the controller",
+            remedy="leave that out until the first renewal, or leave adopt out to have a new pair issued",
+        )
+    fields = Fields(raw, ("certificate", "private_key"), "adopt")
+    certificate = parse_path(fields.get("certificate"), "adopt: certificate")
+    # A file may have both, as HAProxy's do.
+    return Source(certificate, parse_path(fields.get("private_key", certificate), "adopt: private_key"))
 
 
 def parse_pool(name: str, fields: Fields) -> str | None:
