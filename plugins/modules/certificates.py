@@ -427,6 +427,9 @@ certificates:
     action:
       description: What was done, or in check mode would be done. V(issue), V(adopt), V(repair) or V(none).
       type: str
+    adopted:
+      description: Whether the pair was made by somebody else and taken over, with O(certificates[].adopt).
+      type: bool
     due:
       description: Whether a new certificate was due.
       type: bool

@@ -120,7 +120,8 @@ class TakenOver:
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory, pair: ServerPair) -> Iterator[TakenOver]:
     folder = tmp_path_factory.mktemp("adopt")
-    with pebble.running(folder / "pebble", pair, http_port=free_port()) as ca:
+    # dehydrated gives up at the first nonce that is refused.
+    with pebble.running(folder / "pebble", pair, http_port=free_port(), env={"PEBBLE_WFE_NONCEREJECT": "0"}) as ca:
         found = TakenOver(folder, ca)
         with found.nginx:
             found.nginx.start()

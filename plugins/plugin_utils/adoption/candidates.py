@@ -10,17 +10,25 @@ and nothing may hold a template.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.adoption.lineages import (
+    File,
+    Lineage,
+    fingerprints,
+    form_of,
+    leaf_of,
+    refuse_disorder,
+    without_older,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.adoption.places import renewer_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import KEY_ALGORITHMS, parse_certificate
 
-File = Mapping[str, Any]
 MOST_PAIRS = 200
 PATH = re.compile(r"/[A-Za-z0-9._@+,:=~/ -]{1,500}")
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
@@ -52,26 +60,6 @@ class Found:
 
     candidates: list[Candidate] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """The files that have one leaf, and those that have its key."""
-
-    leaf: Mapping[str, Any]
-    certificates: Sequence[File]
-    keys: Sequence[File]
-
-    @property
-    def source(self) -> File:
-        """The file with the most of its chain; of equal ones, the first."""
-        pem = [each for each in self.certificates if each["format"] == "pem"] or list(self.certificates)
-        return max(pem, key=lambda each: len(each["certificates"]))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its names, for comparing."""
-        return tuple(str(each) for kind in NAME_FIELDS for each in self.leaf.get(kind) or ())
 
 
 class Judge:
@@ -262,66 +250,6 @@ class Judge:
             raise SpecError(
                 "it has no names that clients look at (subject alternative names)", remedy="have a new one issued"
             )
-
-
-def leaf_of(file: File) -> Mapping[str, Any]:
-    """The first certificate of a file; empty: it has none."""
-    return next(iter(file["certificates"]), {})
-
-
-def fingerprints(file: File) -> list[str]:
-    """Of all its certificates, in their order."""
-    return [str(each.get("fingerprint_sha256")) for each in file["certificates"]]
-
-
-def refuse_disorder(chain: Sequence[Mapping[str, Any]]) -> None:
-    """:raises SpecError: a certificate is not followed by the one that issued it."""
-    for number, (lower, upper) in enumerate(zip(chain, chain[1:]), 1):
-        if not lower.get("issuer") or lower.get("issuer") != upper.get("subject"):
-            raise SpecError(
-                f"its file is out of order: certificate {number} was not issued by the one after it",
-                remedy="put the leaf first, then what issued it",
-            )
-
-
-def form_of(file: File, chain: Sequence[str], *, apart: bool) -> str:
-    """The format of the output that has what a file has.
-
-    :param chain: the fingerprints of the certificates as they will be installed.
-    :param apart: whether the services read what is above the leaf from another file.
-    :raises SpecError: there is none.
-    """
-    has, path = fingerprints(file), file["path"]
-    if file["format"] == "pem":
-        if file["private_keys"] and not has:
-            return "privkey"
-        if file["private_keys"] and has == list(chain):
-            return "combined"
-        if has == list(chain[:1]) and (apart or len(chain) > 1):
-            return "cert"
-        if has == list(chain):
-            return "fullchain"
-        if has == list(chain[1:]):
-            return "chain"
-    elif file["format"] == "der" and has == list(chain[:1]) and not file["private_keys"]:
-        return "der"
-    raise SpecError(
-        f"{path} has other certificates, or has them in another form ({file['format']}), than an output made of the pair would",
-        remedy="let the service read the chain in the order of fullchain, or write the entry by hand",
-    )
-
-
-def without_older(lineages: Sequence[Lineage], is_named: Any) -> list[Lineage]:
-    """Without what lies around from before a renewal: unused, for the same names with the same kind of key, and ending earlier."""
-    newest: dict[tuple[Any, ...], str] = {}
-    for each in lineages:
-        kind = (each.names, each.leaf["key_algorithm"])
-        newest[kind] = max(newest.get(kind, ""), str(each.leaf["not_after"]))
-    return [
-        each
-        for each in lineages
-        if is_named(each) or str(each.leaf["not_after"]) == newest[(each.names, each.leaf["key_algorithm"])]
-    ]
 
 
 def texts(value: Any) -> Iterable[str]:

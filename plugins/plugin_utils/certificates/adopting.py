@@ -11,7 +11,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import (
     Reason,
     Verdict,
-    differences_of_given,
+    differences_of_adopted,
     validity,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pair_judge import PairJudge
@@ -57,7 +57,7 @@ def adopt(each: Progress, judge: PairJudge, now: dt.datetime, *, only: bool) -> 
 def refuse_unfit(spec: CertificateSpec, chain: tuple[x509.Certificate, ...], now: dt.datetime) -> None:
     """:raises CertificateError: the pair would have to be replaced at once, or hosts would not install it."""
     leaf = chain[0]
-    problems = [str(reason) for reason in differences_of_given(spec, leaf)]
+    problems = [str(reason) for reason in differences_of_adopted(spec, leaf)]
     problems += [str(reason) for reason in validity(spec, leaf, now, None) if reason.code == "from_the_future"]
     if len({fingerprint(each) for each in chain}) != len(chain) or not is_in_order(chain):
         problems.append("its file has certificates that do not follow each other, the leaf first")

@@ -17,6 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    extension_of,
     iso,
     key_algorithm,
     names_of,
@@ -101,7 +102,10 @@ def judge(
             reasons.append(Reason("missing", "no certificate on the host"))
     else:
         reasons += validity(spec, leaf, now, advice)
-        reasons += differences_of_given(spec, leaf) if ready_made or adopted else differences(spec, found, leaf)
+        if adopted:
+            reasons += differences_of_adopted(spec, leaf)
+        else:
+            reasons += differences_of_given(spec, leaf) if ready_made else differences(spec, found, leaf)
         reasons += [] if theirs else another_issuer(spec, found)
         reasons += [] if theirs else chain_problems(found.chain, anchors, now)
         reasons += superseded
@@ -182,6 +186,12 @@ def differences_of_given(spec: CertificateSpec, leaf: x509.Certificate) -> list[
     if set(spec.usages) - set(usages_of(leaf)):
         reasons.append(Reason("usages_changed", change(", ".join(usages_of(leaf)), ", ".join(spec.usages))))
     return reasons
+
+
+def differences_of_adopted(spec: CertificateSpec, leaf: x509.Certificate) -> list[Reason]:
+    """Where a pair that was taken over does not do. One that names no usage is for all of them (RFC 5280, 4.2.1.12)."""
+    unlimited = extension_of(leaf, x509.ExtendedKeyUsage) is None
+    return [each for each in differences_of_given(spec, leaf) if not (unlimited and each.code == "usages_changed")]
 
 
 def another_issuer(spec: CertificateSpec, found: PairReport) -> list[Reason]:

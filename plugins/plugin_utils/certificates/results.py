@@ -81,6 +81,7 @@ def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
         "deferred_until": iso(each.wait.until) if each.wait and each.wait.until else None,
         **issuer_result(each, issuer),
         "pool": each.pool,
+        "adopted": each.adopts if live_new else each.found.manifest.get("adopted") is True,
         "generation": each.applied.generation if each.applied else each.found.generation,
         "path": f"{run.settings.directory}/live/{each.spec.name}",
         "installed": leaf is not None,

@@ -26,11 +26,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
     Fields,
     one_of,
     parse_mode,
-    parse_path,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.adopt import Source, parse_source
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import FORMATS_WITH_KEY, Output, parse_output
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     NO_PRESETS,
@@ -59,14 +59,6 @@ class KeySpec:
     algorithm: str = "ecdsa-p256"
     rotation_policy: str = "always"
     location: str = "host"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a pair lies on the host that becomes the first generation; both may be one file."""
-
-    certificate: str
-    private_key: str
 
 
 @dataclass(frozen=True)
@@ -227,7 +219,7 @@ def parse_fields(
     pool = parse_pool(name, fields)
     key = parse_key(fields.get("private_key") or {}, pooled=pool is not None)
     refuse_other_keys(outputs, key)
-    adopt = parse_source(fields.get("adopt"), key, pooled=pool is not None)
+    adopt = parse_source(fields.get("adopt"), key.location, pooled=pool is not None)
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
@@ -246,25 +238,6 @@ def parse_fields(
         renewal_spread=fields.flag("renewal_spread", True),
         adopt=adopt,
     )
-
-
-def parse_source(raw: Any, key: KeySpec, *, pooled: bool) -> Source | None:
-    """``adopt`` of an entry: ``{certificate: path, private_key: path}``.
-
-    :raises SpecError: unknown fields, paths that are not absolute, or a key that is wanted on the controller: it stays where it is.
-    """
-    if raw is None:
-        return None
-    if pooled or key.location == "controller":
-        wanted = "scope: pool" if pooled else "private_key.location: controller"
-        raise SpecError(
-            f"adopt: the pair's key stays on the host, and {wanted} wants it on the controller",
-            remedy="leave that out until the first renewal, or leave adopt out to have a new pair issued",
-        )
-    fields = Fields(raw, ("certificate", "private_key"), "adopt")
-    certificate = parse_path(fields.get("certificate"), "adopt: certificate")
-    # A file may have both, as HAProxy's do.
-    return Source(certificate, parse_path(fields.get("private_key", certificate), "adopt: private_key"))
 
 
 def parse_pool(name: str, fields: Fields) -> str | None:

@@ -126,6 +126,7 @@ def test_a_mode_that_nothing_gives_to_a_key() -> None:
         ([file("/a", leaf(days_left=-1.0)), file("/b", key="key-www.example.com-a")], (), "expired"),
         ([file("/a.p12", leaf(), key="key-www.example.com-a", format="pkcs12")], (), "pkcs12, not PEM"),
         ([file("/a", leaf(), leaf("x.org"), key="key-www.example.com-a")], (), "out of order"),
+        ([*lineage(), file("/o.pem", leaf(), key="key-www.example.com-a")], ("/o.pem",), "has other certificates"),
         ([file("/a", leaf(dns_names=[]), key="key-www.example.com-a")], (), "no names"),
         ([*lineage(), file("/o.pem", leaf(), leaf("x.org"))], ("/o.pem",), "has other certificates"),
         ([file("/a", leaf(uris=["x:{{ lookup('pipe', 'id') }}".replace(" ", "")]), key="key-www.example.com-a")], (), "template"),

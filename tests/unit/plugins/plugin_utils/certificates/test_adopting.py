@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.results import failure, task_result
@@ -22,7 +24,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     make_leaf,
     make_root,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import parse_host
 from ansible_collections.fleet.tls.tests.unit.support.honest_host import HonestHost, run_task
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer, make_spec
@@ -120,6 +122,27 @@ def test_what_is_not_taken_over(issuers: Mapping[str, Issuer], host: HonestHost,
     error = failure(run_task(host, issuers, ENTRY, adopt_only=True))
     assert error is not None and words in str(error)
     assert host.live == {} and host.pending == {} and rows(issuers) == 0
+
+
+def test_one_that_names_no_usage_is_for_all_of_them(issuers: Mapping[str, Issuer]) -> None:
+    """As openssl req -x509 and community.crypto make them."""
+    host = host_with()
+    key, chain = host.theirs[CERTIFICATE]
+    (leaf,) = parse_pem_chain(chain[0])
+    builder = x509.CertificateBuilder(
+        leaf.issuer,
+        leaf.subject,
+        leaf.public_key(),
+        leaf.serial_number,
+        leaf.not_valid_before_utc,
+        leaf.not_valid_after_utc,
+    )
+    for each in leaf.extensions:
+        if not isinstance(each.value, x509.ExtendedKeyUsage):
+            builder = builder.add_extension(each.value, each.critical)
+    host.theirs[CERTIFICATE] = (key, [to_pem(builder.sign(ISSUING.private_key, hashes.SHA256())), chain[1]])
+    assert only(run_task(host, issuers, ENTRY))["action"] == "adopt"
+    assert only(run_task(host, issuers, ENTRY))["due"] is False
 
 
 def test_a_chain_that_is_out_of_order(issuers: Mapping[str, Issuer]) -> None:
