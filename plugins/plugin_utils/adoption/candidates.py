@@ -167,7 +167,8 @@ class Judge:
             notes.append(f"its key is {leaf['key_algorithm']}; the next one is what private_key says")
         entry["adopt"] = {"certificate": source["path"], "private_key": key["path"]}
         entry.update({name: value for name, value in (("outputs", outputs), ("services", services)) if value})
-        renewer = renewer_of(source["path"], *source["links"])
+        # A hook may have copied it to where its service wants it.
+        renewer = renewer_of(*(path for each in lineage.certificates for path in (each["path"], *each["links"])))
         if renewer:
             notes.append(f"{renewer} renews it still: see the guide on when to stop that")
         if not outputs:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 # Besides the places of health/certificate_files.py, which have certbot's. Each as its program's own documentation, or Debian's package, has it.
 LINEAGES = (
     "/etc/lego/certificates", "/var/lib/lego/certificates", "/root/.lego/certificates", "/var/lib/dehydrated/certs", "/etc/dehydrated/certs",
-    "/root/.acme.sh", "/etc/acme.sh", "/etc/ssl/private", "/etc/ssl/certs", "/etc/ssl/ansible", "/etc/pki/ansible",
+    "/root/.acme.sh", "/etc/acme.sh", "/etc/pki/ansible",
 )  # fmt: skip
 # Whose a file is, by its path and that of what it leads to, and what its program is called.
 RENEWERS = (
@@ -62,5 +62,5 @@ CONFIGURATIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def renewer_of(*paths: str) -> str | None:
-    """Which program renews what lies at these paths, all of them one file's; None: none that is known."""
+    """Which program renews what lies at these paths, all of them one certificate's; None: none that is known."""
     return next((name for name, pattern in RENEWERS if any(pattern.fullmatch(path) for path in paths)), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import kept_path
 from ansible_collections.fleet.tls.plugins.module_utils.pair.soundness import belongs
+from ansible_collections.fleet.tls.plugins.module_utils.steps.retire import retire_step
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import served_leaf
 from ansible_collections.fleet.tls.tests.unit.support.killed import run_killed
 from ansible_collections.fleet.tls.tests.unit.support.nginx_service import NginxService
@@ -182,6 +184,30 @@ def test_a_lineage_that_is_renewed_in_between(theirs: Theirs) -> None:
     assert theirs.take()["error"]["code"] == "adopt_mismatch"
     assert state != renewed and not (theirs.host.tls / "live").exists()
     assert not list((theirs.host.tls / "generations").rglob("*.pem")) and theirs.nginx.calls() == []
+
+
+def test_retired_it_is_theirs_again(theirs: Theirs) -> None:
+    """The pair that comes back is the first generation's, so that an endpoint serves that again is no failure."""
+    served, links = theirs.served(), [os.readlink(each) for each in (theirs.chain, theirs.key)]
+    theirs.take()
+    entry = theirs.host.install_entry({**theirs.wish(), "adopt": None}, theirs.next)
+    secrets = {"www": theirs.next.key.read_text()}
+    answer = theirs.host.apply(entry, secrets=secrets, services=[theirs.service()], prove_timeout=120)[1]
+    assert answer["certificates"]["www"]["error"] is None
+    request = {
+        "directory": str(theirs.host.tls), "check": False, "whole": False, "prove_timeout": 60, "certificates": ["www"], "clients": [],
+        "bundles": [], "pools": [], "claimed": [], "endpoints": [], "services": [theirs.service()],
+    }  # fmt: skip
+    (item,) = retire_step(request)[1]["retired"]
+    assert item["error"] is None, item
+    assert [os.readlink(each) for each in (theirs.chain, theirs.key)] == links and not (
+        theirs.host.tls / "generations/www"
+    ).exists()
+    for _try in range(300):
+        if theirs.served() == served:
+            break
+        time.sleep(0.2)
+    assert theirs.served() == served
 
 
 def test_killed_at_any_moment_the_next_run_finishes(tmp_path: Path, authority: Authority) -> None:

@@ -112,6 +112,14 @@ def test_all_in_one_file_and_what_is_signed_by_itself() -> None:
     assert found["outputs"] == [{"path": path, "format": "combined", "group": "haproxy", "mode": "0640"}]
 
 
+def test_a_copy_that_a_hook_made_is_what_its_service_reads() -> None:
+    path, key = "/etc/haproxy/certs/www.pem", "key-www.example.com-a"
+    found = judged([file(path, leaf(), ABOVE, key=key), *lineage()], path, service="haproxy")
+    assert only(found)["adopt"] == {"certificate": path, "private_key": path}
+    assert [each["path"] for each in only(found)["outputs"]] == [path]
+    assert any("certbot renews it still" in note for note in found.candidates[0].notes)
+
+
 def test_a_mode_that_nothing_gives_to_a_key() -> None:
     found = judged([*lineage()[:3], {**lineage()[3], "mode": "0644"}], f"{LIVE}/privkey.pem")
     assert only(found)["outputs"] == [{"path": f"{LIVE}/privkey.pem", "format": "privkey", "mode": "0600"}]
