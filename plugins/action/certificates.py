@@ -57,6 +57,7 @@ class ActionModule(TlsAction):
         "rekey": {"type": "dict", "default": {}},
         **MAINTENANCE_OPTIONS,
         "defer_proof": {"type": "bool", "default": False},
+        "adopt_only": {"type": "bool", "default": False},
         "service_presets": {"type": "dict", "default": {}},
     }
 
@@ -81,6 +82,7 @@ class ActionModule(TlsAction):
             await_clocks=options["await_clocks"],
             notes=self.may_note,
             foretells=not self.is_asked,
+            adopt_only=options["adopt_only"],
             run=THIS_RUN.name,
             run_started=THIS_RUN.started,
         )

@@ -121,6 +121,24 @@ options:
             was issued in one run is not always due in one run. The time depends on the names of host and certificate only.
         type: bool
         default: true
+      adopt:
+        description:
+          - A pair that lies on the host already, made by certbot, lego or whoever. Where the host has no pair of this certificate yet, that one is
+            taken over as it is, same key and same certificate, and nothing is ordered. It is renewed by O(certificates[].issuer) when its time has come.
+          - Where nothing lies there, or what lies there has expired, a pair is issued. A key that does not fit, other names or a chain that
+            is out of order are an error.
+          - The files are read, never changed, and the key does not leave the host. What an output replaces is kept beside it. Services are not
+            reloaded for it where every output has what lay at its path before, and their endpoints serve the certificate already.
+          - Once the host has a pair, this is not looked at any more. C(fleet.tls.adopt) writes it for what it finds.
+        type: dict
+        suboptions:
+          certificate:
+            description: The file with the certificate and what is above it, the leaf first, in PEM.
+            type: str
+            required: true
+          private_key:
+            description: The file with its key, in PEM and not encrypted. Without it, O(certificates[].adopt.certificate) has the key too.
+            type: str
       state:
         description:
           - With V(absent), this module leaves it alone, and M(fleet.tls.retire), which comes after servers and clients, takes it away. Leave the
@@ -270,6 +288,12 @@ options:
         host. For plays that configure the service afterwards. Run the task again to prove it.
     type: bool
     default: false
+  adopt_only:
+    description:
+      - Takes over the pairs that O(certificates[].adopt) names, and finishes what an interrupted run had begun of that. Nothing is issued, and
+        certificates without O(certificates[].adopt) are left alone. A pair that is not there, or has expired, is an error.
+    type: bool
+    default: false
   ledger_lost:
     description:
       - Issues though the ledger of an internal CA was lost (error V(ledger_lost)). Nobody can tell any more what that CA has issued before; what
@@ -355,6 +379,22 @@ EXAMPLES = r"""
         dns_names: [gateway.example.com]
         services: [gateway]
 
+- name: A certificate that certbot has had until now, under the path that the configuration names
+  fleet.tls.certificates:
+    store: "{{ tls_store }}"
+    issuers: "{{ tls_issuers }}"
+    certificates:
+      - name: www
+        issuer: public
+        dns_names: [www.example.com]
+        adopt:
+          certificate: /etc/letsencrypt/live/www.example.com/fullchain.pem
+          private_key: /etc/letsencrypt/live/www.example.com/privkey.pem
+        outputs:
+          - {path: /etc/letsencrypt/live/www.example.com/fullchain.pem, format: fullchain}
+          - {path: /etc/letsencrypt/live/www.example.com/privkey.pem, format: privkey}
+        services: [nginx]
+
 - name: New keys and certificates now
   fleet.tls.certificates:
     store: "{{ tls_store }}"
@@ -385,8 +425,11 @@ certificates:
       description: Whether anything changed for it.
       type: bool
     action:
-      description: What was done, or in check mode would be done. V(issue), V(repair) or V(none).
+      description: What was done, or in check mode would be done. V(issue), V(adopt), V(repair) or V(none).
       type: str
+    adopted:
+      description: Whether the pair was made by somebody else and taken over, with O(certificates[].adopt).
+      type: bool
     due:
       description: Whether a new certificate was due.
       type: bool

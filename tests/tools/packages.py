@@ -23,6 +23,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "/usr/share/doc/pdns-backend-sqlite3": "pdns-backend-sqlite3",
     },
     "lego": {"lego": "lego"},
+    "dehydrated": {"dehydrated": "dehydrated"},
     # A KDC, and what the Python package gssapi is built with.
     "kerberos": {
         "krb5kdc": "krb5-kdc",

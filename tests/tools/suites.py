@@ -112,7 +112,8 @@ SUITES = (
     ),
     Suite(
         "acme", "the issuer acme with real ACME and DNS servers on loopback",
-        ("tests/acme_servers",), TWO, venv="system", controller="system", packages=("nginx", "acme"), others=("acme2certifier",),
+        ("tests/acme_servers",), TWO, venv="system", controller="system", packages=("nginx", "acme", "lego", "dehydrated"),
+        others=("acme2certifier", "certbot"),
     ),
     Suite(
         "unit", "unit tests with the newest ansible-core and cryptography",

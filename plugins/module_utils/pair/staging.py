@@ -67,6 +67,7 @@ class Staged:
     :param awaited: those that others of the host want, which cannot have them yet.
     :param repaired: what was put right, for people.
     :param fallback: of a live pair that no service has taken yet (its run was killed), the generation they took last.
+    :param kept_content: the outputs of a pair that is taken over where the very same lies already.
     """
 
     entry: dict[str, Any]
@@ -80,6 +81,7 @@ class Staged:
     transaction: Transaction = field(init=False)
     repaired: list[str] = field(default_factory=list)
     fallback: int | None = None
+    kept_content: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.transaction = Transaction(Originals(self.layout.directory))
@@ -93,6 +95,12 @@ class Staged:
     def folder(self) -> str:
         """The directory of its generation."""
         return self.layout.generation(self.number)
+
+    @property
+    def is_the_same(self) -> bool:
+        """Whether services would be told nothing new: a pair that is taken over, and lies already wherever they look for it."""
+        outputs = {output["path"] for output in self.entry["outputs"]}
+        return self.installs and bool(self.entry.get("adopt")) and outputs == self.kept_content
 
     @property
     def can_go_back(self) -> bool:
@@ -191,12 +199,13 @@ def stage_generation(
             write_new(os.path.join(folder, name), content, entry["owner"], entry["group"], mode)
         staged.manifest["files"] = {name: digest(content) for name, content in contents.items()}
         staged.manifest["outputs"] = {}
+        # First: no output of a first pair ever leads nowhere, and what is taken over is ours before the files that it was read from change.
+        staged.transaction.relink(layout.live, layout.target(number))
         for output in entry["outputs"]:
             stage_output(staged, output, contents)
         retire_outputs(staged, (layout.manifest(live) if live is not None else None) or {})
         write_json(os.path.join(folder, MANIFEST), staged.manifest)
         sync_directory(layout.generations)
-        staged.transaction.relink(layout.live, layout.target(number))
     except BaseException as error:
         staged.discard()
         if isinstance(error, OSError):
@@ -208,10 +217,15 @@ def stage_generation(
 def new_key(layout: Layout, entry: dict[str, Any], secret: str | None) -> bytes:
     """The private key the certificate was issued for.
 
-    :raises StepError: pending_lost.
+    :raises StepError: pending_lost; of a pair that is taken over, as :func:`~.adopting.adopted_key`.
     """
     if secret is not None:
         return secret.encode()
+    if entry.get("adopt"):
+        # Late, once in a host's life.
+        from ansible_collections.fleet.tls.plugins.module_utils.pair.adopting import adopted_key
+
+        return adopted_key(entry["adopt"], entry["chain"][0].encode())
     pending = pending_request(layout)
     if pending is None or pending["request_id"] != entry["request_id"]:
         raise StepError(
@@ -225,6 +239,13 @@ def stage_output(staged: Staged, output: dict[str, Any], contents: dict[str, byt
     path, access = output["path"], (output["owner"], output["group"], output["mode"])
     inside = os.path.join(staged.folder, output_file(path))
     content = rendered(output, contents, staged.name, scratch=beside(inside, "new"))
+    if staged.entry.get("adopt"):
+        from ansible_collections.fleet.tls.plugins.module_utils.pair.adopting import present_content
+
+        present = present_content(output, content)
+        if present is not None:
+            staged.kept_content.add(path)
+            content = present
     if output["method"] == "link":
         if staged.installs:
             write_new(inside, content, *access)

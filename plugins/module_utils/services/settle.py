@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -90,8 +90,13 @@ def validate_early(services: Sequence[Service]) -> None:
 
     :raises StepError: validate_failed, port_taken.
     """
+    validate_running(service for service in services if service.eager)
+
+
+def validate_running(services: Iterable[Service]) -> None:
+    """Let those services that run find fault with their configuration; none is reloaded. Errors as :func:`validate_early`."""
     for service in services:
-        if service.eager and is_running(service):
+        if is_running(service):
             attempt(Settled(), service, daemons.validate)
 
 

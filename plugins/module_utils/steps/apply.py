@@ -26,7 +26,12 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.precautions imp
     refuse_taken_ports,
     refuse_unreloadable,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.services.settle import Settled, settle, validate_early
+from ansible_collections.fleet.tls.plugins.module_utils.services.settle import (
+    Settled,
+    settle,
+    validate_early,
+    validate_running,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import older, targets_of
 
 # What tells that an issuer's answer is not what the key's request asked for: asked again with that request, many answer the same.
@@ -145,6 +150,8 @@ def apply_group(group: Group, request: dict[str, Any], states: dict[str, dict[st
             validate_early(group.services)
         for each in group.staged:
             each.transaction.swap()
+        if group.staged and all(each.is_the_same for each in group.staged):
+            validate_running(group.services)
         if needs_services(group, targets):
             was_live = old_fingerprints(group)
             settled = settle(
@@ -224,7 +231,10 @@ def old_fingerprints(group: Group) -> dict[str, set[str]]:
 
 def needs_services(group: Group, targets: Sequence[ProofTarget]) -> bool:
     """Whether there is anything for the services to take: not after a mere change of mode."""
-    moved = any(each.installs or each.transaction.done or not each.manifest.get("settled") for each in group.staged)
+    moved = any(
+        not each.is_the_same and (each.installs or each.transaction.done or not each.manifest.get("settled"))
+        for each in group.staged
+    )
     return moved or any(target.required and target.before != target.expected for target in targets)
 
 

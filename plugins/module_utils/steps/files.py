@@ -76,7 +76,15 @@ def files_step(request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[boo
     passphrases = [base64.b64decode(secrets[each])[SALT_BYTES:].decode() for each in sorted(secrets)]
     findings, none = Findings(), set()
     truncated = None
-    for path in candidates(request["paths"], [*request["exclude"], *(each + "/*" for each in own)]):
+    named: dict[str, list[str]] = {}
+    if request.get("configurations"):
+        # Late: only who takes over what others have made asks for it.
+        from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.named_paths import named_paths
+
+        named = named_paths(request["configurations"])
+    # First, so that a file goes by the name that its service has for it.
+    paths = [*dict.fromkeys(path for each in named.values() for path in each), *request["paths"]]
+    for path in candidates(paths, [*request["exclude"], *(each + "/*" for each in own)]):
         truncated = findings.too_much
         if truncated:
             break
@@ -98,6 +106,7 @@ def files_step(request: dict[str, Any], secrets: Mapping[str, str]) -> tuple[boo
         "files": list(findings.entries.values()),
         "certificates": {name: base64.b64encode(der).decode() for name, der in findings.certificates.items()},
         "truncated": truncated,
+        "named": named,
     }
 
 

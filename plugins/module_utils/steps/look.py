@@ -41,7 +41,7 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
     """One certificate; what cannot be looked at becomes its ``error``."""
     answer: dict[str, Any] = {
         "generation": None, "manifest": None, "fullchain": None,
-        "problems": [], "drift": [], "kept_files": {}, "pending": None, "served": [], "error": None,
+        "problems": [], "drift": [], "kept_files": {}, "pending": None, "served": [], "adoptable": None, "error": None,
     }  # fmt: skip
     try:
         refuse_unsafe(layout.live, *(output["path"] for output in entry["outputs"]))
@@ -62,6 +62,10 @@ def look_at_generation(layout: Layout, entry: dict[str, Any], answer: dict[str, 
     if number is None:
         if os.path.lexists(layout.live):
             answer["problems"].append(problem("damaged", f"{layout.live} is not a link of ours"))
+        elif entry.get("adopt"):
+            from ansible_collections.fleet.tls.plugins.module_utils.pair.adopting import adoptable
+
+            answer["adoptable"] = adoptable(entry["adopt"])
         return
     answer["generation"] = number
     folder = layout.generation(number)
@@ -208,6 +212,9 @@ def is_chosen(request: dict[str, Any], entry: dict[str, Any], answer: dict[str, 
         return False
     if isinstance(request["prepare"], list):
         return entry["name"] in request["prepare"]
+    if answer["adoptable"]:
+        # The controller says first whether it does.
+        return False
     manifest = answer["manifest"]
     if manifest is None or answer["problems"] or entry["force"]:
         return True

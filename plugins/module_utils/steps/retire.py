@@ -8,13 +8,14 @@ Nothing is taken from a service that still uses it: until the proof, all of it c
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError, from_os_error
 from ansible_collections.fleet.tls.plugins.module_utils.files.batch import shown
-from ansible_collections.fleet.tls.plugins.module_utils.files.content import read_plain
+from ansible_collections.fleet.tls.plugins.module_utils.files.content import read, read_plain
 from ansible_collections.fleet.tls.plugins.module_utils.files.host_lock import host_lock
 from ansible_collections.fleet.tls.plugins.module_utils.files.originals import Originals, kept_path, one_file
 from ansible_collections.fleet.tls.plugins.module_utils.files.places import (
@@ -35,6 +36,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.settle import S
 from ansible_collections.fleet.tls.plugins.module_utils.services.ticket_boot import BootUnit
 from ansible_collections.fleet.tls.plugins.module_utils.steps.look import targets_of
 from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
+from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
 
 def retire_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
@@ -63,6 +65,7 @@ class Retirement:
     :ivar there: what of ours the host has before anything is done.
     :ivar items: those of what is to be retired of which anything is there.
     :ivar errors: why one of them stays, by its text.
+    :ivar returning: fingerprints of what lies in the files that come back: a pair that was taken over is served again from there.
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
@@ -80,6 +83,7 @@ class Retirement:
             for kept in [self.holdings.originals.kept(path)]
             if kept is not None
         }
+        self.returning = {mark for kept in self.given_back.values() for mark in fingerprints_in(kept)}
         self.diff = [entry for each in self.items for entry in diff_of(each, self.given_back)]
         self.errors: dict[str, StepError] = {}
         self.settled = Settled()
@@ -178,7 +182,7 @@ class Retirement:
     def serving(self, items: Sequence[Retiring], seconds: float) -> list[EndpointReport]:
         """The endpoints that serve any generation of what is retired, after so many seconds at most."""
         # Those of one pool have the same pair under other names.
-        kept = self.kept_fingerprints()
+        kept = self.kept_fingerprints() | self.returning
         prints = {each.name: set(each.leaves) - kept for each in items}
         targets = [target for each in items if prints[each.name] for target in self.targets(each)]
 
@@ -258,6 +262,14 @@ def wanted(holdings: Holdings, request: dict[str, Any]) -> list[Retiring]:
     found += [holdings.bundle(path) for path in request["bundles"]]
     found += [holdings.pool(name) for name in dict.fromkeys(pools)]
     return [*found, holdings.rest(found)] if whole else found
+
+
+def fingerprints_in(path: str) -> Iterable[str]:
+    """The fingerprint of the certificate in a file, behind a link too; of one that has none, nothing."""
+    with contextlib.suppress(OSError):
+        mark = fingerprint(read(os.path.realpath(path)))
+        if mark:
+            yield mark
 
 
 def served_error(found: Sequence[EndpointReport]) -> StepError:

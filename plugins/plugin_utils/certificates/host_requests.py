@@ -59,6 +59,7 @@ def look_entry(spec: CertificateSpec, forced: bool, anchors: Anchors = no_anchor
         "force": forced,
         "request_digest": spec.request_digest,
         "renew_before": spec.renew_before.as_request(),
+        "adopt": adopt_request(spec),
         "subject": {
             "common_name": spec.names.common_name,
             "sans": [list(pair) for pair in spec.names.sans()],
@@ -89,6 +90,23 @@ def check_request(specs: Sequence[CertificateSpec], host: HostSpec, settings: Se
     entries = [wish(spec) for spec in specs]
     services = service_requests(host.services, entries)
     return {"check": True, "directory": settings.directory, "services": services, "certificates": entries}
+
+
+def adopt_request(spec: CertificateSpec) -> dict[str, Any] | None:
+    """Where the pair lies that is to be taken over; None: none is."""
+    return dataclasses.asdict(spec.adopt) if spec.adopt else None
+
+
+def adopt_entry(
+    spec: CertificateSpec, chain: Sequence[x509.Certificate], issuer: str | None, anchors: Anchors = no_anchors
+) -> dict[str, Any]:
+    """A pair that is on the host already, as the first generation; errors as :func:`install_entry`.
+
+    :param issuer: which of the certificate's issuers it leads to; None: none of them.
+    """
+    entry = install_entry(spec, chain, issuer or "", f"adopted-{fingerprint(chain[0])[:32]}", anchors)
+    manifest = {**entry["manifest"], "issuer": issuer, "adopted": True}
+    return {**entry, "manifest": manifest, "adopt": adopt_request(spec)}
 
 
 def install_entry(

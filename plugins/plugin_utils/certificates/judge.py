@@ -17,6 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    extension_of,
     iso,
     key_algorithm,
     names_of,
@@ -93,14 +94,20 @@ def judge(
     """
     reasons = [Reason(problem.code, problem.detail) for problem in found.problems]
     leaf = found.leaf
+    # Nobody here issued it, so it need not be what would be issued: it stays until it is to be renewed.
+    adopted = found.manifest.get("adopted") is True
+    theirs = adopted and not found.manifest.get("issuer")
     if leaf is None:
         if not reasons:
             reasons.append(Reason("missing", "no certificate on the host"))
     else:
         reasons += validity(spec, leaf, now, advice)
-        reasons += differences_of_given(spec, leaf) if ready_made else differences(spec, found, leaf)
-        reasons += another_issuer(spec, found)
-        reasons += chain_problems(found.chain, anchors, now)
+        if adopted:
+            reasons += differences_of_adopted(spec, leaf)
+        else:
+            reasons += differences_of_given(spec, leaf) if ready_made else differences(spec, found, leaf)
+        reasons += [] if theirs else another_issuer(spec, found)
+        reasons += [] if theirs else chain_problems(found.chain, anchors, now)
         reasons += superseded
     if forced:
         reasons.append(Reason("forced", "a new certificate was asked for"))
@@ -179,6 +186,12 @@ def differences_of_given(spec: CertificateSpec, leaf: x509.Certificate) -> list[
     if set(spec.usages) - set(usages_of(leaf)):
         reasons.append(Reason("usages_changed", change(", ".join(usages_of(leaf)), ", ".join(spec.usages))))
     return reasons
+
+
+def differences_of_adopted(spec: CertificateSpec, leaf: x509.Certificate) -> list[Reason]:
+    """Where a pair that was taken over does not do. One that names no usage is for all of them (RFC 5280, 4.2.1.12)."""
+    unlimited = extension_of(leaf, x509.ExtendedKeyUsage) is None
+    return [each for each in differences_of_given(spec, leaf) if not (unlimited and each.code == "usages_changed")]
 
 
 def another_issuer(spec: CertificateSpec, found: PairReport) -> list[Reason]:

@@ -28,6 +28,7 @@ class Settings:
     :param ignore_clocks: issue whatever hosts' clocks say of the controller's.
     :param notes: what was seen may be noted in the store; None: unless it is check mode.
     :param foretells: in check mode, find out whether what is due would be refused.
+    :param adopt_only: take over what ``adopt`` names, and have nothing issued.
     :param await_clocks: where a clock is in doubt, issue nothing before all hosts have been heard, in a later task.
     """
 
@@ -44,6 +45,7 @@ class Settings:
     await_clocks: bool = False
     notes: bool | None = None
     foretells: bool = True
+    adopt_only: bool = False
 
     @property
     def may_note(self) -> bool:
@@ -79,6 +81,7 @@ class Progress:
     :param private_key: PKCS#8 PEM in the clear, where it travels to the host; never part of a repr.
     :param deferred: why it is left for a later run, though it is due, while what is there goes on being used.
     :param wait: it is left for a maintenance window, which is why it is deferred.
+    :param adopts: ``chain`` is on the host already, and is taken over as it is.
     :param unanswered: it is left for a later task of this run, which comes after the one that configures its server.
     """
 
@@ -98,6 +101,7 @@ class Progress:
     deferred: str | None = None
     wait: Wait | None = None
     unanswered: bool = False
+    adopts: bool = False
 
     @property
     def pool(self) -> str | None:

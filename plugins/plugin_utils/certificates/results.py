@@ -81,6 +81,7 @@ def certificate_result(each: Progress, run: HostRun) -> dict[str, Any]:
         "deferred_until": iso(each.wait.until) if each.wait and each.wait.until else None,
         **issuer_result(each, issuer),
         "pool": each.pool,
+        "adopted": each.adopts if live_new else each.found.manifest.get("adopted") is True,
         "generation": each.applied.generation if each.applied else each.found.generation,
         "path": f"{run.settings.directory}/live/{each.spec.name}",
         "installed": leaf is not None,
@@ -128,9 +129,9 @@ def issuer_result(each: Progress, issuer: Any) -> dict[str, Any]:
 
 
 def action_word(each: Progress, check_mode: bool, installed_new: bool) -> str:
-    """``issue``, ``repair`` or ``none``: what was done, or in check mode what would be done."""
+    """``issue``, ``adopt``, ``repair`` or ``none``: what was done, or in check mode what would be done."""
     if installed_new or (check_mode and each.verdict.due and not each.deferred):
-        return "issue"
+        return "adopt" if each.adopts else "issue"
     repaired = each.applied and each.applied.changed and not each.applied.rolled_back
     return "repair" if repaired or (check_mode and each.verdict.repairs) else "none"
 
@@ -193,6 +194,8 @@ def lines(leaf: x509.Certificate | None, issuer: Any, generation: Any, now: dt.d
 def planned_lines(each: Progress, run: HostRun) -> list[str]:
     """What would be issued; dates, serial and fingerprint are not known before it is."""
     spec = each.spec
+    if each.adopts:
+        return lines(each.chain[0], each.issuer, 1, run.now)
     lifetime = spec.duration or run.issuers[spec.issuers[0]].lifetime
     return [
         f"names: {', '.join(value for _kind, value in spec.names.sans())}",

@@ -19,6 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.clocks import opini
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates import verdicts
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import (
+    adopt_entry,
     apply_request,
     check_request,
     install_entry,
@@ -76,13 +77,15 @@ class HostRun:
 
         :raises TlsError: the host as a whole could not be looked at or worked on.
         """
-        wanted = (self.settings.rekey.applied_to(spec.on(self.host)) for spec in self.spec.certificates)
+        wanted = [self.settings.rekey.applied_to(spec.on(self.host)) for spec in self.spec.certificates]
+        if self.settings.adopt_only:
+            wanted = [spec for spec in wanted if spec.adopt]
         self.progress = {spec.name: Progress(spec) for spec in wanted}
         if not self.progress:
             return self
-        self.see("never" if self.settings.check_mode else "auto")
+        self.see("never" if self.settings.check_mode or self.settings.adopt_only else "auto")
         self.for_each(self.progress.values(), self.reach_verdict)
-        due = [each for each in self.progress.values() if each.verdict.due]
+        due = [each for each in self.progress.values() if each.verdict.due and not each.adopts and not each.deferred]
         self.for_each(due, self.wait_for_window)
         due = [each for each in due if not each.wait]
         opinion = opinion_of({**self.clocks(), self.host: self.skew})
@@ -96,7 +99,7 @@ class HostRun:
             due = self.for_each(due, lambda each: verdicts.refuse_clock(self.skew))
         if self.settings.check_mode:
             if self.settings.foretells:
-                self.foretell(due)
+                self.foretell([*due, *(each for each in self.progress.values() if each.adopts and not each.error)])
                 self.asking().foresee([each for each in due if not each.pool and not each.error])
             return self
         if due:
@@ -151,12 +154,19 @@ class HostRun:
     def reach_verdict(self, each: Progress) -> None:
         """Judge one certificate, by itself or as one of its pool."""
         forced = self.settings.forces(each.spec.name, each.pool)
+        if each.spec.adopt and each.found.generation is None and not forced:
+            from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.adopting import adopt
+
+            if adopt(each, self.judge, self.now, only=self.settings.adopt_only):
+                return
         if each.pool:
             each.verdict = self.pooling(each).verdict(each)
         else:
             each.verdict = self.judge.verdict(each.spec, each.found, forced)
         if not forced:
             self.judge.refuse_another_store(each.spec, each.found, each.verdict)
+        if self.settings.adopt_only and each.verdict.due:
+            each.deferred = "it is renewed by the next fleet.tls.deploy"
 
     def wait_for_window(self, each: Progress) -> None:
         """Leave what can wait for the next maintenance window; what is revoked does not."""
@@ -259,6 +269,8 @@ class HostRun:
 
         :raises CertificateError: an output cannot be made of what is known here.
         """
+        if each.adopts and not each.error:
+            return adopt_entry(each.spec, each.chain, each.issuer, self.judge.anchors)
         if each.chain and not each.error:
             return install_entry(each.spec, each.chain, str(each.issuer), each.request_id, self.judge.anchors)
         return (

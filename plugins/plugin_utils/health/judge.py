@@ -55,9 +55,10 @@ def judge(entry: CertificateEntry, context: Context) -> None:
 
 def unmanaged_remedy(entry: CertificateEntry) -> str:
     """What to do about a certificate that nobody looks after."""
+    take_over = f"fleet.tls.adopt -l {entry.host} finds out whether its pair can be taken over as it is"
     if entry.origin == "wire":
-        return "let tls_certificates manage it"
-    return f"let tls_certificates manage it, remove {entry.path}, or name it in tls_check_exclude"
+        return f"let tls_certificates manage it: {take_over}"
+    return f"let tls_certificates manage it: {take_over}; or remove {entry.path}, or name it in tls_check_exclude"
 
 
 def judge_look(entry: CertificateEntry) -> None:
@@ -72,7 +73,7 @@ def judge_look(entry: CertificateEntry) -> None:
     damage = next((code for code in DAMAGE if code in reasons), None)
     if damage:
         entry.found("damaged", reasons[damage], deploy)
-    elif not look.get("not_after") and not error:
+    elif not look.get("not_after") and not error and "adopted" not in reasons:
         entry.found("missing", "the certificate is not there", deploy)
     if "chain_untrusted" in reasons:
         entry.found("untrusted", reasons["chain_untrusted"], deploy)

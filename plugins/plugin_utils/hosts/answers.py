@@ -43,6 +43,14 @@ class Pending:
 
 
 @dataclass(frozen=True)
+class Adoptable:
+    """A pair that somebody else has put on the host, where there is none of ours: its chain as it stands there, or why it cannot be read."""
+
+    chain: tuple[x509.Certificate, ...] = ()
+    error: HostError | None = None
+
+
+@dataclass(frozen=True)
 class EndpointReport:
     """What one endpoint presented: ``fingerprint`` (SHA-256, hex) or ``error``; ``ours``: live, older or None."""
 
@@ -70,6 +78,7 @@ class PairReport:
     kept_files: Mapping[str, str] = field(default_factory=dict)
     pending: Pending | None = None
     served: tuple[EndpointReport, ...] = ()
+    adoptable: Adoptable | None = None
 
     @property
     def leaf(self) -> x509.Certificate | None:
@@ -118,6 +127,7 @@ def parse_found(answer: Any, certificate: str) -> PairReport:
             kept_files=parse_kept_files(answer),
             pending=parse_pending(pending, certificate) if pending else None,
             served=parse_served(answer.get("served")),
+            adoptable=parse_adoptable(answer["adoptable"], certificate) if answer.get("adoptable") else None,
         )
     except MISSHAPEN as error:
         raise misshapen(error, certificate) from error
@@ -198,6 +208,17 @@ def parse_pending(raw: Mapping[str, Any], certificate: str) -> Pending:
     if not REQUEST_ID.fullmatch(request_id):
         raise HostError("the host's request id is malformed", certificate=certificate)
     return Pending(request_id, str(raw["csr"])[:LONGEST_PEM])
+
+
+def parse_adoptable(raw: Mapping[str, Any], certificate: str) -> Adoptable:
+    """``adoptable`` of an answer; whatever has another form raises one of :data:`MISSHAPEN`."""
+    if raw.get("error"):
+        return Adoptable(error=host_error(raw["error"], certificate))
+    text = "".join(str(pem) for pem in raw["chain"])[:LONGEST_PEM]
+    try:
+        return Adoptable(parse_pem_chain(text))
+    except CertificateError as error:
+        return Adoptable(error=HostError(error.message, certificate=certificate))
 
 
 def parse_served(raw: Any) -> tuple[EndpointReport, ...]:

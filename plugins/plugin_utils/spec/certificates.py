@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
+from ansible_collections.fleet.tls.plugins.plugin_utils.spec.adopt import Source, parse_source
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import FORMATS_WITH_KEY, Output, parse_output
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     NO_PRESETS,
@@ -47,7 +48,7 @@ SCOPES = ("host", "pool")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
-    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread", "state", "revoke",
+    "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread", "adopt", "state", "revoke",
 )  # fmt: skip
 
 
@@ -65,6 +66,7 @@ class CertificateSpec:
     """One wanted certificate of one host. ``duration`` is in seconds, None: the issuer's own.
 
     :param pool: the name under which hosts share one pair; None: the host has its own.
+    :param adopt: the pair of somebody else's that is taken over where there is none of ours yet; None: one is issued.
     """
 
     name: str
@@ -82,6 +84,7 @@ class CertificateSpec:
     pool: str | None = None
     must_staple: bool = False
     renewal_spread: bool = True
+    adopt: Source | None = None
 
     def on(self, host: str) -> CertificateSpec:
         """As this host wants it: with its own moment to renew, or that of its pool."""
@@ -121,6 +124,7 @@ def parse_host(
         raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
     certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in present(raw, "certificates"))
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
+    refuse_twice((each.adopt.private_key for each in certificates if each.adopt), "two certificates adopt the pair of")
     paths: set[str] = set()
     services: tuple[ServiceSpec, ...] = ()
     for certificate in certificates:
@@ -142,12 +146,24 @@ def refuse_own_directory(spec: HostSpec, directory: str) -> None:
     """
     for certificate in spec.certificates:
         for output in certificate.outputs:
-            if f"{output.path}/".startswith(f"{directory}/"):
+            if is_below(output.path, directory):
                 raise SpecError(
                     f"outputs: {output.path} lies in {directory}, where the certificates themselves are kept",
                     remedy="use the files below live/ as they are, or choose a path outside",
                     certificate=certificate.name,
                 )
+        for path in (certificate.adopt.certificate, certificate.adopt.private_key) if certificate.adopt else ():
+            if is_below(path, directory):
+                raise SpecError(
+                    f"adopt: {path} lies in {directory}, where the certificates themselves are kept",
+                    remedy="name the file that another program has put there, or leave adopt out",
+                    certificate=certificate.name,
+                )
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether a path is a directory, or lies in it; both are normalized."""
+    return f"{path}/".startswith(f"{directory}/")
 
 
 def parse_certificate(
@@ -203,6 +219,7 @@ def parse_fields(
     pool = parse_pool(name, fields)
     key = parse_key(fields.get("private_key") or {}, pooled=pool is not None)
     refuse_other_keys(outputs, key)
+    adopt = parse_source(fields.get("adopt"), key.location, pooled=pool is not None)
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
@@ -219,6 +236,7 @@ def parse_fields(
         pool=pool,
         must_staple=fields.flag("must_staple"),
         renewal_spread=fields.flag("renewal_spread", True),
+        adopt=adopt,
     )
 
 

@@ -51,11 +51,12 @@ class Live:
 @dataclass
 class HonestHost:
     """``unwilling`` has the errors by which it would refuse certificates in check mode. ``answers`` changes an answer before it is sent:
-    (step, answer) → answer, for hosts that are not honest."""
+    (step, answer) → answer, for hosts that are not honest. ``theirs`` has pairs that others have made: path → key, chain (PEM)."""
 
     clock: float = NOW.timestamp()
     live: dict[str, Live] = field(default_factory=dict)
     pending: dict[str, tuple[str, str, Any, str]] = field(default_factory=dict)
+    theirs: dict[str, tuple[Any, list[str]]] = field(default_factory=dict, repr=False)
     problems: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     drift: dict[str, list[str]] = field(default_factory=dict)
     kept_files: dict[str, str] = field(default_factory=dict)
@@ -98,7 +99,11 @@ class HonestHost:
     def _found(self, entry: dict[str, Any], prepare: str | list[str], now: int) -> dict[str, Any]:
         name = entry["name"]
         live, problems = self.live.get(name), self.problems.get(name, [])
-        if isinstance(prepare, list) or (prepare == "auto" and self._can_tell(entry, live, problems, now)):
+        adopt = (entry.get("adopt") or {}).get("certificate") if live is None else None
+        adoptable = {"chain": self.theirs[adopt][1], "error": None} if adopt in self.theirs else None
+        if isinstance(prepare, list) or (
+            not adoptable and prepare == "auto" and self._can_tell(entry, live, problems, now)
+        ):
             self._prepare(entry)
         pending = self.pending.get(name)
         return {
@@ -110,6 +115,7 @@ class HonestHost:
             "kept_files": self.kept_files,
             "pending": {"request_id": pending[0], "csr": pending[3]} if pending else None,
             "served": self.served.get(name, []),
+            "adoptable": adoptable,
             "error": None,
         }
 
@@ -140,7 +146,10 @@ class HonestHost:
         if name in self.refuses:
             return {**outcome, "changed": False, **self.refuses[name]}
         if entry["action"] == "install":
-            key = self.pending[name][2] if name not in secrets else _loaded(secrets[name])
+            if entry.get("adopt"):
+                key = self.theirs[entry["adopt"]["certificate"]][0]
+            else:
+                key = self.pending[name][2] if name not in secrets else _loaded(secrets[name])
             leaf = parse_pem_chain(entry["chain"][0])[0]
             assert key_id(key.public_key()) == key_id(leaf.public_key()), "the pair does not match"
             live = Live(

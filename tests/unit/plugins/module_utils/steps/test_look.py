@@ -62,7 +62,7 @@ def test_a_fresh_host(host: OneHost) -> None:
     pending = found.pop("pending")
     assert found == {
         "generation": None, "manifest": None, "fullchain": None, "problems": [], "drift": [], "kept_files": {}, "served": [],
-        "error": None,
+        "adoptable": None, "error": None,
     }  # fmt: skip
     assert set(pending) == {"request_id", "csr"} and pending["csr"].startswith("-----BEGIN CERTIFICATE REQUEST-----")
 

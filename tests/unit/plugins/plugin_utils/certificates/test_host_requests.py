@@ -49,6 +49,7 @@ def test_look() -> None:
         "name": "www",
         "force": True,
         "request_digest": SPEC.certificates[0].request_digest,
+        "adopt": None,
         "renew_before": {"fraction": 0.33},
         "key": KEY,
         "subject": {

@@ -37,7 +37,7 @@ def test_issued(issuers: Mapping[str, Issuer]) -> None:
     assert entry | {"serial": "", "fingerprint_sha256": ""} == {
         "name": "www", "changed": True, "action": "issue", "due": True,
         "reasons": [{"code": "missing", "detail": "no certificate on the host"}], "repairs": [], "kept_files": {}, "issuer": "internal",
-        "fallback_for": None, "failed_issuers": [], "pool": None,
+        "fallback_for": None, "failed_issuers": [], "pool": None, "adopted": False,
         "generation": 1, "path": "/etc/fleet-tls/live/www", "installed": True, "settled": True, "rolled_back": False,
         "served": [], "error": None, "deferred": None, "deferred_until": None,
         "client_auth_ends": False, "dns_names": ["www.example.com"], "ip_addresses": [], "uris": [],

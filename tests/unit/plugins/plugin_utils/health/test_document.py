@@ -81,7 +81,9 @@ def absent(**changes: Any) -> dict[str, Any]:
         ("not_before", "not_after", "days_left", "fingerprint_sha256", "serial", "subject", "renew_after")
     )
     reasons = [{"code": "missing", "detail": "no certificate on the host"}]
-    return managed(action="issue", installed=False, reasons=reasons, due=True, **{**gone, "dns_names": None, **changes})
+    return managed(
+        action="issue", installed=False, due=True, **{**gone, "reasons": reasons, "dns_names": None, **changes}
+    )
 
 
 def look(*entries: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -171,6 +173,7 @@ def two(*second: x509.Certificate) -> HostInput:
 FAULTS: dict[str, tuple[HostInput, list[tuple[str, str]]]] = {
     "all is well": (web1(managed(served=[shown(now_fp())]), probes=[probe(*FULL)]), []),
     "due": (web1(managed(leaf(left=20), action="issue", due=True, reasons=[{"code": "expiring", "detail": "a third is left"}])), [("due", "www")]),
+    "taken over next": (web1(absent(reasons=[{"code": "adopted", "detail": "the pair at …"}])), [("due", "www")]),
     "repair": (web1(managed(action="repair", repairs=[{"code": "drift", "detail": "mode"}])), [("due", "www")]),
     "deferred": (web1(managed(deferred="no room", reasons=[{"code": "expiring", "detail": "x"}])), []),
     "no client any more": (web1(managed(client_auth_ends=True)), [("client_auth_ends", "www")]),
@@ -449,3 +452,9 @@ def test_weak_ones_as_cryptography_names_them() -> None:
     facts = describe(made, NOW)
     assert weaknesses(facts["key_algorithm"], facts["signature_algorithm"]) == ["the key is dsa"]
     assert isinstance(ROOT, Authority)
+
+
+def test_who_takes_over_what_nobody_manages() -> None:
+    """The remedy names the playbook that finds out whether it can be."""
+    (finding,) = judged(FAULTS["forgotten"][0])["findings"]
+    assert finding["code"] == "unmanaged" and "fleet.tls.adopt -l web1" in finding["remedy"]

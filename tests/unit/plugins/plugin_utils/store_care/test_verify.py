@@ -196,6 +196,9 @@ def test_hosts_have_what_the_ledger_does_not_know(tmp_path: Path, leaf: Any) -> 
     found = look(tmp_path, {"web1": seen(leaf), "web2": seen(leaf, fingerprint_sha256="0" * 64, served=[])})
     assert codes(found) == [("not_in_ledger", "web2")]
     assert "that the ledger does not know" in found.findings[0].message and found.findings[0].remedy
+    # Unless it was issued elsewhere and taken over, with that CA.
+    taken_over = seen(leaf, fingerprint_sha256="0" * 64, served=[], adopted=True)
+    assert codes(look(tmp_path, {"web2": taken_over})) == []
 
 
 def test_hosts_have_what_was_revoked(tmp_path: Path, leaf: Any) -> None:
