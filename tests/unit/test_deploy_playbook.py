@@ -18,6 +18,7 @@ PARTS = {
     "trust": True,
     "session_tickets": False,
     "web_server": True,
+    "publication": False,
     "clients": False,
 }
 
