@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
@@ -67,7 +67,7 @@ class ActionModule(TlsAction):
         issuers = load_issuers(options["issuers"], store)
         lifetimes = {name: issuer.lifetime for name, issuer in issuers.items()}
         spec = parse_host(options["certificates"], lifetimes, parse_presets(options["service_presets"]))
-        refuse_impossible(spec, issuers)
+        refuse_impossible(spec, issuers, variables.get("group_names") or ())
         directory = parse_directory(options["directory"], "directory")
         refuse_own_directory(spec, directory)
         settings = Settings(
@@ -108,11 +108,11 @@ class ActionModule(TlsAction):
         return result
 
 
-def refuse_impossible(spec: HostSpec, issuers: Mapping[str, Issuer]) -> None:
-    """:raises SpecError: a certificate is asked of an issuer that can never issue it."""
+def refuse_impossible(spec: HostSpec, issuers: Mapping[str, Issuer], groups: Collection[str]) -> None:
+    """:raises SpecError: a certificate is asked of an issuer that can never issue it, or may not give it to a host of these groups."""
     for certificate in spec.certificates:
         for name in certificate.issuers:
             try:
-                issuers[name].check(certificate)
+                issuers[name].refuse(certificate, groups)
             except SpecError as error:
                 raise error.about(certificate.name) from None

@@ -39,6 +39,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.limits import TOO_SLOW
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.shared_visit import SecondQuestion, SharedTask
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.permit import permitted
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.visiting import VisitingAction, failed_result
@@ -53,6 +54,8 @@ ACTIONS: dict[str, tuple[type[TlsAction], str]] = {
     ENDPOINTS: (endpoint_info.ActionModule, "fleet.tls.endpoint_info"),
     STORE: (store_info.ActionModule, "fleet.tls.store_info"),
 }
+# What the host could get; that is known without a task, too.
+PERMITS = "permits"
 # The playbook's variable: look → when it is taken, and with which options. What later ones have of the look at the sites.
 WISHES, WHERE_SITES_ARE = "fleet_tls_check_looks", "fleet_tls_check_sites"
 HOST_FACTS = "fleet_tls_host"
@@ -87,11 +90,16 @@ class ActionModule(VisitingAction):
             waits = asks_host(name, wishes[name]) and hangs(results[CERTIFICATES])
             if name not in results and not is_away(results) and not waits:
                 results[name] = self.alone(name, wishes[name], variables)
-        result = one_result(results, sites)
+        result = {**one_result(results, sites), "permits": self.permits(variables)}
         if options["keeper"] == self.host(variables):
             wish = wish_of(STORE, variables[WISHES].get(STORE, {}), self.values(variables))
             result["store"] = self.alone(STORE, wish, variables)
         return {**result, "fail_on": options["fail_on"], "reports": options["reports"]}
+
+    def permits(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """What the rules of its issuers let the host have; one without issuers, or whose issuers cannot be told, has none here."""
+        look = wish_of(PERMITS, variables[WISHES].get(PERMITS, {}), self.values(variables))
+        return permitted((look.options or {}).get("issuers"), variables.get("group_names") or ())
 
     def values(self, variables: Mapping[str, Any]) -> Values:
         """Of templates that see these variables."""

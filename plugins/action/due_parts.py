@@ -64,6 +64,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Valu
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.visiting import VisitingAction
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import wishes_of
 
+# Parts whose configuration depends on what the host is.
+CONFIGURED = frozenset({"web_server", "publication"})
 WEB_SERVERS = ("nginx", "apache", "haproxy")
 # Part, or web server → its action, and where its role has the task. All of it is read here, in the process that forks the workers.
 ACTIONS: dict[str, tuple[type[TlsAction], RoleTask]] = {
@@ -71,6 +73,9 @@ ACTIONS: dict[str, tuple[type[TlsAction], RoleTask]] = {
     "ca": (ca.ActionModule, role_task("ca", "fleet.tls.ca")),
     "trust": (trust_bundle.ActionModule, role_task("trust", "fleet.tls.trust_bundle")),
     "session_tickets": (session_ticket_keys.ActionModule, role_task("session_tickets", "fleet.tls.session_ticket_keys")),
+    "publication": (
+        service_config.ActionModule, role_task("publish_ca", "fleet.tls.service_config", "configure")
+    ),
     "clients": (clients.ActionModule, role_task("clients", "fleet.tls.clients")),
     "retire": (retire.ActionModule, role_task("retire", "fleet.tls.retire")),
     "facts": (host_facts.ActionModule, role_task("nginx", "fleet.tls.host_facts")),
@@ -116,7 +121,8 @@ class ActionModule(VisitingAction):
             return self.concluded(dict.fromkeys(wanted, Outlook(wrong)), None)
         outlooks, tasks = self.begun(names, facts, variables)
         ca_due = "ca" in outlooks and outlooks["ca"].why is not None
-        lists = "web_server" in names and (facts is None or asks_for_lists(tasks["web_server"].question, ca_due))
+        lists = "publication" in names
+        lists |= "web_server" in names and (facts is None or asks_for_lists(tasks["web_server"].question, ca_due))
         self.visit([each for each in tasks.values() if each.question], variables)
         outlooks |= {name: outlook_of_task(tasks[name]) for name in wanted if name in tasks}
         told = told_facts(tasks)
@@ -124,7 +130,7 @@ class ActionModule(VisitingAction):
             note_facts(store, self.host(variables), told)
         if (tasks.keys() & {"certificates", "facts"}) and (told is None or differ(told, facts)):
             # All were asked with variables of the host that it was.
-            outlooks, lists = dict.fromkeys(wanted, OTHER_HOST), "web_server" in names
+            outlooks, lists = dict.fromkeys(wanted, OTHER_HOST), not {"web_server", "publication"}.isdisjoint(names)
         if abs(noted_clocks().get(self.host(variables), 0.0)) > WRONG:
             # When all hosts have been asked, the parts know whose clock it is.
             outlooks = dict.fromkeys(wanted, WRONG_CLOCK)
@@ -257,13 +263,13 @@ class ActionModule(VisitingAction):
         for part, name in names.items():
             if part == "ca":
                 outlooks[part] = self.of_ca(variables)
-            elif part != "web_server":
+            elif part not in CONFIGURED:
                 tasks[part] = SharedTask(partial(self.foreseen_by, name, {}, variables))
             elif facts is None:
                 outlooks[part] = UNKNOWN_HOST
             else:
                 tasks[part] = SharedTask(partial(self.foreseen_by, name, self.given(name, variables), variables))
-        if "web_server" in names and "certificates" not in names:
+        if not CONFIGURED.isdisjoint(names) and "certificates" not in names:
             tasks["facts"] = SharedTask(partial(self.foreseen_by, "facts", {}, variables))
         return outlooks, tasks
 

@@ -16,12 +16,15 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import pa
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import parse_directory, parse_mode, parse_path
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printable
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.publication import published_files
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     ProofEndpoint,
     parse_bare_services,
     parse_presets,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import (
     CLOCKS_OPTION,
     DIRECTORY_OPTION,
@@ -92,6 +95,15 @@ class ActionModule(TlsAction):
                 "revocation": {"type": "bool", "default": True},
             },
         },
+        "published": {
+            "type": "dict",
+            "options": {
+                "store": {"type": "dict"},
+                "issuers": {"type": "dict", "default": {}},
+                "from_issuers": {"type": "list", "elements": "str", "default": []},
+                "directory": {"type": "str", "required": True},
+            },
+        },
         "service": {"type": "raw", "required": True},
         "started": {"type": "bool", "default": False},
         "missing": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
@@ -130,6 +142,8 @@ class ActionModule(TlsAction):
             # In check mode a certificate may be one that the run would have issued by now.
             "complete": self.is_asked or not self._task.check_mode,
         }
+        published, unpublished = self.published(options["published"])
+        request["published"] = published
         # Nothing is signed before the host has shown whether its lists have what the store's lack.
         trust, held = wish.trust(self.now(), renew=False), {}
         if trust.due and not self._task.check_mode:
@@ -153,10 +167,19 @@ class ActionModule(TlsAction):
         if warnings:
             result["warnings"] = list(dict.fromkeys(warnings))
         # In check mode: a real run would sign CRLs anew first, so the files would change.
-        result["changed"] = result["changed"] or trust.due
+        result["changed"] = result["changed"] or trust.due or unpublished
         if self._task.diff:
             result["diff"] = answer["diff"]
         return result
+
+    def published(self, raw: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], bool]:
+        """Files that clients fetch of issuers, and whether a run would have others, as their lists are due."""
+        if raw is None:
+            return [], False
+        issuers = load_issuers(raw["issuers"], load_store(raw.get("store")))
+        directory = parse_directory(raw["directory"], "published: directory")
+        renew = not self._task.check_mode
+        return published_files(issuers, raw["from_issuers"], directory, self.now(), renew=renew)
 
     def configure(
         self,
@@ -173,6 +196,7 @@ class ActionModule(TlsAction):
         upstreams = trust.upstreams
         known = {"upstreams_with_crls": list(upstreams.with_crls) if upstreams else []}
         files = [self.file_request(each, {**variables, **known}, trust.clients) for each in options["files"]]
+        files += [dict(each) for each in request["published"]]
         if upstreams:
             files += [dict(each) for each in upstreams.files]
             # Of this server's own: what of it is wanted no more goes, a key above all.
@@ -181,6 +205,7 @@ class ActionModule(TlsAction):
             if "over" in each:
                 each["over"] = sorted(held)
         refuse_twice((each["path"] for each in files), "files: two entries have the path")
+        request = {name: value for name, value in request.items() if name != "published"}
         return self.step("configure", {**request, "files": files}, variables)
 
     def file_request(self, raw: dict[str, Any], variables: dict[str, Any], trust: ClientTrust | None) -> dict[str, Any]:

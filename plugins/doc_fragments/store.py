@@ -32,7 +32,9 @@ options:
         C(duration) of a certificate (default V(90d)), C(issuing_duration) (default V(2y)), C(root_duration) (default
         V(10y)), C(crl_duration) of the issuing CA's revocation lists (default V(7d)), C(key_algorithm) of the CA keys (default
         V(ecdsa-p256)) and C(common_name) (default the issuer's name and C(CA)). With C(root) and C(issuing) it is a CA that exists, or
-        one below a root whose key is elsewhere; they are described in C(docs/issuers/ca.md) of the collection.
+        one below a root whose key is elsewhere. C(name_constraints), C(path_length), C(subject), C(crl_distribution_points),
+        C(authority_information_access) and C(cross_certificates) say what its certificates say. They are described in
+        C(docs/issuers/ca.md) of the collection.
       - With V(acme) it is any CA that speaks ACME. Its options are C(directory_url), C(challenge), C(contact), C(terms_agreed),
         C(external_account), C(profile), C(preferred_chain), C(anchors), C(ca_certificate), C(limits) and C(timeout); they are described in
         C(docs/issuers/acme.md) of the collection. The controller needs the Python package C(acme) then.
@@ -41,6 +43,7 @@ options:
         collection. The controller needs the Python package C(hvac) then.
       - V(command) is any program that makes a certificate of a CSR, V(fetch) hands out certificates that others make. Their options
         are in docs/issuers of this collection, as is how to write an issuer of your own.
+      - Every type takes C(permit), rules for which hosts may have which certificates. They are described in C(docs/issuers/permit.md).
       - An issuer of another collection is named in full, C(namespace.collection.name).
     type: dict
     required: true

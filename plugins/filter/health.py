@@ -14,6 +14,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import table as report
+from ansible_collections.fleet.tls.plugins.plugin_utils.report.permits import permit_lines
 
 
 def health(
@@ -50,7 +51,8 @@ def health(
 
 def health_table(document: Any) -> list[str]:
     """See health_table.yml."""
-    return report.table(report.rows(checked(document, "health_table")))
+    known = checked(document, "health_table")
+    return [*report.table(report.rows(known)), *permit_lines(known)]
 
 
 def health_failures(document: Any, host: Any = None, fail_on: Any = "warning") -> list[str]:

@@ -72,12 +72,27 @@ options:
       common_name:
         description: The subject's common name. Without it, the issuer chooses.
         type: str
+      subject:
+        description:
+          - What the subject says beside the common name, by the parts C(O), C(OU), C(C), C(L), C(ST), C(DC) and C(serialNumber). A part may have
+            several values; C(DC) is written as in DNS, C(example.com). Issuers of the types V(ca) and V(command) do as asked.
+        type: dict
       usages:
-        description: What it is for.
+        description:
+          - What it is for, in words or as OIDs (V(1.3.6.1.5.5.7.3.4)).
+          - The words are V(server_auth), V(client_auth), V(code_signing), V(email_protection), V(time_stamping), V(ocsp_signing),
+            V(smartcard_logon), V(kerberos_pkinit_kdc) and V(ipsec_ike). Those beyond the first two are for issuers of the types V(ca) and V(command).
         type: list
         elements: str
-        choices: [server_auth, client_auth]
         default: [server_auth]
+      key_usages:
+        description:
+          - What its key may do. Without it, V(digital_signature), and for RSA keys V(key_encipherment) too, as TLS needs it.
+          - Issuers of the types V(ca) and V(command) do as asked.
+        type: list
+        elements: str
+        choices: [digital_signature, content_commitment, key_encipherment, data_encipherment, key_agreement, encipher_only, decipher_only]
+        default: []
       private_key:
         description: How its key is made.
         type: dict
@@ -85,7 +100,7 @@ options:
           algorithm:
             description: The kind of key. A change makes a new key and certificate.
             type: str
-            choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519]
+            choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448]
             default: ecdsa-p256
           rotation_policy:
             description: Whether each new certificate gets a new key, or the present one as long as it is sound.

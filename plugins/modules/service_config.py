@@ -114,6 +114,29 @@ options:
         description: Whether revocation is checked.
         type: bool
         default: true
+  published:
+    description:
+      - What clients fetch of internal issuers by plain http. A file with the revocation list (C(.crl)) and one with the certificate (C(.crt))
+        of each of their CAs, both DER, under the names that C(crl_distribution_points) and C(authority_information_access) give them.
+      - Lists that are due are signed anew, where the store has the passphrase.
+    type: dict
+    suboptions:
+      store:
+        description: As in M(fleet.tls.certificates).
+        type: dict
+      issuers:
+        description: As in M(fleet.tls.certificates).
+        type: dict
+        default: {}
+      from_issuers:
+        description: The issuers whose files are to be there. Those of all others are removed.
+        type: list
+        elements: str
+        default: []
+      directory:
+        description: Where they are on the host.
+        type: path
+        required: true
   upstreams:
     description:
       - The upstreams of sites, for the roles of web servers. Files with the CAs, the revocation lists and

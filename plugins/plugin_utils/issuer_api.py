@@ -38,8 +38,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once impor
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import USAGES
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    USAGES,
     Names,
     fingerprint,
     general_names,

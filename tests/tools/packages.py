@@ -36,6 +36,8 @@ PACKAGES: dict[str, dict[str, str]] = {
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
     "clock": {"faketime": "faketime"},
     "keystores": {"keytool": "default-jre-headless"},
+    # Another judge of what a CA may issue.
+    "gnutls": {"certtool": "gnutls-bin"},
     # Whose CAs are adopted.
     "cas": {"/usr/share/easy-rsa/easyrsa": "easy-rsa", "mkcert": "mkcert", "minica": "minica"},
     "lint": {"shellcheck": "shellcheck"},

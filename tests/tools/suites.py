@@ -117,7 +117,7 @@ SUITES = (
     ),
     Suite(
         "unit", "unit tests with the newest ansible-core and cryptography",
-        ("tests/unit",), TWO, packages=("nginx", "keystores", "cas"),
+        ("tests/unit",), TWO, packages=("nginx", "keystores", "gnutls", "cas"),
     ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
     Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
@@ -127,7 +127,7 @@ SUITES = (
     ),
     Suite(
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
-        CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "cas"),
+        CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "gnutls", "cas"),
     ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(

@@ -20,6 +20,7 @@ PARTS = {
     "trust": True,
     "session_tickets": False,
     "web_server": True,
+    "publication": False,
     "clients": False,
 }
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -104,7 +105,7 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
         return WantedFile(raw["path"], link=raw["link"])
     return WantedFile(
         path=path,
-        content=raw["content"].encode(),
+        content=content_of(raw),
         owner=raw.get("owner"),
         group=raw.get("group"),
         mode=raw.get("mode") or "0644",
@@ -112,6 +113,11 @@ def parse_wanted(raw: dict[str, Any]) -> WantedFile:
         secret=bool(raw.get("secret")),
         upkeep=bool(raw.get("upkeep")),
     )
+
+
+def content_of(raw: dict[str, Any]) -> bytes:
+    """The content of one of them: text, or anything in Base64."""
+    return base64.b64decode(raw["content_base64"]) if "content_base64" in raw else raw["content"].encode()
 
 
 def compare(files: Iterable[WantedFile], originals: Originals | None = None) -> list[Change]:

@@ -32,7 +32,7 @@ def prove_step(
     """The step; see docs/host-protocol.md."""
     _changed, answer = look_step(request["look"])
     canaries = [
-        (each, Canary((each["chain"] + secrets[each["name"]]).encode(), request["server_name"]))
+        (each, Canary((each["chain"] + secrets[each["name"]]).encode(), each["server_name"]))
         for each in request["canaries"]
     ]
     paths = list(request["bundles"])

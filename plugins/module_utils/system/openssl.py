@@ -29,6 +29,7 @@ KEY_OPTIONS: dict[str, tuple[str, ...]] = {
     "rsa-3072": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"),
     "rsa-4096": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"),
     "ed25519": ("-algorithm", "ED25519"),
+    "ed448": ("-algorithm", "ED448"),
 }
 # Of the passphrase of a key by itself: a tenth of a second for whoever reads it.
 ITERATIONS = "100000"
@@ -133,8 +134,9 @@ def issued(lowers: Sequence[bytes], upper: bytes) -> bool:
 def key_algorithm(key: bytes) -> str | None:
     """What kind of key it is, None: none of ours."""
     lines = call(["pkey", "-noout", "-text_pub", "-passin", "pass:"], key).decode(errors="replace")
-    if "ED25519" in lines:
-        return "ed25519"
+    for curve in ("ED25519", "ED448"):
+        if curve in lines:
+            return curve.lower()
     for curve, name in (("P-256", "ecdsa-p256"), ("P-384", "ecdsa-p384")):
         if f"NIST CURVE: {curve}" in lines:
             return name
@@ -147,15 +149,17 @@ def key_algorithm(key: bytes) -> str | None:
 def request_configuration(subject: dict[str, Any]) -> str:
     """The configuration that makes ``openssl req`` ask for exactly these names (config(5), req(1), x509v3_config(5)).
 
-    :param subject: ``{"common_name", "sans": [[type, value]], "usages", "must_staple"}``.
+    :param subject: ``{"common_name", "subject": [[part, value]], "sans": [[type, value]], "usages", "key_usages", "must_staple"}``; usages
+        are words of ours or dotted, key usages in OpenSSL's words (empty: to sign).
     """
     counters: dict[str, int] = {}
     names = []
     for kind, value in subject["sans"]:
         counters[kind] = counters.get(kind, 0) + 1
         names.append(f"{kind}.{counters[kind]} = {escaped(value)}")
-    usages = ", ".join(USAGES[usage] for usage in subject["usages"])
+    usages = ", ".join(USAGES.get(usage, usage) for usage in subject["usages"])
     common_name = subject.get("common_name")
+    parts = [*subject.get("subject", ()), *([["CN", common_name]] if common_name else [])]
     lines = [
         "[req]",
         "prompt = no",
@@ -164,11 +168,12 @@ def request_configuration(subject: dict[str, Any]) -> str:
         "distinguished_name = subject",
         "req_extensions = extensions",
         "[subject]",
-        *([f"commonName = {escaped(common_name)}"] if common_name else []),
+        # A part may stand there several times; what is before the dot does not count.
+        *(f"{place}.{part} = {escaped(value)}" for place, (part, value) in enumerate(parts)),
         "[extensions]",
         # Some CAs copy it as it is; critical, where it is all there is of names (RFC 5280, 4.2.1.6).
-        f"subjectAltName = {'' if common_name else 'critical, '}@names",
-        "keyUsage = critical, digitalSignature",
+        f"subjectAltName = {'' if parts else 'critical, '}@names",
+        f"keyUsage = critical, {', '.join(subject.get('key_usages') or ['digitalSignature'])}",
         f"extendedKeyUsage = {usages}",
         # RFC 7633.
         *(["tlsfeature = status_request"] if subject.get("must_staple") else []),
@@ -197,7 +202,7 @@ def make_csr(key: bytes, subject: dict[str, Any]) -> bytes:
     with in_memory(key) as private, in_memory(request_configuration(subject).encode()) as configuration:
         paths = [f"/proc/self/fd/{descriptor}" for descriptor in (private, configuration)]
         arguments = ["req", "-new", "-key", paths[0], "-config", paths[1]]
-        if not subject.get("common_name"):
+        if not subject.get("common_name") and not subject.get("subject"):
             arguments += ["-subj", "/"]
         return call(arguments, descriptors=(private, configuration))
 

@@ -15,28 +15,37 @@ from typing import TYPE_CHECKING
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, RotationError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.options import LONGEST_NAME
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_issuing, make_root
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_issuing, make_root, redated
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import CaProfile, Pointers, same_constraints
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import extension_of, fingerprint, iso
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import checked_passphrase
 
 if TYPE_CHECKING:
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.adoption import CaAdoption
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
+    from ansible_collections.fleet.tls.plugins.plugin_utils.ca.cross import CrossCertificates
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import GivenCa
     from ansible_collections.fleet.tls.plugins.plugin_utils.ca.signing_request import SigningRequest
 
-# What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
-LONGEST_NAME = 48
+# RFC 5280, appendix A, in bytes as ``cryptography`` counts it.
+LONGEST_COMMON_NAME = 64
 
 
 class CaMaker(CaFiles):
     """A CA with its options; durations in seconds.
 
+    :param profile, pointers: what the CAs say that are made here, and what all of them say about themselves in what they issue.
+    :param crosses: whether an old root signs the new one at a rollover.
     :param given: the CA, or the root, that the user brings; None: all of it is made here.
     """
 
     given: GivenCa | None
+    profile: CaProfile
+    pointers: Pointers
+    crosses: bool
     common_name: str
     key_algorithm: str
     duration: int
@@ -82,10 +91,19 @@ class CaMaker(CaFiles):
         issuing = self.certificate(state.issuing)
         end = issuing.not_valid_after_utc
         reserve = (end - issuing.not_valid_before_utc) / 3
+        if not self.says_what_is_wanted(issuing):
+            return False
         root = self.certificate(state.root)
         # A controller whose clock was ahead made what nobody takes before that day.
         begin = max(issuing.not_valid_before_utc, root.not_valid_before_utc)
         return begin <= now and now + leaf_lifetime <= end and (now + reserve <= end or end == root.not_valid_after_utc)
+
+    def says_what_is_wanted(self, issuing: x509.Certificate) -> bool:
+        """Whether an issuing CA has the name constraints that the inventory has. One that the user brings says what it says."""
+        if self.given and self.given.issuing and self.given.issuing.key is not None:
+            return True
+        wanted = self.profile.constraints
+        return wanted is None or same_constraints(wanted, extension_of(issuing, x509.NameConstraints))
 
     def refuse_second(self) -> None:
         """:raises IssuerError: the CA is gone, and not the ledger of what it issued."""
@@ -180,7 +198,7 @@ class CaMaker(CaFiles):
             )
         root = self.authority(state.root)
         lifetime = dt.timedelta(seconds=self.root_duration)
-        self.keep(state.root, make_root(root.common_name, self.key_algorithm, now, lifetime, key=root.private_key))
+        self.keep(state.root, redated(root, now, lifetime))
 
     def waits_for_root(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
         """A root key kept elsewhere is good practice: the present issuing CA goes on while it covers a leaf."""
@@ -190,8 +208,18 @@ class CaMaker(CaFiles):
         """The root that is to take over, and its issuing CA: those that the user brings, where the store does not know that root,
         else new ones. The caller holds the CA's lock, and keeps the state.
 
-        :raises RotationError: they bring a root without its key, and the CSR of the issuing CA is not signed yet.
+        :raises RotationError: they bring a root without its key, and the CSR of the issuing CA is not signed yet; the old root is to sign
+            the new one, and cannot.
         """
+        if self.crosses:
+            self.cross_certificates().refuse_impossible(state.root)
+        prepared = self.make_next(root_id, state, now)
+        if self.crosses:
+            self.cross_certificates().make(state.root, root_id, now)
+        return prepared
+
+    def make_next(self, root_id: str, state: CaState, now: dt.datetime) -> CaState:
+        """The same without what leads from the old root to the new one."""
         if self.given and not self.adoption().is_known(state):
             return self.adopt_next(root_id, state, now).adopting(root_id, self.given.root.note)
         issuing_id = f"issuing-{state.made + 1}"
@@ -232,6 +260,16 @@ class CaMaker(CaFiles):
                 remedy=f"name the next root in tls_issuers.{self.name}.root, or take root out, to have one made here",
             )
 
+    def cross_certificates(self) -> CrossCertificates:
+        """What leads from old roots to new ones; late, as most CAs have none."""
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.cross import CrossCertificates
+
+        return CrossCertificates(self)
+
+    def crosses_of(self, root_id: str, now: dt.datetime) -> dict[str, x509.Certificate]:
+        """The one that servers send beside what is issued below a root, by its name; empty: there is none."""
+        return self.cross_certificates().of_root(root_id, now) if self.crosses else {}
+
     def adoption(self) -> CaAdoption:
         """What takes in the CA that the user brings; late, as most runs do not need it. Only where there is one."""
         from ansible_collections.fleet.tls.plugins.plugin_utils.ca.adoption import CaAdoption
@@ -254,7 +292,7 @@ class CaMaker(CaFiles):
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None:
         """A new root, under a name that no other of this CA has, an issuing CA below it, and a CRL of each."""
         lifetime = dt.timedelta(seconds=self.root_duration)
-        root = make_root(f"{self.title(root_id)} Root", self.key_algorithm, now, lifetime)
+        root = make_root(f"{self.title(root_id)} Root", self.key_algorithm, now, lifetime, self.profile)
         issuing = self.new_issuing(root_id, root, now)
         for authority_id, authority in ((root_id, root), (issuing_id, issuing)):
             self.keep(authority_id, authority)
@@ -263,18 +301,47 @@ class CaMaker(CaFiles):
     def title(self, root_id: str) -> str:
         """How names below a root begin."""
         suffix = "" if number_of(root_id) == 1 else f" {number_of(root_id)}"
-        return self.common_name.encode()[: LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
+        return shortened_to(self.common_name, LONGEST_NAME - len(suffix)) + suffix
 
     def issuing_name(self, root_id: str, now: dt.datetime) -> str:
         """The name of an issuing CA; the year and month in it tell generations apart in a list."""
-        return f"{self.title(root_id)} Issuing {now:%Y-%m}"
+        name = f"{self.title(root_id)} Issuing {now:%Y-%m}"
+        state = self.state()
+        if state and any(common_name_of(each) == name for each in self.issuing_authorities(state).values()):
+            # Two of a month: clients choose a revocation list by its issuer's name.
+            suffix = f" Issuing {now:%Y-%m}.{state.made + 1}"
+            return shortened_to(self.title(root_id), LONGEST_COMMON_NAME - len(suffix)) + suffix
+        return name
 
     def new_issuing(self, root_id: str, root: Authority, now: dt.datetime) -> Authority:
         """An issuing CA."""
         lifetime = dt.timedelta(seconds=self.issuing_duration)
-        return make_issuing(self.issuing_name(root_id, now), self.key_algorithm, root, now, lifetime)
+        return make_issuing(
+            self.issuing_name(root_id, now),
+            self.key_algorithm,
+            root,
+            now,
+            lifetime,
+            self.profile,
+            self.pointers_to(root_id),
+        )
+
+    def pointers_to(self, authority_id: str) -> tuple[x509.ExtensionType, ...]:
+        """Where a CA's CRL and certificate are published, for what it issues."""
+        return tuple(self.pointers.extensions(f"{self.name}-{authority_id}"))
 
     def is_outside(self, authority_id: str) -> bool:
         """Whether a root was made by somebody else, and its key is elsewhere."""
         state = self.state()
         return state is not None and authority_id in state.adopted and not self.has_key(authority_id)
+
+
+def shortened_to(text: str, size: int) -> str:
+    """As much of a text as fits into so many bytes."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def common_name_of(certificate: x509.Certificate) -> str | None:
+    """Its subject's common name."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, RotationError
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.cross import top_below
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.keeper import Keeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
@@ -21,6 +22,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     make_leaf,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.name_within import name_within
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, is_issued_by, subject_text, to_pem
 
 CANARY_NAME = "canary.fleet-tls.invalid"
@@ -40,6 +42,7 @@ class CanaryPair:
 
     chain: str
     key: str
+    server_name: str = CANARY_NAME
 
     def __repr__(self) -> str:
         return "Canary()"
@@ -113,8 +116,9 @@ class CaRollover:
         state = self.ca.state()
         if state is None or not chain:
             return None
+        top = self.top(chain, state) if state.old_roots else chain[-1]
         for old in state.old_roots:
-            if is_issued_by(chain[-1], self.ca.certificate(old)):
+            if is_issued_by(top, self.ca.certificate(old)):
                 return f"it is from {old} of '{self.ca.name}', and {state.root} has taken over"
         return None
 
@@ -125,7 +129,13 @@ class CaRollover:
 
     def is_current(self, chain: Sequence[x509.Certificate]) -> bool:
         """Whether a chain leads to the root that signs now."""
-        return is_issued_by(chain[-1], self.ca.certificate(self.state().root))
+        state = self.state()
+        return is_issued_by(self.top(chain, state), self.ca.certificate(state.root))
+
+    def top(self, chain: Sequence[x509.Certificate], state: CaState) -> x509.Certificate:
+        """What a root of ours has signed of a chain: servers may send a root that an older one has signed."""
+        roots = [self.ca.certificate(each) for each in dict.fromkeys((state.root, *state.trusted))]
+        return top_below(chain, [*roots, *self.retired_roots(state)])
 
     def refuse_later(self, chain: Sequence[x509.Certificate]) -> None:
         """Refuse to go on with a store that is older than what the hosts show.
@@ -133,10 +143,11 @@ class CaRollover:
         :raises RotationError: a chain is from a CA that is prepared and signs nothing yet, or from one that the store does not know.
         """
         state = self.state()
-        known = [each for each in state.trusted if is_issued_by(chain[-1], self.ca.certificate(each))]
+        top = self.top(chain, state)
+        known = [each for each in state.trusted if is_issued_by(top, self.ca.certificate(each))]
         successor = state.successor[0] if state.successor else None
         retired = () if known else self.retired_roots(state)
-        if known and known[0] != successor or any(is_issued_by(chain[-1], root) for root in retired):
+        if known and known[0] != successor or any(is_issued_by(top, root) for root in retired):
             return
         what = f"{successor}, which signs nothing yet" if known else "a CA that is not there"
         raise RotationError(
@@ -184,10 +195,11 @@ class CaRollover:
                 remedy="restore the store from its backup",
             )
         key = generate_key("ecdsa-p256")
-        names, usages = Names(dns_names=(CANARY_NAME,)), ("server_auth", "client_auth")
+        name = name_within((root, issuing.certificate), CANARY_NAME)
+        names, usages = Names(dns_names=(name,)), ("server_auth", "client_auth")
         lifetime = min(CANARY_LIFETIME, issuing.certificate.not_valid_after_utc - now)
         leaf = make_leaf(key.public_key(), names, usages, issuing, now, lifetime, serial=serial)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return CanaryPair(to_pem(leaf) + to_pem(issuing.certificate), pem.decode())
+        return CanaryPair(to_pem(leaf) + to_pem(issuing.certificate), pem.decode(), name)

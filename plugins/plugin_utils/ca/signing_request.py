@@ -26,8 +26,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     make_authority_csr,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_fitness import refuse_no_ca, refuse_not_below
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import same_constraints
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, serialization, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
+    extension_of,
     fingerprint,
     is_issued_by,
     iso,
@@ -89,7 +91,7 @@ class SigningRequest:
         key = generate_key(self.ca.key_algorithm)
         self.ca.keep_key(issuing_id, key)
         entry = self.ca.entry(f"{issuing_id}.csr")
-        csr = make_authority_csr(self.ca.issuing_name(root_id, now), key)
+        csr = make_authority_csr(self.ca.issuing_name(root_id, now), key, self.ca.profile)
         self.ca.store.put(entry, to_pem(csr).encode(), expect=self.ca.store.version(entry))
         asking = state.asking(root_id, issuing_id)
         self.ca.keep_state(asking)
@@ -156,6 +158,13 @@ class SigningRequest:
             )
         refuse_no_ca(certificate, what, now)
         refuse_not_below(certificate, self.ca.certificate(root_id), what)
+        wanted = extension_of(csr, x509.NameConstraints)
+        if wanted is not None and not same_constraints(wanted, extension_of(certificate, x509.NameConstraints)):
+            raise CertificateError(
+                f"{what}: '{subject_text(certificate)}' has other name constraints than the CSR asks for",
+                remedy="have it signed with those of the CSR (openssl x509 -copy_extensions copy), or change name_constraints"
+                f" of tls_issuers.{self.ca.name}",
+            )
         names = [each.subject.get_attributes_for_oid(NameOID.COMMON_NAME) for each in (certificate, csr)]
         if [each.value for each in names[0]] != [each.value for each in names[1]]:
             raise CertificateError(

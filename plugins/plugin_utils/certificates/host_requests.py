@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import Anchor, bundle_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.java_truststore import java_truststore
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import KEY_USAGES, TLS_USAGES, usage_oid
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, seconds, serial_text, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, HostSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import Output
@@ -63,7 +64,9 @@ def look_entry(spec: CertificateSpec, forced: bool, anchors: Anchors = no_anchor
         "subject": {
             "common_name": spec.names.common_name,
             "sans": [list(pair) for pair in spec.names.sans()],
-            "usages": list(spec.usages),
+            "subject": [list(part) for part in spec.names.subject],
+            "usages": [usage if usage in TLS_USAGES else usage_oid(usage).dotted_string for usage in spec.usages],
+            "key_usages": [KEY_USAGES[usage] for usage in spec.key_usages],
             "must_staple": spec.must_staple,
         },
     }

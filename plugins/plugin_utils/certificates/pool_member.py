@@ -130,4 +130,7 @@ def wish_text(spec: CertificateSpec) -> str:
     """What is wished for, in words."""
     names = ", ".join(value for _kind, value in spec.names.sans())
     common_name = f" CN {spec.names.common_name}" if spec.names.common_name else ""
-    return f"{names}{common_name} ({', '.join(spec.usages)}, {spec.private_key.algorithm})"
+    subject = "".join(f" {part}={value}" for part, value in spec.names.subject)
+    return (
+        f"{names}{common_name}{subject} ({', '.join((*spec.usages, *spec.key_usages))}, {spec.private_key.algorithm})"
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # In the playbook's order, in which each part may depend on all before it.
-PARTS = ("certificates", "ca", "trust", "session_tickets", "web_server", "clients", "retire")
+PARTS = ("certificates", "ca", "trust", "session_tickets", "web_server", "publication", "clients", "retire")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ CODES = {
     "key_exposed": Code(CRITICAL, "The private key can be read by others"),
     "not_yet_valid": Code(CRITICAL, "The certificate is not valid yet"),
     "not_served": Code(CRITICAL, "What is served is not what is on disk"),
+    "not_permitted": Code(CRITICAL, "No rule of the issuer permits the certificate"),
     "site_clash": Code(CRITICAL, "A site clashes with the server's other configuration"),
     "untrusted": Code(CRITICAL, "The certificate does not lead to a trusted CA"),
     "refused": Code(CRITICAL, "Clients refuse the certificate"),

@@ -30,6 +30,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     HostInput,
     first_text,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.permits import permit_rows
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.store import judge_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso
@@ -78,6 +79,7 @@ def health(
         "certificates": [entry.as_document() for entry in entries],
         "authorities": authorities,
         "rings": rings,
+        "permits": permit_rows(seen),
         "findings": [each.as_document() for each in findings],
     }
 
@@ -156,7 +158,7 @@ def failure(host: str, part: Mapping[str, Any]) -> Finding:
     error = part.get("error")
     known = error if isinstance(error, Mapping) else {}
     message = first_text([known.get("message"), part.get("msg")], "it could not be looked at")
-    code = "site_clash" if known.get("code") == "site_clash" else "failed"
+    code = str(known.get("code")) if known.get("code") in ("site_clash", "not_permitted") else "failed"
     return Finding(code, "host", host, message, first_text([known.get("remedy")], "run with -vvv to see more"), host)
 
 

@@ -177,6 +177,7 @@ class HostInput:
     :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_files_info``;
     :param probes: of ``fleet.tls.endpoint_info``.
     :param left_over: of ``fleet.tls.left_over_info``.
+    :param permits: issuer → what it could have of it, see ``permit.py``.
     :param wanted: endpoint and server name → the names of the certificates that are to be served there, each with a key of another kind.
     """
 
@@ -186,6 +187,7 @@ class HostInput:
     probes: Sequence[Mapping[str, Any]] = ()
     wanted: Mapping[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
     left_over: Mapping[str, Any] = field(default_factory=dict)
+    permits: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

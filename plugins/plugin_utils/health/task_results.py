@@ -67,7 +67,7 @@ def host_input(host: str, seen: Mapping[str, Any], files: Any, probes: Sequence[
 
     :param seen: of ``fleet.tls.certificates``, with the others beside it; or of ``fleet.tls.check_host``, which has all of them.
     """
-    looks, left_over = seen.get("looks"), None
+    looks, left_over, permits = seen.get("looks"), None, seen.get("permits")
     if isinstance(looks, Mapping):
         seen, files, wanted = mapping(looks.get(CERTIFICATES)), looks.get(FILES), seen.get("wanted")
         probes = [looks.get(each) for each in LOOKS if each not in (*FIRST, LEFT_OVER)]
@@ -79,6 +79,7 @@ def host_input(host: str, seen: Mapping[str, Any], files: Any, probes: Sequence[
         probes=list(map(mapping, probes)),
         wanted=places(wanted),
         left_over=mapping(left_over),
+        permits=mapping(permits),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -154,6 +154,17 @@ class KeepsCrls(ABC):
         return None
 
 
+class LetsFetch(ABC):
+    """What it issues says where its CRLs and CA certificates are, so somebody has to publish them by plain http."""
+
+    @abstractmethod
+    def fetched(self, now: dt.datetime) -> Mapping[str, bytes | None]:
+        """Name of a file → its content, DER; None: it was published once, and is of no use any more. No secret.
+
+        :raises TlsError: they cannot be read.
+        """
+
+
 class CanRollOver(ABC):
     """Its CA is in the store, and can be replaced in stages. ``name``: the issuer's."""
 
@@ -205,7 +216,7 @@ class SealsKeys(ABC):
 
 
 ABILITIES: tuple[type, ...] = (
-    CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, CanRollOver, HasAccount, SealsKeys,
+    CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, LetsFetch, CanRollOver, HasAccount, SealsKeys,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,11 +21,16 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Field
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.providers import is_own, load_provider
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import undeclared
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.containment import contained
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.permit import Permit, parse_permit
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import HostStep
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import TLS_USAGES
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, fingerprint
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
+
+# Those of every type, which no provider gets to see.
+COMMON_OPTIONS = ("type", "permit")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class IssueRequest:
     :param duration: seconds, None: the issuer's own.
     :param reason: why it is due, for the ledger.
     :param present: the certificate of this issuer that is to be replaced; None: there is none.
+    :param key_usages: in our words; empty: the issuer chooses. Asked only of issuers that say ``says_more``.
     :param host_step: runs step ``challenge`` of docs/host-protocol.md on the host; None: there is no host.
     """
 
@@ -51,6 +57,7 @@ class IssueRequest:
     reason: str
     present: x509.Certificate | None = None
     host_step: HostStep | None = None
+    key_usages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,15 @@ class Issuer(ABC):
 
     # Whether it issues what ``must_staple`` asks for.
     staples: ClassVar[bool] = False
+    # Whether what it issues has the subject, the key usages and the usages beyond TLS that are asked for.
+    says_more: ClassVar[bool] = False
     # Whether it issues certificates for clients. Public CAs do so no more.
     for_clients: bool = True
     # Whether its CA is in the store, so that a store without it is the wrong one.
     ca_in_store: ClassVar[bool] = False
+
+    # Which hosts may have what of it; None: all hosts everything. Set by whoever loads it.
+    permit: Permit | None = None
 
     def __init__(self, name: str, options: Mapping[str, Any], store: Store) -> None:
         self.name = name
@@ -120,6 +132,15 @@ class Issuer(ABC):
         """Those of :meth:`trust` that hosts have to be given: not those that every system has of its own."""
         return self.trust()
 
+    def refuse(self, wish: CertificateSpec, groups: Collection[str]) -> None:
+        """Refuse what a host of these groups can never have of it, before anything is touched.
+
+        :raises SpecError: its rules do not permit it, or see :meth:`check`.
+        """
+        if self.permit:
+            self.permit.refuse(wish, self.lifetime, groups)
+        self.check(wish)
+
     def check(self, wish: CertificateSpec) -> None:
         """Refuse what this issuer can never issue, before anything is touched.
 
@@ -129,6 +150,19 @@ class Issuer(ABC):
             raise SpecError(
                 f"issuer '{self.name}' makes no certificates that must be stapled", remedy="leave must_staple out"
             )
+        beyond = [] if self.says_more else said_beyond_tls(wish)
+        if beyond:
+            raise SpecError(
+                f"issuer '{self.name}' decides by itself what its certificates say ({', '.join(beyond)})",
+                remedy="leave it out, or ask an issuer of the type ca or command",
+            )
+
+
+def said_beyond_tls(wish: CertificateSpec) -> list[str]:
+    """What a wish asks for that public CAs, and PKI engines with roles, do not let a host choose, in words."""
+    found = ["subject"] if wish.names.subject else []
+    found += ["key_usages"] if wish.key_usages else []
+    return found + [f"usages: {usage}" for usage in wish.usages if usage not in TLS_USAGES]
 
 
 def load_issuers(raw: Any, store: Store) -> dict[str, Issuer]:
@@ -145,10 +179,11 @@ def load_issuer(name: str, options: Any, store: Store) -> Issuer:
     """One entry of ``tls_issuers``; errors as :func:`load_issuers`."""
     if not isinstance(options, Mapping) or not options.get("type"):
         raise SpecError(f"issuer '{name}' has no type", remedy=f"write {name}: {{type: ca}}")
-    rest = {key: value for key, value in options.items() if key != "type"}
+    rest = {key: value for key, value in options.items() if key not in COMMON_OPTIONS}
     provider = load_provider("issuer", options["type"])
     refuse_no_issuer(provider, str(options["type"]))
     made: Issuer = (provider if is_own(options["type"]) else contained(provider, Issuer))(name, rest, store)
+    made.permit = parse_permit(name, options.get("permit"))
     return made
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import key_usage, name_of, signature_hash
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import signature_hash
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import distinguished_name
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usage_of, usage_oid
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     UNREADABLE,
-    USAGES,
     alternative_names,
     general_names,
     key_algorithm,
@@ -25,8 +26,8 @@ EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
 
 
 def make_csr(private_key: object, spec: CertificateSpec) -> x509.CertificateSigningRequest:
-    """A CSR (RFC 2986) for the wish's names, as hosts make theirs: without a common name, the alternative names are critical."""
-    subject = name_of(spec.names.common_name) if spec.names.common_name else x509.Name([])
+    """A CSR (RFC 2986) for the wish's names, as hosts make theirs: without a subject, the alternative names are critical."""
+    subject = distinguished_name(spec.names.subject, spec.names.common_name)
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     builder = builder.add_extension(x509.SubjectAlternativeName(general_names(spec.names)), critical=not list(subject))
     if spec.must_staple:
@@ -69,8 +70,7 @@ def parse_csr(pem: str, spec: CertificateSpec) -> x509.CertificateSigningRequest
 
 def said_beyond(csr: x509.CertificateSigningRequest, spec: CertificateSpec) -> str | None:
     """What a CSR says beyond its names and the wish, in words; None: nothing."""
-    wanted = [(NameOID.COMMON_NAME, spec.names.common_name)] if spec.names.common_name else []
-    if [(attribute.oid, attribute.value) for attribute in csr.subject] != wanted:
+    if csr.subject != distinguished_name(spec.names.subject, spec.names.common_name):
         return f"subject '{csr.subject.rfc4514_string()}'"
     attributes = [attribute.oid.dotted_string for attribute in csr.attributes]
     if attributes not in ([], [EXTENSION_REQUEST]):
@@ -87,9 +87,9 @@ def is_wanted(value: x509.ExtensionType, spec: CertificateSpec) -> bool:
     Alternative names are compared elsewhere.
     """
     if isinstance(value, x509.KeyUsage):
-        return value == key_usage(digital_signature=True)
+        return value == key_usage_of(spec.key_usages or ("digital_signature",))
     if isinstance(value, x509.ExtendedKeyUsage):
-        return set(value) == {USAGES[usage] for usage in spec.usages}
+        return set(value) == set(map(usage_oid, spec.usages))
     if isinstance(value, x509.TLSFeature):
         return spec.must_staple and list(value) == [x509.TLSFeatureType.status_request]
     return isinstance(value, x509.SubjectAlternativeName)

@@ -47,7 +47,14 @@ def issue_once(
             # Not within a session of the ledger: all other issuers would have to wait for this one.
             chain = tuple(order())
             public_key = key_id(request.csr.public_key())
-            check_issued(chain, names=request.names, usages=request.usages, key=public_key, now=by_now())
+            check_issued(
+                chain,
+                names=request.names,
+                usages=request.usages,
+                key_usages=request.key_usages,
+                key=public_key,
+                now=by_now(),
+            )
             judged = check_chain(chain, anchors, by_now(), request.usages)
             chain = chain_to_install(chain, judged, by_now())
             with issuer.store.ledger() as ledger:

@@ -48,7 +48,8 @@ def still_good(
     """
     leaf = chain[0]
     try:
-        check_issued(chain, names=request.names, usages=request.usages, key=key_id(leaf.public_key()), now=now)
+        key = key_id(leaf.public_key())
+        check_issued(chain, names=request.names, usages=request.usages, key_usages=request.key_usages, key=key, now=now)
         check_chain(chain, anchors, now, request.usages)
     except CertificateError:
         return False

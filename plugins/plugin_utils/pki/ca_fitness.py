@@ -19,8 +19,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.name_constraints imp
     names_among,
     text_of,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import ANY_USAGE, usage_oid
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    USAGES,
     Names,
     certificate_key_id,
     general_names,
@@ -29,8 +29,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     key_id,
     subject_text,
 )
-
-ANY_USAGE = "2.5.29.37.0"
 
 
 def refuse_no_ca(certificate: x509.Certificate, what: str, now: dt.datetime) -> None:
@@ -144,5 +142,4 @@ def forbidden_of(constraints: x509.NameConstraints | None, names: Names) -> list
 
 def allows(usages: frozenset[str] | None, wanted: str) -> bool:
     """Whether a CA's extended key usages let it issue for one, in our words or dotted."""
-    dotted = USAGES[wanted].dotted_string if wanted in USAGES else wanted
-    return usages is None or ANY_USAGE in usages or dotted in usages
+    return usages is None or not usages.isdisjoint({ANY_USAGE, usage_oid(wanted).dotted_string})

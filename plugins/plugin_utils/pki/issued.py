@@ -12,7 +12,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import shortened
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import ExtendedKeyUsageOID, NameOID, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import missing_parts
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usages_of, usage_word
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     Names,
     alternative_names,
@@ -41,6 +43,7 @@ def check_issued(
     usages: Sequence[str],
     key: str,
     now: dt.datetime,
+    key_usages: Sequence[str] = (),
     ready_made: bool = False,
 ) -> None:
     """Check that an issuer gave what was asked for.
@@ -49,6 +52,7 @@ def check_issued(
     out or take one of the names for it, and may add what gives no rights: policies, SCTs, places of CRLs, an organisation.
 
     :param key: key id (see :func:`key_id`) of the key the request was made for.
+    :param key_usages: those that were asked for; empty: the issuer chose.
     :param ready_made: others made it, and nobody could ask them for anything: more names are fine, and so is all that they may be used for.
     :raises CertificateError: another key, other names or usages, a CA, or dates that do not cover ``now``.
     """
@@ -62,7 +66,9 @@ def check_issued(
     # Self-signed ones are made as CAs by most tools; they are trusted by themselves, for what is in them.
     if may_sign(leaf) and not (ready_made and is_issued_by(leaf, leaf)):
         raise CertificateError("the issuer answered with a certificate that could sign others: a CA")
-    unbounded = set() if ready_made else unbounded_usages(leaf)
+    if not ready_made:
+        check_subject(leaf, names, key_usages)
+    unbounded = set() if ready_made else unbounded_usages(leaf, usages)
     if unbounded:
         raise CertificateError(f"the issuer answered with a certificate for {', '.join(sorted(unbounded))}")
     if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
@@ -94,6 +100,16 @@ def check_names(leaf: x509.Certificate, names: Names, *, ready_made: bool) -> No
             )
 
 
+def check_subject(leaf: x509.Certificate, names: Names, key_usages: Sequence[str]) -> None:
+    """:raises CertificateError: a part of the subject, or a key usage, that was asked for was left out."""
+    missing = [*missing_parts(names.subject, leaf.subject)]
+    extension = extension_of(leaf, x509.KeyUsage)
+    if extension is not None:
+        missing += sorted(set(key_usages) - key_usages_of(extension))
+    if missing:
+        raise CertificateError(f"the issuer left out {', '.join(missing)}")
+
+
 def may_sign(leaf: x509.Certificate) -> bool:
     """Whether somebody could take what its key signs for a certificate or a CRL (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
     for extension in extensions_of(leaf):
@@ -105,7 +121,7 @@ def may_sign(leaf: x509.Certificate) -> bool:
     return False
 
 
-def unbounded_usages(leaf: x509.Certificate) -> set[str]:
-    """Which of :data:`UNBOUNDED` it has, in words."""
+def unbounded_usages(leaf: x509.Certificate, asked: Sequence[str]) -> set[str]:
+    """Which of :data:`UNBOUNDED` it has that nobody asked for, in words."""
     usages = extension_of(leaf, x509.ExtendedKeyUsage) or ()
-    return {UNBOUNDED[usage] for usage in usages if usage in UNBOUNDED}
+    return {UNBOUNDED[usage] for usage in usages if usage in UNBOUNDED and usage_word(usage.dotted_string) not in asked}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import parse_subject
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
@@ -125,7 +126,7 @@ PARSERS: dict[str, Callable[[object], str]] = {
 def parse_names(raw: Mapping[str, Any]) -> Names:
     """The names of one entry of ``tls_certificates``.
 
-    :raises SpecError: a bad or duplicate name, or none at all.
+    :raises SpecError: a bad or duplicate name, or none at all; a subject that cannot be.
     """
     fields: dict[str, tuple[str, ...]] = {}
     for field in NAME_FIELDS:
@@ -143,7 +144,8 @@ def parse_names(raw: Mapping[str, Any]) -> Names:
         fields[field] = tuple(sorted(parsed))
     if not any(fields.values()):
         raise SpecError("has no names", remedy="give it at least one of dns_names, ip_addresses, uris, email_addresses")
-    return Names(common_name=parse_common_name(raw.get("common_name")), **fields)
+    subject = parse_subject(raw.get("subject") or {})
+    return Names(common_name=parse_common_name(raw.get("common_name")), subject=subject, **fields)
 
 
 def parse_common_name(text: object) -> str | None:

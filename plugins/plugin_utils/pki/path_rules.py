@@ -24,20 +24,23 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.name_constraints imp
     forbidden_names,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import has_curve_of_its_own
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import ANY_USAGE, TLS_USAGES, usage_oid
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weak_key, weak_signature
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
-    USAGES,
     iso,
     names_of,
     subject_text,
     usages_of,
 )
 
-# RFC 5280, section 4.2.1.12: good for everything.
-ANY_USAGE = "2.5.29.37.0"
 # A certificate is valid through the last second that it names (RFC 5280, section 4.1.2.5).
 ONE_SECOND = dt.timedelta(seconds=1)
 WORDS = {"server_auth": "servers", "client_auth": "clients"}
+
+
+def words_for(purpose: str) -> str:
+    """Who uses a certificate for that."""
+    return WORDS.get(purpose, purpose)
 
 
 def expired(certificate: x509.Certificate, now: dt.datetime) -> bool:
@@ -83,19 +86,22 @@ def leaf_usages(leaf: x509.Certificate, purposes: Iterable[str]) -> Iterator[Cha
         if not may_be_used(facts, purpose):
             usages = ", ".join(usages_of(leaf))
             yield ChainProblem(
-                "wrong_usage", f"the certificate is not for {WORDS[purpose]} (its usages: {usages or 'none'})"
+                "wrong_usage", f"the certificate is not for {words_for(purpose)} (its usages: {usages or 'none'})"
             )
         usage = facts.key_usage
+        if purpose not in TLS_USAGES:
+            continue
         keys_agreed = usage is None or usage.digital_signature or usage.key_agreement
         if not keys_agreed and not (purpose == "server_auth" and usage.key_encipherment):
             yield ChainProblem(
-                "wrong_key_usage", f"the key usage of the certificate does not allow {WORDS[purpose]} to use it for TLS"
+                "wrong_key_usage",
+                f"the key usage of the certificate does not allow {words_for(purpose)} to use it for TLS",
             )
 
 
 def may_be_used(facts: CertificateFacts, purpose: str) -> bool:
     """Whether its extended key usages, if it has any, hold a purpose."""
-    return facts.usages is None or not facts.usages.isdisjoint({USAGES[purpose].dotted_string, ANY_USAGE})
+    return facts.usages is None or not facts.usages.isdisjoint({usage_oid(purpose).dotted_string, ANY_USAGE})
 
 
 def own_problems(certificate: x509.Certificate, *, signed: bool = True) -> Iterator[ChainProblem]:
@@ -154,7 +160,7 @@ def authority_problems(
     for purpose in purposes:
         if not may_be_used(facts, purpose):
             yield ChainProblem(
-                "ca_wrong_usage", f"'{who}' may not issue for {WORDS[purpose]} (its extended key usages)"
+                "ca_wrong_usage", f"'{who}' may not issue for {words_for(purpose)} (its extended key usages)"
             )
     if not identifiers_fit(below[-1], upper):
         yield ChainProblem(

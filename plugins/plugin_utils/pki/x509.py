@@ -14,7 +14,6 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
-    ExtendedKeyUsageOID,
     InvalidSignature,
     NameOID,
     UnsupportedAlgorithm,
@@ -27,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     x509,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of, public_key_info
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import usage_word
 
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -42,18 +42,20 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 
-USAGES = {"server_auth": ExtendedKeyUsageOID.SERVER_AUTH, "client_auth": ExtendedKeyUsageOID.CLIENT_AUTH}
-
 
 @dataclass(frozen=True)
 class Names:
-    """Who a certificate speaks for; each tuple sorted, DNS names in lower case, IPs in their canonical text form."""
+    """Who a certificate speaks for; each tuple sorted, DNS names in lower case, IPs in their canonical text form.
+
+    :param subject: part (``O``) and value of what the subject says beside the common name, in its order; see ``subject.py``.
+    """
 
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     email_addresses: tuple[str, ...] = ()
     common_name: str | None = None
+    subject: tuple[tuple[str, str], ...] = ()
 
     def sans(self) -> tuple[tuple[str, str], ...]:
         """``(type, value)`` in openssl's words for the types: DNS, IP, URI, email."""
@@ -182,9 +184,8 @@ def general_names(names: Names) -> list[x509.GeneralName]:
 
 def usages_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """Extended key usages in our words, sorted; unknown ones by their dotted OID."""
-    words = {oid: word for word, oid in USAGES.items()}
     usages = extension_of(certificate, x509.ExtendedKeyUsage) or ()
-    return tuple(sorted(words.get(oid, oid.dotted_string) for oid in usages))
+    return tuple(sorted(usage_word(oid.dotted_string) for oid in usages))
 
 
 def must_staple(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bool:

@@ -13,7 +13,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CANARY_NAME, CanaryPair, CaRollover
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.rollover import CanaryPair, CaRollover
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import look_request
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Settings
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.superseded import Rekey, old_key
@@ -42,9 +42,13 @@ def proof_request(
     """Step ``prove``; the canaries' keys travel apart."""
     return {
         "look": look_request(spec.certificates, spec.services, settings, now, "never"),
-        "server_name": CANARY_NAME,
         "canaries": [
-            {"name": name, "chain": canary.chain, "expected": expected(stage, name)}
+            {
+                "name": name,
+                "server_name": canary.server_name,
+                "chain": canary.chain,
+                "expected": expected(stage, name),
+            }
             for name, canary in canaries.items()
         ],
         "bundles": list(bundles),

@@ -27,8 +27,10 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
     one_of,
     parse_mode,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES, Names
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import parse_key_usages, parse_usage
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.adopt import Source, parse_source
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.outputs import FORMATS_WITH_KEY, Output, parse_output
@@ -41,13 +43,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
     parse_service,
 )
 
-KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
 ROTATION_POLICIES = ("always", "never")
 KEY_LOCATIONS = ("host", "controller")
 SCOPES = ("host", "pool")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
-    "name", "issuer", *NAME_FIELDS, "common_name", "usages", "private_key", "renew_before", "duration",
+    "name", "issuer", *NAME_FIELDS, "common_name", "subject", "usages", "key_usages", "private_key", "renew_before", "duration",
     "owner", "group", "mode", "outputs", "services", "scope", "pool", "must_staple", "renewal_spread", "adopt", "state", "revoke",
 )  # fmt: skip
 
@@ -73,6 +74,7 @@ class CertificateSpec:
     issuers: tuple[str, ...]
     names: Names
     usages: tuple[str, ...] = ("server_auth",)
+    key_usages: tuple[str, ...] = ()
     private_key: KeySpec = KeySpec()
     renew_before: RenewBefore = RenewBefore(fraction=0.33)
     duration: int | None = None
@@ -95,9 +97,11 @@ class CertificateSpec:
     @property
     def request_digest(self) -> str:
         """SHA-256 over what a CSR says: when it changes, the present certificate no longer fits."""
-        content = [self.names.sans(), self.names.common_name, self.usages, self.private_key.algorithm]
+        content: list[Any] = [self.names.sans(), self.names.common_name, self.usages, self.private_key.algorithm]
         # Not for those without it: their digests stand in manifests.
         content += ["must_staple"] if self.must_staple else []
+        content += [{"subject": self.names.subject}] if self.names.subject else []
+        content += [{"key_usages": self.key_usages}] if self.key_usages else []
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -201,9 +205,7 @@ def parse_fields(
     for issuer in issuers:
         one_of(issuer, lifetimes, "issuer")
     names = parse_names(fields.raw)
-    usages = tuple(sorted(set(fields.strings("usages") or ["server_auth"])))
-    for usage in usages:
-        one_of(usage, USAGES, "usages")
+    usages = tuple(sorted({parse_usage(each) for each in fields.strings("usages") or ["server_auth"]}))
     renew_before = parse_renew_before(fields.get("renew_before", "33%"))
     duration = None if fields.get("duration") is None else parse_duration(fields.get("duration"))
     for lifetime in {duration or lifetimes[issuer] for issuer in issuers}:
@@ -225,6 +227,7 @@ def parse_fields(
         issuers=tuple(issuers),
         names=names,
         usages=usages,
+        key_usages=parse_key_usages(fields.strings("key_usages")),
         private_key=key,
         renew_before=renew_before,
         duration=duration,

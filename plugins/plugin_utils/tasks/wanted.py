@@ -14,7 +14,18 @@ from ansible.parsing.vault import VaultHelper
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.wishes import digest_of_wishes
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import specified
 
-ROLES = ("certificates", "ca", "trust", "session_tickets", "nginx", "apache", "haproxy", "clients", "retire")
+ROLES = (
+    "certificates",
+    "ca",
+    "trust",
+    "session_tickets",
+    "nginx",
+    "apache",
+    "haproxy",
+    "publish_ca",
+    "clients",
+    "retire",
+)
 # Those of the playbook itself. Without any of these a host is passed over.
 CONCERNING = frozenset(
     {
@@ -28,6 +39,7 @@ CONCERNING = frozenset(
         "tls_nginx",
         "tls_sites",
         "tls_clients",
+        "tls_publish_ca",
     }
 )
 # A host that has moved is another machine, for all that is known.

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.addresses import parse_host_name, parse_port, split_address
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, parse_mode, parse_path, suggestion
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import usage_word
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CERTIFICATE_NAME, refuse_twice
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
@@ -147,9 +148,8 @@ def certificate_usages(raw: Any) -> dict[str, tuple[str, ...]]:
     """Names and usages of ``tls_certificates``, which is checked as a whole where it is deployed; of those that are wanted."""
     entries = [entry for entry in raw if isinstance(entry, Mapping)] if isinstance(raw, (list, tuple)) else []
     entries = present(entries, "certificates")
-    return {
-        str(entry.get("name")): tuple(Fields(entry, entry).strings("usages") or ["server_auth"]) for entry in entries
-    }
+    usages = {str(entry.get("name")): Fields(entry, entry).strings("usages") or ["server_auth"] for entry in entries}
+    return {name: tuple(map(usage_word, each)) for name, each in usages.items()}
 
 
 def parse_bundle(raw: Any) -> Bundle:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text, parse_duration
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     IssuerError,
     LedgerLost,
@@ -27,27 +27,27 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     TlsError,
     Unsigned,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls import CaCrls
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import Sign, own_certificate, parse_given
-from ansible_collections.fleet.tls.plugins.plugin_utils.ca.making import LONGEST_NAME, CaMaker
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import Sign, own_certificate
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.making import CaMaker
+from ansible_collections.fleet.tls.plugins.plugin_utils.ca.options import OPTION_NAMES, parse_options
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import (
     CanPrepare,
     CanRollOver,
     KeepsCrls,
+    LetsFetch,
     SealsKeys,
     SignatureWanted,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.ledger_rows import earlier_answer, issuance
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_leaf
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_fitness import refusal
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_fitness import forbidden_of, refusal
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import (
     CERTIFICATE_NAME,
-    KEY_ALGORITHMS,
     CertificateSpec,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Issuance, Ledger
@@ -64,47 +64,26 @@ LOST_REMEDY = (
 )
 
 
-class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
-    """Options: ``duration`` (of leaves), ``root_duration``, ``issuing_duration``, ``key_algorithm``, ``common_name``, ``crl_duration``,
-    ``root`` and ``issuing``."""
+class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, SealsKeys):
+    """Options: see ``ca/options.py``."""
 
     ca_in_store = True
+    says_more = True
 
-    def __init__(self, name: str, options: Any, store: Any) -> None:
-        super().__init__(name, options, store)
+    def __init__(self, name: str, raw: Any, store: Any) -> None:
+        super().__init__(name, raw, store)
         if not CERTIFICATE_NAME.fullmatch(name):
             raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
-        self.duration = parse_duration(self.fields.get("duration", "90d"), f"issuer '{name}': duration")
-        self.issuing_duration = parse_duration(
-            self.fields.get("issuing_duration", "2y"), f"issuer '{name}': issuing_duration"
-        )
-        self.root_duration = parse_duration(self.fields.get("root_duration", "10y"), f"issuer '{name}': root_duration")
-        if not self.duration < self.issuing_duration < self.root_duration:
-            raise SpecError(
-                f"issuer '{name}': a leaf ({duration_text(self.duration)}) has to live shorter than the issuing CA"
-                f" ({duration_text(self.issuing_duration)}), and that shorter than the root"
-                f" ({duration_text(self.root_duration)})",
-                remedy="set duration < issuing_duration < root_duration",
-            )
-        self.crl_duration = parse_duration(self.fields.get("crl_duration", "7d"), f"issuer '{name}': crl_duration")
-        self.key_algorithm = one_of(
-            self.fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"issuer '{name}': key_algorithm"
-        )
-        self.common_name = str(self.fields.get("common_name", f"{name} CA"))
-        text = self.common_name
-        if not text.strip() or not text.isprintable() or len(text.encode()) > LONGEST_NAME:
-            raise SpecError(
-                f"issuer '{name}': common_name is empty, longer than {LONGEST_NAME} bytes or not printable",
-                remedy=f"set issuers.{name}.common_name to something shorter",
-            )
-        self.given = parse_given(self.fields, f"issuer '{name}'", openbao_root)
+        options = parse_options(name, self.fields, openbao_root)
+        self.duration, self.issuing_duration = options.duration, options.issuing_duration
+        self.root_duration, self.crl_duration = options.root_duration, options.crl_duration
+        self.key_algorithm, self.common_name = options.key_algorithm, options.common_name
+        self.given, self.profile = options.given, options.profile
+        self.pointers, self.crosses = options.pointers, options.crosses
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
-        return (
-            "duration", "root_duration", "issuing_duration", "key_algorithm", "common_name", "crl_duration",
-            "root", "issuing",
-        )  # fmt: skip
+        return OPTION_NAMES
 
     @property
     def lifetime(self) -> int:
@@ -131,8 +110,12 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
 
     def check(self, wish: CertificateSpec) -> None:
         super().check(wish)
-        # What is made here may issue everything.
-        problem = refusal(self.signing_chain, wish.names, wish.usages) if self.given else None
+        # What is made here without constraints may issue everything.
+        constraints = self.profile.constraints
+        forbidden = forbidden_of(constraints, wish.names)
+        problem = f"its name constraints do not allow {forbidden[0]}" if forbidden else None
+        if not problem and (self.given or constraints):
+            problem = refusal(self.signing_chain, wish.names, wish.usages)
         if problem:
             raise SpecError(
                 f"issuer '{self.name}': {problem}", remedy="ask for what its CA may issue, or of another issuer"
@@ -223,6 +206,8 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         if issuing.not_valid_before_utc > now:
             begin = iso(issuing.not_valid_before_utc)
             return f"the issuing CA of '{self.name}' is from the future: it counts from {begin} on only"
+        if not self.says_what_is_wanted(issuing):
+            return f"the issuing CA of '{self.name}' has other name constraints than the inventory"
         return f"the issuing CA of '{self.name}' expires on {iso(issuing.not_valid_after_utc)}"
 
     def crl_authorities(self, now: dt.datetime) -> tuple[x509.Certificate, ...]:
@@ -233,6 +218,11 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
             self.crl_keeper.renew(lambda: self.listing(now), now)
         kept = (self.crl_keeper.kept(each, certificate) for each, certificate in self.listing(now).items())
         return tuple(crl for crl in kept if crl is not None)
+
+    def fetched(self, now: dt.datetime) -> Mapping[str, bytes | None]:
+        from ansible_collections.fleet.tls.plugins.plugin_utils.ca.publication import publication
+
+        return publication(self, now)
 
     def take_over_crls(self, seen: Sequence[x509.CertificateRevocationList], now: dt.datetime) -> tuple[str, ...]:
         from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crls_of_hosts import CrlsOfHosts
@@ -293,7 +283,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
             raise Unsigned(message, remedy=remedy)
         issuing, above = self.authority(state.issuing), self.chain_of(state)
         with self.store.ledger() as ledger:
-            works = [partial(self.issue_from_ledger, each, issuing, above, ledger, now) for each in requests]
+            works = [partial(self.issue_from_ledger, each, state, issuing, above, ledger, now) for each in requests]
             answers = tuple(beside_others(work) for work in works)
         if any(isinstance(answer, Issued) for answer in answers):
             self.note_issued()
@@ -318,6 +308,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
     def issue_from_ledger(
         self,
         request: IssueRequest,
+        state: CaState,
         issuing: Authority,
         above: Sequence[x509.Certificate],
         ledger: Ledger,
@@ -342,8 +333,11 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, CanRollOver, SealsKeys):
         problem = refusal(above, request.names, request.usages)
         if problem:
             return IssuerError(problem, remedy="ask for what its CA may issue, or of another issuer")
-        leaf = make_leaf(public_key, request.names, request.usages, issuing, now, lifetime)
-        chain = (leaf, *above[:-1])
+        leaf = make_leaf(
+            public_key, request.names, request.usages, issuing, now, lifetime,
+            key_usages=request.key_usages, pointers=self.pointers_to(state.issuing),
+        )  # fmt: skip
+        chain = (leaf, *above[:-1], *self.crosses_of(state.root, now).values())
         ledger.add(issuance(self.name, request, chain, now))
         return Issued(chain)
 

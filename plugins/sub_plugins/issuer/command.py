@@ -38,6 +38,8 @@ PREFIX = "FLEET_TLS_"
 class CommandIssuer(Issuer, CanRevoke):
     """Options: ``command``, ``revoke``, ``anchors``, ``environment``, ``timeout``, ``duration``."""
 
+    says_more = True
+
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)
         self.command = self.arguments("command")
@@ -158,7 +160,9 @@ def facts_of_request(request: IssueRequest, duration: int | None) -> dict[str, s
         "URIS": " ".join(names.uris),
         "EMAIL_ADDRESSES": " ".join(names.email_addresses),
         "COMMON_NAME": names.common_name or "",
+        "SUBJECT": ", ".join(f"{part}={value}" for part, value in names.subject),
         "USAGES": " ".join(request.usages),
+        "KEY_USAGES": " ".join(request.key_usages),
         "DURATION": "" if duration is None else str(duration),
         "REASON": request.reason,
     }

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import key_usage
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usage_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 
 NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.timezone.utc)
 DAY = dt.timedelta(days=1)
 HOST = "www.example.com"
-CERT_SIGN = key_usage(digital_signature=False, certificates=True)
+CERT_SIGN = key_usage_of((), certificates=True)
 SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 KINDS: dict[str, Any] = {

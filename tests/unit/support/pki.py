@@ -91,6 +91,7 @@ def make_request(
         csr=make_csr(key or ec.generate_private_key(ec.SECP256R1()), spec),
         names=spec.names,
         usages=spec.usages,
+        key_usages=spec.key_usages,
         duration=spec.duration,
         reason="missing",
     )

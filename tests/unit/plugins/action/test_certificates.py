@@ -115,6 +115,35 @@ def test_refused_before_anything_is_touched(certificates: str, extra: str, words
     assert host.calls == [] and not (tmp_path / "store").exists()
 
 
+PERMIT = """
+    store: {{path: {0}, passphrase: "{1}"}}
+    issuers: {{internal: {{type: ca, permit: [{{groups: [web], dns_names: ["*.web.example.com"], usages: [server_auth]}}]}}}}
+    certificates: [{{name: www, issuer: internal, dns_names: ["{2}"]}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("groups", "name", "words"),
+    [
+        (["web"], "a.web.example.com", ""),
+        (["web"], "www.example.com", "rule 1: dns_names: www.example.com is not among *.web.example.com"),
+        (["db"], "a.web.example.com", "no rule is for a host of the groups db"),
+    ],
+)
+def test_what_no_rule_permits_is_refused_before_the_host_is_asked(
+    groups: list[str], name: str, words: str, tmp_path: Path
+) -> None:
+    host = HonestHost()
+    asked = PERMIT.format(tmp_path / "store", PASSPHRASE, name)
+    if not words:
+        assert run_action(action_on(host), asked, {"group_names": groups})["changed"]
+        return
+    with pytest.raises(AnsibleActionFail) as caught:
+        run_action(action_on(host), asked, {"group_names": groups})
+    assert f"web1: certificate 'www': issuer 'internal' does not permit it ({words})" in str(caught.value)
+    assert host.calls == [] and not (tmp_path / "store").exists()
+
+
 def test_a_failure_carries_the_whole_result_and_no_secret(tmp_path: Path) -> None:
     host = HonestHost()
     certificates = (

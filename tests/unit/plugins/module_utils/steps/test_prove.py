@@ -33,8 +33,7 @@ def ask(
     pairs = {name: ca.issue(f"canary-{name}", f"DNS:{NAME}") for name, ca in cas.items()}
     return {
         "look": {"directory": str(tmp_path), "now": int(time.time()), "prepare": "never", "services": [], "certificates": []},
-        "server_name": NAME,
-        "canaries": [{"name": name, "chain": pairs[name].chain.read_text(), "expected": word} for name, word in expected.items()],
+        "canaries": [{"name": name, "server_name": NAME, "chain": pairs[name].chain.read_text(), "expected": word} for name, word in expected.items()],
         "bundles": [], "system": False, "endpoints": [], "timeout": 5.0, "patience": patience, **changes,
     }, {name: pair.key.read_text() for name, pair in pairs.items()}  # fmt: skip
 

@@ -29,7 +29,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair
 
-FAST = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048"]
+FAST = ["ecdsa-p256", "ecdsa-p384", "ed25519", "ed448", "rsa-2048"]
 
 
 SECRET = "a passphrase for $PKCS12 ünd so on"
@@ -56,7 +56,13 @@ def test_keys(keys: dict[str, bytes], algorithm: str) -> None:
     key = keys[algorithm]
     assert key.startswith(b"-----BEGIN PRIVATE KEY-----")
     loaded = load_pem_private_key(key, None)
-    kind = {"ecdsa-p256": "secp256r1", "ecdsa-p384": "secp384r1", "ed25519": "ed25519", "rsa-2048": "2048"}[algorithm]
+    kind = {
+        "ecdsa-p256": "secp256r1",
+        "ecdsa-p384": "secp384r1",
+        "ed25519": "ed25519",
+        "ed448": "ed448",
+        "rsa-2048": "2048",
+    }[algorithm]
     curve = getattr(getattr(loaded, "curve", None), "name", None)
     size = None if curve else getattr(loaded, "key_size", None)
     assert kind in (curve, str(size), type(loaded).__name__.lower().replace("_", "").replace("privatekey", ""))
@@ -69,7 +75,7 @@ def test_keys(keys: dict[str, bytes], algorithm: str) -> None:
 
 
 def test_algorithms_that_are_none_of_ours() -> None:
-    for options in (["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"], ["-algorithm", "ED448"]):
+    for options in (["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"], ["-algorithm", "X25519"]):
         assert openssl.key_algorithm(openssl.call(["genpkey", *options])) is None
 
 
@@ -91,6 +97,27 @@ def test_csr_has_all_that_was_asked_for(keys: dict[str, bytes]) -> None:
     usage = csr.extensions.get_extension_for_class(x509.KeyUsage)
     assert usage.critical and usage.value.digital_signature and not usage.value.key_cert_sign
     assert csr.subject.rfc4514_string() == "CN=www.example.com"
+
+
+def test_csr_with_a_subject_and_usages_of_all_kinds(keys: dict[str, bytes]) -> None:
+    parts = [
+        ["DC", "com"],
+        ["DC", "example"],
+        ["C", "DE"],
+        ["O", 'Bücher; "North" + $x'],
+        ["OU", "Web"],
+        ["OU", "Shop"],
+    ]
+    usages, key_usages = ["client_auth", "1.3.6.1.5.5.7.3.4", "1.2.3.4"], ["digitalSignature", "nonRepudiation"]
+    csr = csr_of(keys["ecdsa-p256"], subject=parts, usages=usages, key_usages=key_usages)
+    oids = [NameOID.DOMAIN_COMPONENT] * 2 + [NameOID.COUNTRY_NAME, NameOID.ORGANIZATION_NAME]
+    wanted = list(zip((*oids, *[NameOID.ORGANIZATIONAL_UNIT_NAME] * 2), (value for _part, value in parts)))
+    assert [(each.oid, each.value) for each in csr.subject] == wanted
+    found = csr.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert [each.dotted_string for each in found] == ["1.3.6.1.5.5.7.3.2", *usages[1:]]
+    usage = csr.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.digital_signature and usage.content_commitment and not usage.key_encipherment
+    assert not csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -55,7 +55,9 @@ def test_look() -> None:
         "subject": {
             "common_name": None,
             "sans": [["DNS", "www.example.com"], ["IP", "192.0.2.1"]],
+            "subject": [],
             "usages": ["server_auth"],
+            "key_usages": [],
             "must_staple": False,
         },
         "owner": None,

@@ -25,8 +25,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     make_issuing,
     make_leaf,
     make_root,
-    name_of,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import distinguished_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weaknesses
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, describe, fingerprint, iso, to_pem
 from tools import paths
@@ -446,7 +446,10 @@ def test_weak(key: str, signature: str, weak: int) -> None:
 def test_weak_ones_as_cryptography_names_them() -> None:
     key = dsa.generate_private_key(1024)
     builder = (
-        x509.CertificateBuilder().subject_name(name_of("a")).issuer_name(name_of("a")).public_key(key.public_key())
+        x509.CertificateBuilder()
+        .subject_name(distinguished_name((), "a"))
+        .issuer_name(distinguished_name((), "a"))
+        .public_key(key.public_key())
     )
     made = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + DAY).sign(key, hashes.SHA256())
     facts = describe(made, NOW)

@@ -12,8 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
+from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.host_requests import look_entry
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import make_csr, parse_csr
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key, key_usage
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usage_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import must_staple
 from ansible_collections.fleet.tls.tests.unit.support.pki import make_spec
 
@@ -88,18 +90,17 @@ def test_bad_csrs(text: str, words: str) -> None:
         {},
         {"common_name": 'Zürich, "North" + O=x'},
         {"must_staple": True, "usages": ["client_auth", "server_auth"]},
+        {"subject": {"O": "Ex, Ltd", "OU": ["a", "b"], "DC": "example.com", "C": "DE", "serialNumber": "7-a"}},
+        {"subject": {"L": "Köln", "ST": "NRW"}, "common_name": "x", "usages": ["email_protection", "1.2.3.4"]},
+        {"key_usages": ["content_commitment", "digital_signature"]},
         {"uris": ["spiffe://example.com/x"], "email_addresses": ["a@example.com"], "ip_addresses": ["2001:db8::1"]},
     ],
 )
 def test_what_the_host_makes_is_what_is_wanted(fields: dict[str, Any]) -> None:
     spec = make_spec(**fields)
-    subject = {
-        "common_name": spec.names.common_name,
-        "sans": spec.names.sans(),
-        "usages": spec.usages,
-        "must_staple": spec.must_staple,
-    }
+    subject = look_entry(spec, forced=False)["subject"]
     assert parse_csr(openssl.make_csr(openssl.generate_key("ecdsa-p256"), subject).decode(), spec)
+    assert parse_csr(pem(make_csr(KEY, spec)), spec)
 
 
 Attribute = tuple[ObjectIdentifier, str]
@@ -136,7 +137,7 @@ SMUGGLED = {
     "a name twice": smuggled(names=(x509.DNSName("a.example"),)),
     "a CA": smuggled(x509.BasicConstraints(ca=True, path_length=None)),
     "no CA, unasked": smuggled(x509.BasicConstraints(ca=False, path_length=None)),
-    "signing certificates": smuggled(key_usage(digital_signature=True, certificates=True)),
+    "signing certificates": smuggled(key_usage_of(("digital_signature",), certificates=True)),
     "client_auth": smuggled(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])),
     "any usage": smuggled(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])),
     "no check of revocation": smuggled(x509.OCSPNoCheck()),

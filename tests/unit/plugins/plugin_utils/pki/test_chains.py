@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import key_usage
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chain_problems import CODES
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import (
     chain_to_install,
@@ -24,6 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import (
     is_in_order,
     judge_chain,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usage_of
 from ansible_collections.fleet.tls.tests.unit.support.chains import (
     CLIENT,
     DAY,
@@ -145,14 +145,15 @@ AUTHORITIES = {
     ),
     "no CA": Case((leaf("m"), leaf("root", subject="m")), ("not_a_ca",)),
     "no basic constraints": Case(
-        (leaf("m"), certificate("m", "root", (key_usage(digital_signature=True), False))), ("not_a_ca", "no_cert_sign")
+        (leaf("m"), certificate("m", "root", (key_usage_of(("digital_signature",)), False))),
+        ("not_a_ca", "no_cert_sign"),
     ),
     "root that is no CA": Case((leaf("nr"),), ("not_a_ca",), (certificate("nr", "nr"),)),
     "no keyCertSign": Case(
-        (leaf("m"), authority("m", "root", (key_usage(digital_signature=True), True))), ("no_cert_sign",)
+        (leaf("m"), authority("m", "root", (key_usage_of(("digital_signature",)), True))), ("no_cert_sign",)
     ),
     "root without keyCertSign": Case(
-        (leaf("r"),), ("no_cert_sign",), (authority("r", "", (key_usage(digital_signature=True), True)),)
+        (leaf("r"),), ("no_cert_sign",), (authority("r", "", (key_usage_of(("digital_signature",)), True)),)
     ),
     "CA for clients only": Case((leaf("m"), authority("m", "root", CLIENT)), ("ca_wrong_usage",)),
     "CA for anything": Case(
@@ -202,9 +203,7 @@ AUTHORITIES = {
 LEAVES = {
     "for clients": Case((leaf("middle", CLIENT), MIDDLE), ("wrong_usage",)),
     "for no key usage": Case((leaf("middle", (ENCRYPT_ONLY, True)), MIDDLE), ("wrong_key_usage",)),
-    "key usage of RSA": Case(
-        (leaf("middle", (key_usage(digital_signature=False, key_encipherment=True), True)), MIDDLE)
-    ),
+    "key usage of RSA": Case((leaf("middle", (key_usage_of(("key_encipherment",)), True)), MIDDLE)),
     "no usage at all": Case((certificate("leaf", "middle", (san(), False)), MIDDLE)),
     "critical extension": Case((leaf("middle", (UNKNOWN, True)), MIDDLE), ("unknown_critical_extension",)),
     "extension that is not critical": Case((leaf("middle", UNKNOWN), MIDDLE)),
@@ -347,7 +346,7 @@ def test_an_expired_leaf_is_not_its_chains_fault() -> None:
 
 
 def test_every_problem_is_told() -> None:
-    bad = authority("m", "root", CLIENT, (key_usage(digital_signature=True), True), end=NOW - DAY)
+    bad = authority("m", "root", CLIENT, (key_usage_of(("digital_signature",)), True), end=NOW - DAY)
     with pytest.raises(CertificateError) as error:
         check_chain((leaf("m"), bad), [ROOT], NOW, ("server_auth",))
     for words in ("has expired", "may not issue for servers", "does not allow it to issue"):

@@ -14,12 +14,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     Authority,
     generate_key,
-    key_usage,
     make_issuing,
     make_leaf,
     make_root,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usage_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, key_id
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW
 
@@ -92,7 +92,7 @@ def check(leaf: x509.Certificate, **changes: Any) -> None:
 
 BEYOND = {
     "a CA": issued(x509.BasicConstraints(ca=True, path_length=None)),
-    "a CA by its usage": issued(key_usage(digital_signature=True, certificates=True)),
+    "a CA by its usage": issued(key_usage_of(("digital_signature",), certificates=True)),
     "any usage": issued(usages=(SERVER, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)),
     "answers about other certificates": issued(usages=(SERVER, ExtendedKeyUsageOID.OCSP_SIGNING)),
     "signing programs": issued(usages=(SERVER, ExtendedKeyUsageOID.CODE_SIGNING)),
@@ -119,7 +119,7 @@ USUAL = {
     "both usages": issued(usages=(SERVER, CLIENT)),
     "what public CAs add": issued(
         x509.BasicConstraints(ca=False, path_length=None),
-        key_usage(digital_signature=True, key_encipherment=True),
+        key_usage_of(("digital_signature", "key_encipherment")),
         x509.SubjectKeyIdentifier.from_public_key(KEY.public_key()),
         x509.AuthorityKeyIdentifier.from_issuer_public_key(ISSUING.private_key.public_key()),
         x509.CertificatePolicies([x509.PolicyInformation(ObjectIdentifier("2.23.140.1.2.1"), None)]),

@@ -17,12 +17,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
     Authority,
     authority_builder,
     generate_key,
-    key_usage,
     make_leaf,
     make_root,
-    name_of,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import hashes
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import distinguished_name
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import key_usage_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, fingerprint, parse_pem_chain, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.revocation.internal import revoke
 from ansible_collections.fleet.tls.plugins.plugin_utils.trust.client_trust import ClientTrust, client_trust
@@ -125,11 +125,11 @@ def test_the_newest_crl_of_a_ca_counts(tmp_path: Path) -> None:
 
 
 def without_crl_sign() -> x509.Certificate:
-    key, subject = generate_key("ecdsa-p256"), name_of("Mute Root")
+    key, subject = generate_key("ecdsa-p256"), distinguished_name((), "Mute Root")
     own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     builder = authority_builder(subject, key.public_key(), subject, own, path_length=1)
     builder._extensions = [each for each in builder._extensions if not isinstance(each.value, x509.KeyUsage)]
-    usage = key_usage(digital_signature=False, certificates=True)
+    usage = key_usage_of((), certificates=True)
     named = {name: getattr(usage, f"_{name}") for name in ("digital_signature", "key_cert_sign", "key_encipherment")}
     rest = dict.fromkeys(
         ("crl_sign", "content_commitment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"),
