@@ -1,0 +1,60 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a reader has before a page begins, made for real. substitutions.py says which page is given what."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import ISSUING, ROOT, ForeignCa, openssl
+from docs.world import World
+from tools import trees
+
+CORP_ROOT = "/O=Corp/CN=Corp Root"
+
+
+def tarball(world: World) -> Path:
+    """The collection as Galaxy has it; from here on the commands find what is installed of it, and not this checkout."""
+    world.environment["ANSIBLE_COLLECTIONS_PATH"] = str(world.folder / "collections")
+    folder = world.folder.parent / "tarball"
+    if not folder.exists():
+        galaxy = Path(sys.executable).with_name("ansible-galaxy")
+        command = [str(galaxy), "collection", "build", "--output-path", str(folder)]
+        subprocess.run(command, cwd=trees.copy(), check=True, capture_output=True, timeout=600)
+    return next(folder.glob("fleet-tls-*.tar.gz"))
+
+
+def corp_ca(world: World) -> None:
+    """A root and an issuing CA that openssl made, with encrypted keys, and the list of what it has revoked: none."""
+    ca = ForeignCa(world.folder / "root-ca")
+    ca.make("root", ROOT)
+    ca.make("issuing", ISSUING, "root")
+    ca.database()
+    ca.crl("issuing", "issuing.crl.pem")
+    for name in ("root", "issuing"):
+        lock = f"pass:{world.vault[f'vault_{name}_passphrase']}"
+        plain = ca.path(f"{name}.key").rename(ca.path("plain.key"))
+        openssl("pkcs8", "-topk8", "-in", plain, "-passout", lock, "-out", ca.path(f"{name}.key"))
+
+
+def corp_root(world: World) -> None:
+    """A root, with its keeper, and its certificate beside the inventory."""
+    keeper = ForeignCa(world.work / "keeper")
+    keeper.make("corp-root", ROOT, subject=CORP_ROOT)
+    (world.work / "pki").mkdir()
+    shutil.copy(keeper.path("corp-root.pem"), world.work / "pki")
+
+
+def another_tools_pair(world: World) -> None:
+    """Pairs that another tool has put on the web servers, and the store's passphrase in a file."""
+    for host in world.fleet.addresses if world.fleet else ():
+        world.on(
+            host,
+            "mkdir -m 0700 /etc/ssl/www && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30"
+            f" -subj /CN={host} -keyout /etc/ssl/www/privkey.pem -out /etc/ssl/www/fullchain.pem",
+        )
+    (world.work / "passphrase.txt").write_text(world.vault["vault_tls_passphrase"] + "\n", encoding="utf-8")
