@@ -13,7 +13,7 @@ from dataclasses import dataclass
 OPENING = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>.*)$")
 # The first line of a block that is a file: "# group_vars/web.yml", or "# add to inventory.yml".
 FILE = re.compile(r"^# (?P<added>add to )?(?P<name>[\w.-]+(?:/[\w.-]+)*\.\w+)$")
-CONTINUES = re.compile(r"^<!-- continues: (?P<page>\S+) -->$", re.MULTILINE)
+CONTINUES = re.compile(r"^<!-- continues: (?P<page>\S+?)(?P<last>, at the end)? -->$", re.MULTILINE)
 PROMPT = "$ "
 
 
@@ -111,10 +111,22 @@ def blocks(page: str, text: str) -> Iterator[Block]:
         number += 1
 
 
-def continues(text: str) -> str | None:
-    """The page that this one goes on from, as it names it, None: it begins with hosts of its own."""
+@dataclass(frozen=True)
+class Continued:
+    """The page that another one goes on from.
+
+    :param page: as it is named there.
+    :param last: whether after all others that go on from it.
+    """
+
+    page: str
+    last: bool
+
+
+def continues(text: str) -> Continued | None:
+    """The page that this one goes on from, None: it begins with hosts of its own."""
     found = CONTINUES.search(text)
-    return found["page"] if found else None
+    return Continued(found["page"], bool(found["last"])) if found else None
 
 
 def differences(shown: tuple[str, ...], said: str) -> list[str]:
@@ -126,7 +138,7 @@ def differences(shown: tuple[str, ...], said: str) -> list[str]:
     missing, at = [], 0
     for line in shown:
         wanted = " ".join(line.split())
-        pattern = re.compile(".*".join(map(re.escape, wanted.split("…"))))
+        pattern = re.compile(".*".join(map(re.escape, re.split(" ?… ?", wanted))))
         position = next((each for each in range(at, len(lines)) if pattern.fullmatch(lines[each])), None)
         if wanted == "…":
             continue

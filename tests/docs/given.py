@@ -10,11 +10,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from acme_servers import bind, pebble
+from acme_servers.servers import make_pair
 from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import ISSUING, ROOT, ForeignCa, openssl
 from docs.world import World
 from tools import trees
 
 CORP_ROOT = "/O=Corp/CN=Corp Root"
+# A host whose clock is two hours behind, until somebody sets it: containers share the clock of their machine.
+WRONG_CLOCK = "/etc/wrong-clock"
+CLOCK = "/usr/local/bin/python-of-this-clock"
+CLOCK_SCRIPT = f"""#!/bin/sh
+test ! -e {WRONG_CLOCK} || exec faketime -f -7200s /usr/bin/python3 "$@"
+exec /usr/bin/python3 "$@"
+"""
 
 
 def tarball(world: World) -> Path:
@@ -58,3 +67,28 @@ def another_tools_pair(world: World) -> None:
             f" -subj /CN={host} -keyout /etc/ssl/www/privkey.pem -out /etc/ssl/www/fullchain.pem",
         )
     (world.work / "passphrase.txt").write_text(world.vault["vault_tls_passphrase"] + "\n", encoding="utf-8")
+
+
+def acme_ca(world: World) -> None:
+    """Pebble in the place of Let's Encrypt, and a DNS server that knows the hosts and takes updates."""
+    assert world.fleet
+    folder = world.folder / "acme"
+    addresses = {name.removesuffix(".example.com"): address for name, address in world.fleet.addresses.items()}
+    names = world.stack.enter_context(bind.running(folder / "bind", addresses=addresses))
+    pair = make_pair(folder / "pair")
+    ca = world.stack.enter_context(pebble.running(folder / "pebble", pair, http_port=80, dns=f"127.0.0.1:{names.port}"))
+    root = folder / "root.pem"
+    root.write_text(ca.root(), encoding="ascii")
+    world.vault["vault_tsig_secret"] = names.secret
+    world.values.update(
+        acme_directory=ca.directory_url, acme_ca=str(pair.root), acme_root=str(root), dns=f"127.0.0.1:{names.port}"
+    )
+
+
+def wrong_clock(world: World) -> None:
+    """A clock of the first host that is two hours behind."""
+    assert world.fleet
+    for host in world.fleet.addresses:
+        world.on(host, f"cat > {CLOCK} && chmod 0755 {CLOCK}", stdin=CLOCK_SCRIPT)
+    world.on("web1.example.com", f": > {WRONG_CLOCK}")
+    world.environment["ANSIBLE_PYTHON_INTERPRETER"] = CLOCK

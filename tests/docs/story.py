@@ -59,7 +59,13 @@ class Page:
         named = continues(self.text)
         if not named:
             return None
-        return str((paths.ROOT / self.name).parent.joinpath(named).resolve().relative_to(paths.ROOT))
+        return str((paths.ROOT / self.name).parent.joinpath(named.page).resolve().relative_to(paths.ROOT))
+
+    @property
+    def last(self) -> bool:
+        """Whether it comes after the others that go on from the same page."""
+        named = continues(self.text)
+        return bool(named and named.last)
 
     def blocks(self) -> list[Block]:
         """Its files first, then what it says."""
@@ -82,7 +88,11 @@ def stories() -> dict[str, list[Page]]:
     wrong = {page.name: page.before for page in known.values() if page.before and page.before not in known}
     if wrong:
         raise ValueError(f"pages that continue one which is not there: {wrong}")
-    return {page.name: list(_followed(page, known)) for page in known.values() if not page.before}
+    found = [list(_followed(page, known)) for page in known.values() if not page.before]
+    # The longest first, so that no process is left alone with it at the end.
+    return {
+        pages[0].name: pages for pages in sorted(found, key=lambda pages: -sum(len(page.blocks()) for page in pages))
+    }
 
 
 def _page(path: Path) -> Page:
@@ -93,9 +103,9 @@ def _page(path: Path) -> Page:
 
 def _followed(page: Page, known: Mapping[str, Page]) -> Iterator[Page]:
     yield page
-    for each in known.values():
-        if each.before == page.name:
-            yield from _followed(each, known)
+    following = [each for each in known.values() if each.before == page.name]
+    for each in sorted(following, key=lambda each: each.last):
+        yield from _followed(each, known)
 
 
 def hosts_of(pages: list[Page]) -> list[str]:
@@ -106,10 +116,11 @@ def hosts_of(pages: list[Page]) -> list[str]:
 def tell(pages: list[Page], world: World) -> Outcome:
     """Run all blocks in order, up to the first that cannot be run. One that says something else than the page shows is a fault, no end."""
     outcome = Outcome()
-    _open_vault("\n".join(block.text for page in pages for block in page.blocks()), world)
+    world.vault.update(substitutions.vault("\n".join(block.text for page in pages for block in page.blocks())))
     for page in pages:
         if page.name in substitutions.GIVEN and not outcome.stopped:
             substitutions.GIVEN[page.name](world)
+        world.write_vault()
         for block in page.blocks():
             why = "a block before it went wrong" if outcome.stopped else substitutions.why_not_run(block)
             if why:
@@ -117,14 +128,6 @@ def tell(pages: list[Page], world: World) -> Outcome:
             else:
                 _one(block, world, outcome)
     return outcome
-
-
-def _open_vault(text: str, world: World) -> None:
-    world.vault.update(substitutions.vault(text))
-    if world.vault:
-        path = world.work / "group_vars" / "all" / "vault.yml"
-        path.parent.mkdir(parents=True)
-        path.write_text(yaml.safe_dump(world.vault), encoding="utf-8")
 
 
 def _one(block: Block, world: World, outcome: Outcome) -> None:

@@ -25,7 +25,7 @@ class Substitution:
 
     :param name: as the run counts it.
     :param pattern: what is replaced, in commands and files.
-    :param instead: by what.
+    :param instead: by what; a template of re.sub.
     """
 
     name: str
@@ -38,6 +38,24 @@ SUBSTITUTIONS = (
         "the built tarball for Galaxy",
         r"(?<=ansible-galaxy collection install )fleet\.tls\b",
         lambda world: f"--offline {given.tarball(world)}",
+    ),
+    Substitution(
+        "Pebble's address for Let's Encrypt",
+        r"(?m)^(?P<indent> *)directory_url: https://acme-v02\.api\.letsencrypt\.org/directory$",
+        lambda world: (
+            rf"\g<indent>directory_url: {world.values['acme_directory']}"
+            rf"\n\g<indent>ca_certificate: {world.values['acme_ca']}\n\g<indent>anchors: {world.values['acme_root']}"
+        ),
+    ),
+    Substitution(
+        "a DNS server on loopback for ns1.example.com",
+        r"(?m)^(?P<indent> *)server: ns1\.example\.com$",
+        lambda world: rf"\g<indent>server: {world.values['dns']}\n\g<indent>authoritative: ['{world.values['dns']}']",
+    ),
+    Substitution(
+        "the end of a clock that faketime makes wrong for chronyc",
+        r"\bchronyc makestep\b",
+        lambda unused: f"rm {given.WRONG_CLOCK}",
     ),
     Substitution("a folder of the test for /root/ca", r"/root/ca\b", lambda world: str(world.folder / "root-ca")),
     Substitution(
@@ -53,7 +71,9 @@ VAULT = re.compile(r"\bvault_\w+")
 GIVEN: dict[str, Callable[[World], None]] = {
     "docs/guides/existing-ca.md": given.corp_ca,
     "docs/guides/leaving.md": given.another_tools_pair,
+    "docs/guides/lets-encrypt.md": given.acme_ca,
     "docs/guides/offline-root.md": given.corp_root,
+    "docs/runbooks/wrong-clock.md": given.wrong_clock,
 }
 
 # (page, a word of the block) → why it is not run.
@@ -68,7 +88,7 @@ def substituted(block: Block, world: World) -> tuple[str, tuple[str, ...]]:
     text, names = block.text, []
     for each in SUBSTITUTIONS:
         if re.search(each.pattern, text):
-            text = re.sub(each.pattern, lambda unused, each=each: each.instead(world), text)  # type: ignore[misc]
+            text = re.sub(each.pattern, each.instead(world), text)
             names.append(each.name)
     return text, tuple(names)
 

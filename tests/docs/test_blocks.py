@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from docs.blocks import BlockError, Command, blocks, continues, differences
+from docs.blocks import BlockError, Command, Continued, blocks, continues, differences
 
 PAGE = """\
 <!-- continues: one-way-tls.md -->
@@ -54,7 +54,9 @@ def test_a_page_in_blocks() -> None:
     )
     assert added.file == "inventory.yml" and added.added
     assert policy.file is None and policy.language == "hcl"
-    assert continues(PAGE) == "one-way-tls.md"
+    assert continues(PAGE) == Continued("one-way-tls.md", False)
+    assert continues("<!-- continues: ../a.md, at the end -->\n") == Continued("../a.md", True)
+    assert continues("# A page\n") is None
 
 
 @pytest.mark.parametrize("page", ["```yaml\na: 1\n", "```console\nno prompt\n```\n"])

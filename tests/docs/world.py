@@ -43,6 +43,7 @@ class World:
 
     :param stack: what is ended with the story.
     :ivar vault: what Ansible Vault holds: variable → value.
+    :ivar values: what substitutions have to know.
     """
 
     def __init__(self, folder: Path, fleet: Fleet | None, stack: contextlib.ExitStack) -> None:
@@ -51,6 +52,7 @@ class World:
         self.work.mkdir(parents=True)
         self.hosts_file = folder / "hosts"
         self.vault: dict[str, str] = {}
+        self.values: dict[str, str] = {}
         self.environment = self._environment()
 
     def name_hosts(self, extra: Iterable[str] = ()) -> None:
@@ -71,6 +73,13 @@ class World:
         """Run a shell script on a host as root, past Ansible; its output."""
         assert self.fleet
         return self.fleet.exec(host, ["sh", "-euc", script], **options).stdout
+
+    def write_vault(self) -> None:
+        """What Ansible Vault holds, beside the inventory."""
+        if self.vault:
+            path = self.work / "group_vars" / "all" / "vault.yml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(self.vault), encoding="utf-8")
 
     def run(self, command: str, timeout: float = 900) -> Done:
         """Type a command in the working folder."""

@@ -120,7 +120,7 @@ SUITES = (
     ),
     Suite(
         "docs", "every block of guides, runbooks and examples, on real hosts",
-        ("tests/docs",), ("-n", "2", "--dist", "load"), venv="system", controller="system", packages=("acme",), containers=True,
+        ("tests/docs",), ("-n", "2", "--dist", "worksteal"), venv="system", controller="system", packages=("acme",), containers=True,
     ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
     Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
