@@ -48,6 +48,7 @@ def corp_ca(world: World) -> None:
         lock = f"pass:{world.vault[f'vault_{name}_passphrase']}"
         plain = ca.path(f"{name}.key").rename(ca.path("plain.key"))
         openssl("pkcs8", "-topk8", "-in", plain, "-passout", lock, "-out", ca.path(f"{name}.key"))
+        plain.unlink()
 
 
 def corp_root(world: World) -> None:

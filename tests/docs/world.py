@@ -82,7 +82,13 @@ class World:
             path.write_text(yaml.safe_dump(self.vault), encoding="utf-8")
 
     def run(self, command: str, timeout: float = 900) -> Done:
-        """Type a command in the working folder."""
+        """Type a command in the working folder; what it says is in ``said.log`` beside that, too."""
+        done = self._run(command, timeout)
+        with (self.folder / "said.log").open("a", encoding="utf-8") as log:
+            log.write(f"$ {command}\n{done.said}[{done.code}]\n")
+        return done
+
+    def _run(self, command: str, timeout: float) -> Done:
         process = subprocess.Popen(
             ["unshare", "--mount", "bash", "-c", SHELL, str(self.hosts_file), command],
             cwd=self.work,
