@@ -81,7 +81,7 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(self.vault), encoding="utf-8")
 
-    def run(self, command: str, timeout: float = 900) -> Done:
+    def run(self, command: str, timeout: float = 1800) -> Done:
         """Type a command in the working folder; what it says is in ``said.log`` beside that, too."""
         done = self._run(command, timeout)
         with (self.folder / "said.log").open("a", encoding="utf-8") as log:
