@@ -1,13 +1,11 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbooks with a CA that exists, and with roots whose keys are elsewhere; what the guides say to type is typed."""
+"""The playbooks with a CA that exists, and with roots whose keys are elsewhere."""
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import (
     pkcs12,
 )
 from local.hosts import Hosts
-from tools import paths
 from tools.playbook import PlaybookResult, run_playbook
 
 OWN = {"type": "ca", "duration": "30d"}
@@ -64,20 +61,6 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def typed_by_the_keeper(folder: Path, corp: ForeignCa, csr: Path, answer: Path) -> None:
-    """What docs/guides/offline-root.md tells the root's keeper to type."""
-    guide = (paths.ROOT / "docs/guides/offline-root.md").read_text()
-    found = re.search(r"\$ cat issuing\.ext\n(?P<extensions>.*?)\n *\$ (?P<command>openssl [^\n]+)\n", guide, re.DOTALL)
-    assert found
-    folder.mkdir()
-    (folder / "issuing.ext").write_text(found["extensions"])
-    shutil.copy(csr, folder / "issuing-1.csr")
-    for suffix in ("pem", "key"):
-        shutil.copy(corp.path(f"root.{suffix}"), folder / f"corp-root.{suffix}")
-    subprocess.run(found["command"].split(), cwd=folder, check=True, capture_output=True, timeout=60)
-    shutil.copy(folder / "fleet-issuing.pem", answer)
-
-
 def test_a_root_whose_key_is_elsewhere_and_the_next_one(world: World) -> None:
     corp, better = ForeignCa(world.folder / "corp"), ForeignCa(world.folder / "better")
     answer = world.folder / "fleet-issuing.pem"
@@ -93,7 +76,7 @@ def test_a_root_whose_key_is_elsewhere_and_the_next_one(world: World) -> None:
     assert "internal: signature_wanted: the CA 'internal' waits" in seen.stdout
 
     csr = world.hosts.store / "ca/internal/issuing-1.csr"
-    typed_by_the_keeper(world.folder / "keeper", corp, csr, answer)
+    shutil.copy(corp.sign(csr, "answer", ISSUING, "root", days=730), answer)
     world.run("fleet.tls.deploy", internal).check()
     world.verify("web1", corp.path("root.pem"))
     again = world.run("fleet.tls.deploy", internal).check()

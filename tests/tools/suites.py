@@ -119,6 +119,10 @@ SUITES = (
         "unit", "unit tests with the newest ansible-core and cryptography",
         ("tests/unit",), TWO, packages=("nginx", "keystores", "gnutls", "cas"),
     ),
+    Suite(
+        "docs", "every block of guides, runbooks and examples, on real hosts",
+        ("tests/docs",), ("-n", "2", "--dist", "worksteal"), venv="system", controller="system", packages=("acme",), containers=True,
+    ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
     Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
     Suite(

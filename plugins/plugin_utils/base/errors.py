@@ -9,8 +9,6 @@ the host, and fails the task with ``str(error)``: nothing else of the exception 
 
 from __future__ import annotations
 
-import copy
-
 
 class TlsError(Exception):
     """Base of all errors that are meant for people.
@@ -36,8 +34,9 @@ class TlsError(Exception):
 
     def about(self, certificate: str) -> TlsError:
         """The same error, told of a certificate."""
-        told = copy.copy(self)
-        told.certificate = certificate
+        # Not by copy.copy(): that calls the class with the words alone, and some classes want more.
+        told = type(self).__new__(type(self), *self.args)
+        told.__dict__.update(self.__dict__, certificate=certificate)
         return told
 
     def as_dict(self) -> dict[str, str | None]:

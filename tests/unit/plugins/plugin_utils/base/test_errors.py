@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import ValidationError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     CertificateError,
     HostError,
@@ -35,6 +36,13 @@ def test_told_of_a_certificate_it_is_the_same_error() -> None:
     assert (type(told), told.code, told.certificate) == (HostError, "disk_full", "www")
     assert str(told) == "certificate 'www': the disk is full. Make room."
     assert error.certificate is None
+
+
+def test_an_error_that_wants_more_than_words_is_told_of_a_certificate_too() -> None:
+    error = ValidationError("the CA could not validate a name", ["www.example.com"])
+    told = error.about("www")
+    assert isinstance(told, ValidationError) and told.domains == ["www.example.com"] and told.args == error.args
+    assert str(told).startswith("certificate 'www': the CA could not validate a name. ")
 
 
 def test_as_dict_is_ready_for_a_result() -> None:
