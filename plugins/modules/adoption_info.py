@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Looks for pairs of certificate and private key that nobody manages here. certbot's, lego's, dehydrated's and acme.sh's lineages, what
     the configurations of services name, and where administrators and roles with M(community.crypto.x509_certificate) usually put them.
-  - Returns each as an entry of C(tls_certificates), with RV(adoptable[].entry.adopt), or says why it cannot be taken over.
+  - Returns each as an entry of C(tls_certificates), with C(adopt), or says why it cannot be taken over.
   - Changes nothing, and needs no store. A private key never leaves the host.
 notes:
   - What a configuration names is found by how paths look, for all services alike. A file that is named through a variable or by a program

@@ -26,7 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.adoption.lineages import
 from ansible_collections.fleet.tls.plugins.plugin_utils.adoption.places import renewer_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import USAGES
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import TLS_USAGES
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import KEY_ALGORITHMS, parse_certificate
 
 MOST_PAIRS = 200
@@ -158,7 +158,7 @@ class Judge:
             "issuer": self.issuer,
             **{kind: list(leaf[kind]) for kind in NAME_FIELDS if leaf.get(kind)},
         }
-        usages = [each for each in leaf["usages"] if each in USAGES]
+        usages = [each for each in leaf["usages"] if each in TLS_USAGES]
         if usages and usages != ["server_auth"]:
             entry["usages"] = usages
         if leaf["key_algorithm"] in KEY_ALGORITHMS:
