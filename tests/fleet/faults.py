@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import name_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import distinguished_name
 from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store import RingStore
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
@@ -123,8 +123,8 @@ def pair(name: str, days: float, left: float, key: Any = None) -> tuple[bytes, b
     now = dt.datetime.now(dt.timezone.utc)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name_of(f"{name}.example.com"))
-        .issuer_name(name_of("somebody else"))
+        .subject_name(distinguished_name((), f"{name}.example.com"))
+        .issuer_name(distinguished_name((), "somebody else"))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + (left - days) * DAY)
