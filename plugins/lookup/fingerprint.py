@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, to_der
-from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.lookup import TlsLookup
-
 DOCUMENTATION = r"""
 name: fingerprint
 short_description: The fingerprint of a certificate
@@ -58,6 +52,12 @@ _raw:
   type: list
   elements: str
 """
+
+import hashlib
+from collections.abc import Sequence
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import parse_pem_chain, to_der
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.lookup import TlsLookup
 
 
 class LookupModule(TlsLookup):

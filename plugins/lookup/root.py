@@ -5,17 +5,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Sequence
-
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
-from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.lookup import TlsLookup
-
 DOCUMENTATION = r"""
 name: root
 short_description: The root certificate of a CA, from the store
@@ -64,6 +53,17 @@ _raw:
   type: list
   elements: str
 """
+
+import datetime as dt
+from collections.abc import Sequence
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer, load_issuers
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.lookup import TlsLookup
 
 
 class LookupModule(TlsLookup):

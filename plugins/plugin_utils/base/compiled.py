@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 OURS = "ansible_collections.fleet.tls.plugins."
+ANSIBLES = "_AnsibleCollectionFinder"
 
 
 class CompiledOnce(MetaPathFinder):
@@ -27,9 +28,10 @@ class CompiledOnce(MetaPathFinder):
 
     @classmethod
     def install(cls) -> None:
-        """Ask this one first."""
-        if not any(isinstance(each, cls) for each in sys.meta_path):
-            sys.meta_path.insert(0, cls())
+        """Ask this one just before Ansible's. Where that is not asked, Python has its own way already."""
+        finders = [type(each).__name__ for each in sys.meta_path]
+        if ANSIBLES in finders and cls.__name__ not in finders:
+            sys.meta_path.insert(finders.index(ANSIBLES), cls())
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -29,11 +29,13 @@ class Who:
     controller: str
 
 
-def who(variables: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Who:
+def who(variables: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Who:
     """Who runs this.
 
+    :param environment: None: that of this process.
     :param variables: those of a play; what AWX says of the user counts more than the account that its jobs run as.
     """
+    environment = os.environ if environment is None else environment
     user = first(variables, USER_VARIABLES) or first(environment, ("SUDO_USER",)) or account()
     job = first(variables, JOB_VARIABLES) or first(environment, JOBS)
     return Who(user, job, readable(socket.gethostname()) or "unknown")

@@ -274,15 +274,19 @@ class CaMaker(CaFiles):
         """What takes in the CA that the user brings; late, as most runs do not need it. Only where there is one."""
         from ansible_collections.fleet.tls.plugins.plugin_utils.ca.adoption import CaAdoption
 
-        assert self.given is not None
-        return CaAdoption(self, self.given)
+        return CaAdoption(self, self.brought())
 
     def request(self) -> SigningRequest:
         """What is asked of a root whose key is elsewhere; only where the user brings one."""
         from ansible_collections.fleet.tls.plugins.plugin_utils.ca.signing_request import SigningRequest
 
-        assert self.given is not None
-        return SigningRequest(self, self.given)
+        return SigningRequest(self, self.brought())
+
+    def brought(self) -> GivenCa:
+        """What the user brings; only where that is anything."""
+        if self.given is None:
+            raise AssertionError("the user brings no CA")
+        return self.given
 
     def request_to(self, root_id: str) -> SigningRequest | None:
         """The same where the inventory names this root, and its key is elsewhere; None: it does not. Errors as :meth:`is_named`."""

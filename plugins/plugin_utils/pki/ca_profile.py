@@ -114,7 +114,7 @@ def parse_trees(raw: Any, where: str) -> list[x509.GeneralName]:
             except (SpecError, ValueError) as error:
                 told = error.message if isinstance(error, SpecError) else str(error)
                 raise SpecError(
-                    f"{where}: {kind}: '{text[:80]}' is not understood: {told}", remedy=f"write {EXAMPLES[kind]}"
+                    f"{where}: {kind}: '{text[:80]}' is not understood: {told}", remedy=f"write {WRITTEN_SO[kind]}"
                 ) from None
     return found
 
@@ -139,7 +139,7 @@ TREES: dict[str, Callable[[str], x509.GeneralName]] = {
     "uris": lambda text: x509.UniformResourceIdentifier(hosts(text)),
     "email_addresses": lambda text: x509.RFC822Name(parse_email_address(text) if "@" in text else hosts(text)),
 }
-EXAMPLES = {
+WRITTEN_SO = {
     "dns_names": "example.com, without a dot or a wildcard in front",
     "ip_addresses": "a network, such as 192.0.2.0/24, or one address",
     "uris": "a host, example.com, or all hosts below one, .example.com",

@@ -79,7 +79,7 @@ def resealed_key(value: bytes, passphrases: tuple[bytes, ...], following: bytes 
     for passphrase in (*passphrases, *((following,) if following else ())):
         try:
             private_key = opened(value, passphrase)
-        except NOT_OPENED:
+        except NOT_OPENED:  # pylint: disable=catching-non-exception
             continue
         return value if passphrase == following or following is None else sealed_pem(private_key, following)
     raise Unopened

@@ -63,7 +63,7 @@ def get_key(store: Store, key: str) -> Any:
     passphrase = encoded_passphrase(store)
     try:
         return opened(entry.value, passphrase)
-    except UNOPENED:
+    except UNOPENED:  # pylint: disable=catching-non-exception
         problem = why_unopened(store, passphrase) if SEALED_END in entry.value else None
         raise problem or StoreError(
             f"the private key '{key}' in {store.describe()} is damaged or not sealed",

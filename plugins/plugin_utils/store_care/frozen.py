@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import (
@@ -53,10 +54,8 @@ class FrozenStore(Store):
     def lock(self, name: str, *, wait: float = 60.0) -> Iterator[None]:
         yield
 
-    @contextlib.contextmanager
-    def ledger(self) -> Iterator[Ledger]:
+    def ledger(self) -> AbstractContextManager[Ledger]:
         raise StoreError(f"{self.describe()} is only looked at")
-        yield
 
     def issuances(self, *, issuer: str | None = None, since: int = 0) -> Iterator[Issuance]:
         for each in self.moment.records():

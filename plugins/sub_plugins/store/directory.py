@@ -173,12 +173,10 @@ class DirectoryStore(Store):
             yield SqliteLedger(connection)
             sqlite_ledger.record_new(connection, present(), int(time.time()))
 
-    @contextlib.contextmanager
-    def session(self) -> Iterator[sqlite3.Connection]:
+    def session(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         """As :meth:`LedgerFile.session`; nobody has one of a store that is closed."""
         self.make_directory(self.root)
-        with self.file.session(self.refuse_closed) as connection:
-            yield connection
+        return self.file.session(self.refuse_closed)
 
     def take_over(self, records: Iterable[Record]) -> None:
         with self.session() as connection:

@@ -111,12 +111,14 @@ CHECKS = {
 
 @pytest.mark.parametrize("method", ["link", "copy"])
 def test_each_form_is_read_by_others_and_written_once(host: OneHost, rsa: list[Pair], method: str) -> None:
-    outputs = [host.output(f"deep/{form}", form, method, mode="0440", **more) for form, (_, more) in CHECKS.items()]
+    outputs = [
+        host.output(f"deep/{form}", form, method, mode="0440", **more) for form, (_check, more) in CHECKS.items()
+    ]
     wish = host.wish(outputs=outputs)
     for pair in rsa:
         _changed, answer = host.install(wish, pair)
         assert answer["error"] is None
-        for form, (check, _) in CHECKS.items():
+        for form, (check, _more) in CHECKS.items():
             path = host.out / "deep" / form
             assert stat.S_IMODE(path.stat().st_mode) == 0o440
             check(path, pair)

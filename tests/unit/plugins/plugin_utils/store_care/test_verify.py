@@ -80,6 +80,12 @@ def swapped(path: Path, one: str, two: str) -> None:
     (path / two).write_bytes(first)
 
 
+def older_ring(path: Path) -> None:
+    """A generation that the sealed keys are not of."""
+    content = json.loads((path / "tickets/web.json").read_bytes())
+    (path / "tickets/web.json").write_text(json.dumps({**content, "generation": 7}))
+
+
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
@@ -98,19 +104,13 @@ def swapped(path: Path, one: str, two: str) -> None:
         (lambda path: (path / "ca/internal/ca.json").write_bytes(b"[]"), [("damaged", "ca/internal/ca.json")]),
         (lambda path: (path / "ca/internal/ca.json").write_bytes(b"{}"), [("damaged", "ca/internal/ca.json")]),
         (lambda path: (path / "tickets/web.json").write_bytes(b"{}"), [("damaged", "tickets/web.json")]),
-        (lambda path: older_ring(path), [("unopened", "tickets/web.json")]),
+        (older_ring, [("unopened", "tickets/web.json")]),
     ],
 )  # fmt: skip
 def test_damaged_entries(damage: Any, found: list[tuple[str, str]], tmp_path: Path, leaf: Any) -> None:
     damage(tmp_path)
     result = look(tmp_path)
     assert codes(result) == found and all(each.remedy and each.message for each in result.findings)
-
-
-def older_ring(path: Path) -> None:
-    """A generation that the sealed keys are not of."""
-    content = json.loads((path / "tickets/web.json").read_bytes())
-    (path / "tickets/web.json").write_text(json.dumps({**content, "generation": 7}))
 
 
 def test_the_key_of_a_pool(tmp_path: Path, leaf: Any) -> None:
