@@ -169,7 +169,8 @@ class DirectoryStore(Store):
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        with self.session() as connection:
+        # What is yielded in is ended by whoever asked for the ledger.
+        with self.session() as connection:  # pylint: disable=contextmanager-generator-missing-cleanup
             yield SqliteLedger(connection)
             sqlite_ledger.record_new(connection, present(), int(time.time()))
 
