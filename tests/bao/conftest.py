@@ -28,7 +28,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def open_store(cluster: Cluster) -> Callable[..., OpenBaoStore]:
     """Opens a place of the test's own, every time anew, with a token that has no more rights than the docs give."""
     path = f"fleet-tls/{uuid.uuid4().hex}"
-    token = cluster.token(allow(cluster, "store", STORE))
+    # Each test has a store of its own, a folder deeper than that of the docs.
+    deeper = allow(cluster, path.replace("/", "-"), STORE.replace("fleet-tls/", f"{path}/"))
+    token = cluster.token(allow(cluster, "store", STORE), deeper)
 
     def work(**changes: Any) -> OpenBaoStore:
         return OpenBaoStore({"path": path, "passphrase": PASSPHRASE, **cluster.options(token), **changes})

@@ -108,6 +108,7 @@ def test_a_run_while_leaders_change(pair: Cluster, tmp_path: Path) -> None:
             or "broke the connection off" in message(run, host)
             # On a busy machine a run waits longer for it than it may, and so it does for the election of a leader.
             or "was held for 60 s by another run" in message(run, host)
+            or "was lost: this run stood still, or was cut off from the store" in message(run, host)
             or "it has no active node" in message(run, host)
         )
     fleet.play().check()
