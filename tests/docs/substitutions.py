@@ -57,7 +57,7 @@ SUBSTITUTIONS = (
         r"\bchronyc makestep\b",
         lambda unused: f"rm {given.WRONG_CLOCK}",
     ),
-    Substitution("a folder of the test for /root/ca", r"/root/ca\b", lambda world: str(world.folder / "root-ca")),
+    Substitution("a folder of the test for /srv/ca", r"/srv/ca\b", lambda world: str(world.folder / "root-ca")),
     Substitution(
         "a folder of the test for /var/backups",
         r"/var/backups\b",
