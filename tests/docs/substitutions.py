@@ -84,6 +84,8 @@ NOT_RUN: dict[tuple[str, str], str] = {
         for page in ("from-certbot", "from-community-crypto")
         for word in ("fleet.tls.", "tls_certificates")
     },
+    ("README.md", "./dev test"): "tests/local/test_demo.py runs the demo, and the other command is this test itself",
+    ("README.md", "ClientHello"): "it is what ./dev demo prints",
     ("docs/guides/offline-root.md", "openbao"): "tests/bao/test_root_signer.py runs it with a real OpenBao",
     ("docs/guides/offline-root.md", "sign-intermediate"): "tests/bao/test_root_signer.py runs it with a real OpenBao",
 }
