@@ -37,6 +37,8 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
+    "awx": (13, 12, 11),
+    "importer": (13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -53,6 +55,8 @@ LAYERS = {
     "eda": ("eda",),
     "mitogen": ("mitogen",),
     "certbot": ("certbot",),
+    "awx": ("awx",),
+    "importer": ("importer",),
 }
 
 
