@@ -38,13 +38,9 @@ def facts_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 def host_facts() -> dict[str, Any]:
     """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address], trusts_ours, nginx_sites}``."""
-    # Late, and without the module that stands in front of it: a look that asks no endpoint does not pay for that.
-    from _ssl import OPENSSL_VERSION_INFO
-
     return {
         "family": family(os_release()),
-        # Python's own is the system's libssl, so no program has to be asked.
-        "openssl": openssl_version(OPENSSL_VERSION_INFO),
+        "openssl": own_openssl(),
         "python": list(sys.version_info[:2]),
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),
@@ -52,6 +48,14 @@ def host_facts() -> dict[str, Any]:
         # Debian's nginx reads this directory last, that of others has conf.d alone.
         "nginx_sites": NGINX_SITES.search(text_of(NGINX)) is not None,
     }
+
+
+def own_openssl() -> list[int]:
+    """The version of OpenSSL. Python's own is the system's libssl, so no program has to be asked."""
+    # Late, and without the module that stands in front of it: a look that asks no endpoint does not pay for that.
+    from _ssl import OPENSSL_VERSION_INFO
+
+    return openssl_version(OPENSSL_VERSION_INFO)
 
 
 def openssl_version(known: tuple[int, ...]) -> list[int]:
