@@ -97,10 +97,10 @@ def refuse_unknown_algorithm(algorithm: str) -> None:
     :raises StepError: openssl_too_old.
     """
     if algorithm.startswith("ml-dsa-"):
-        from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import own_openssl
         from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
+        from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import OPENSSL_VERSION_INFO, version_numbers
 
-        openssl.refuse_too_old(algorithm, own_openssl())
+        openssl.refuse_too_old(algorithm, version_numbers(OPENSSL_VERSION_INFO))
 
 
 def foreign_outputs(layout: Layout, entry: dict[str, Any], manifest: dict[str, Any] | None) -> dict[str, str]:
