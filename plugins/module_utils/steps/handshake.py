@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.scan.scanner import scan
+from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl_version
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import DEFAULT_TIMEOUT, Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.messages import key_name
 
@@ -26,7 +27,7 @@ def handshake_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         results[place] = seen_as_answer(jobs[place], seen)
 
     scan(jobs, keep)
-    return False, {"results": results}
+    return False, {"results": results, "openssl": openssl_version()}
 
 
 def jobs_of(request: dict[str, Any]) -> list[Job]:
@@ -40,6 +41,8 @@ def jobs_of(request: dict[str, Any]) -> list[Job]:
             resume_at=tuple(beside(endpoint, place) for place in places),
             stapling=bool(request.get("stapling")),
             key_types=bool(request.get("key_types")),
+            enumerate=bool(request.get("enumerate")),
+            post_quantum=bool(request.get("post_quantum")),
         )
         for endpoint in map(endpoint_of, request.get("endpoints") or ())
     ]
@@ -86,6 +89,7 @@ def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
         "protocol": result.protocol,
         "cipher": result.cipher,
         "group": result.group,
+        "signature_scheme": result.signature_scheme,
         "alpn": result.alpn,
         "ticket_key_name": key_name(result.ticket),
         "error": result.error,
@@ -95,6 +99,8 @@ def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
         "resumption": resumption(seen) if job.resumption else None,
         "other_chain": list(seen.other_chain[:LONGEST_CHAIN]),
         "staple": seen.staple.as_answer() if seen.staple else None,
+        "accepts": seen.accepts.as_answer() if seen.accepts else None,
+        "post_quantum": seen.post_quantum,
     }
 
 
