@@ -37,7 +37,8 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
-    "site": (14, 13, 12, 11),
+    # The system's own computes twice as fast.
+    "site": (11, 12, 13, 14),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
