@@ -35,10 +35,13 @@ options:
     type: str
     default: 7d
   key_algorithm:
-    description: Algorithm of the CA keys. Read when a CA is made; changing it later has no effect on CAs that exist.
+    description:
+      - Algorithm of the CA keys. Read when a CA is made; changing it later has no effect on CAs that exist.
+      - V(ml-dsa-44), V(ml-dsa-65) and V(ml-dsa-87) need C(cryptography) 49 on the controller, and OpenSSL 3.5 wherever certificates are verified.
+        See L(post-quantum.md,../post-quantum.md).
     type: str
     default: ecdsa-p256
-    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448]
+    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44, ml-dsa-65, ml-dsa-87]
   common_name:
     description:
       - How the common names of the CAs begin, at most 48 bytes. Read when a CA is made.
