@@ -18,7 +18,14 @@ from docs.blocks import Block, BlockError, blocks, continues, differences
 from docs.world import World, hosts_in
 from tools import paths
 
-PAGES = ("docs/guides/*.md", "docs/runbooks/*.md", "examples/*/README.md")
+PAGES = (
+    "docs/getting-started.md",
+    "docs/upgrade.md",
+    "docs/faq.md",
+    "docs/guides/*.md",
+    "docs/runbooks/*.md",
+    "examples/*/README.md",
+)
 
 
 @dataclass

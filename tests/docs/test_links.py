@@ -15,7 +15,8 @@ from tools import paths
 
 LINK = re.compile(r"\]\((?P<file>[^)#:\s]*)(?:#(?P<heading>[^)\s]+))?\)")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
-FOUND = sorted(path for pattern in PAGES for path in paths.ROOT.glob(pattern))
+# Those that are run, and all others of docs.
+FOUND = sorted({path for pattern in (*PAGES, "docs/**/*.md") for path in paths.ROOT.glob(pattern)})
 
 
 def headings(path: Path) -> set[str]:
