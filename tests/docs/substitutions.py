@@ -86,19 +86,15 @@ GIVEN: dict[str, Callable[[World], None]] = {
 
 # (page, a word of the block) → why it is not run.
 ADOPTED = "tests/acme_servers/test_adopt.py types it on a host with pairs that certbot, lego, dehydrated and openssl have made"
-PARSED = "its YAML is parsed, see test_pages.py: there is no AWX here, nor the images and collections that it needs"
-AWX = "docs/guides/awx.md"
 NOT_RUN: dict[tuple[str, str], str] = {
-    **{
-        (AWX, word): PARSED
-        for word in ("version: 3", "ansible-builder", "ansible-navigator", "awx.awx", "import_playbook")
-    },
     ("docs/faq.md", "- name: gateway"): "a part of an inventory; tests/fleet has services like it",
     **{
         (f"docs/guides/{page}.md", word): ADOPTED
         for page in ("from-certbot", "from-community-crypto")
         for word in ("fleet.tls.", "tls_certificates")
     },
+    ("README.md", "./dev test"): "tests/local/test_demo.py runs the demo, and the other command is this test itself",
+    ("README.md", "ClientHello"): "it is what ./dev demo prints",
     ("docs/guides/offline-root.md", "openbao"): "tests/bao/test_root_signer.py runs it with a real OpenBao",
     ("docs/guides/offline-root.md", "sign-intermediate"): "tests/bao/test_root_signer.py runs it with a real OpenBao",
 }

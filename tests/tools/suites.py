@@ -147,6 +147,10 @@ SUITES = (
         ("tests/eda",), packages=("nginx", "java"), others=("eda",),
     ),
     Suite(
+        "awx", "the kit for AWX, and jobs of ansible-runner and ansible-navigator",
+        ("tests/awx",), packages=("nginx",), others=("awx",),
+    ),
+    Suite(
         "build", "ansible-galaxy builds an artifact, and can install it; the documentation site without a warning", others=("site",),
         function=checks.build,
     ),

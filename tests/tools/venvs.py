@@ -39,6 +39,8 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
+    "awx": (13, 12, 11),
+    "importer": (13, 12, 11),
     # The system's own computes twice as fast.
     "site": (11, 12, 13, 14),
 }
@@ -58,6 +60,8 @@ LAYERS = {
     "eda": ("eda",),
     "mitogen": ("mitogen",),
     "certbot": ("certbot",),
+    "awx": ("awx",),
+    "importer": ("importer",),
     "site": ("site",),
 }
 
