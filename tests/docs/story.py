@@ -18,7 +18,15 @@ from docs.blocks import Block, BlockError, blocks, continues, differences
 from docs.world import World, hosts_in
 from tools import paths
 
-PAGES = ("README.md", "docs/guides/*.md", "docs/runbooks/*.md", "examples/*/README.md")
+PAGES = (
+    "README.md",
+    "docs/getting-started.md",
+    "docs/upgrade.md",
+    "docs/faq.md",
+    "docs/guides/*.md",
+    "docs/runbooks/*.md",
+    "examples/*/README.md",
+)
 
 
 @dataclass

@@ -21,7 +21,8 @@ LINK = re.compile(r"\]\((?P<file>[^)#:\s]*)(?:#(?P<heading>[^)\s]+))?\)")
 REPOSITORY = yaml.safe_load((paths.ROOT / "galaxy.yml").read_text(encoding="utf-8"))["repository"]
 RAW = REPOSITORY.replace("//github.com/", "//raw.githubusercontent.com/")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
-FOUND = sorted(path for pattern in PAGES for path in paths.ROOT.glob(pattern))
+# Those that are run, and all others of docs.
+FOUND = sorted({path for pattern in (*PAGES, "docs/**/*.md") for path in paths.ROOT.glob(pattern)})
 
 
 def text_of(page: Path) -> str:
