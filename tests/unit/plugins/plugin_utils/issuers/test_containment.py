@@ -153,5 +153,7 @@ def test_one_that_forgot_a_method(collection: Any, tmp_path: Path) -> None:
 def test_one_that_does_not_say_what_it_can_do(collection: Any, tmp_path: Path) -> None:
     """Nobody would ever ask it for its advice."""
     collection.PROVIDER = type("Modest", (CaIssuer,), {"advice": lambda self, leaf, now: None})
-    with pytest.raises(SpecError, match=r"not a valid issuer type: it has advice\(\) without being of class AdvisesRenewal"):
+    with pytest.raises(
+        SpecError, match=r"not a valid issuer type: it has advice\(\) without being of class AdvisesRenewal"
+    ):
         load_issuers({"theirs": {"type": "acme.pki.corp"}}, make_store(tmp_path))
