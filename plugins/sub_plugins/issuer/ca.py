@@ -74,12 +74,12 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         super().__init__(name, raw, store)
         if not CERTIFICATE_NAME.fullmatch(name):
             raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
-        options = parse_options(name, self.fields, openbao_root)
+        options = parse_options(name, self.fields, openbao_root, store)
         self.duration, self.issuing_duration = options.duration, options.issuing_duration
         self.root_duration, self.crl_duration = options.root_duration, options.crl_duration
         self.key_algorithm, self.common_name = options.key_algorithm, options.common_name
         self.given, self.profile = options.given, options.profile
-        self.pointers, self.crosses = options.pointers, options.crosses
+        self.pointers, self.crosses, self.keys = options.pointers, options.crosses, options.keys
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -174,8 +174,10 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         if wanted:
             texts.insert(0, f"{wanted.message}: {wanted.remedy}")
         elif not self.issuing_serves(state, now, lifetime) and self.waits_for_root(state, now, lifetime):
-            remedy = f"put the key of {state.root} into the store, so that the next one can be made"
+            remedy = f"{self.key_remedy(state.root)}, so that the next one can be made"
             texts.insert(0, f"{self.issuing_end(state, now)}: {remedy}")
+        elif self.put_off:
+            texts.insert(0, f"{self.issuing_end(state, now)}: the next one could not be made ({self.put_off})")
         if self.given and not wanted:
             texts += self.next_root(state)
         return "; ".join(texts) or None
@@ -249,7 +251,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         return {
             each: ca
             for each, ca in self.in_use(now, state).items()
-            if each not in state.adopted or self.has_key(each) or self.crl_keeper.kept(each, ca) is not None
+            if each not in state.adopted or self.knows_key(each) or self.crl_keeper.kept(each, ca) is not None
         }
 
     def prepare(self, now: dt.datetime) -> None:
