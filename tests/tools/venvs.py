@@ -37,6 +37,7 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
+    "site": (14, 13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
 LAYERS = {
@@ -53,6 +54,7 @@ LAYERS = {
     "eda": ("eda",),
     "mitogen": ("mitogen",),
     "certbot": ("certbot",),
+    "site": ("site",),
 }
 
 
