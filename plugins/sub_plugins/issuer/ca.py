@@ -81,6 +81,9 @@ options:
       key:
         description: The private key, in the same forms, encrypted or not. Without it, the key is somewhere else.
         type: str
+      key_name:
+        description: What finds the key where it is, in the words of O(keys.root) or O(keys.issuing). For keys that are in a token or a service already.
+        type: str
       passphrase:
         description: Of the key or of the PKCS#12 file. Keep it in Ansible Vault.
         type: str
@@ -156,6 +159,25 @@ options:
     type: list
     elements: str
     default: []
+  keys:
+    description:
+      - Where the private keys of root and issuing CAs are made, and stay. Without it, in the store.
+      - It counts for CAs that are made from now on. Keys that exist stay where they are. See L(Keys, ../keys.md).
+    type: dict
+    suboptions:
+      root:
+        description: A L(key provider, keys.md), for the roots.
+        type: raw
+        default: store
+      issuing:
+        description: A L(key provider, keys.md), for the issuing CAs.
+        type: raw
+        default: store
+      earlier:
+        description: Providers that have keys of earlier CAs, where new ones are made somewhere else.
+        type: list
+        elements: raw
+        default: []
   cross_certificates:
     description: At a rollover, the old root signs the new one, for clients outside the inventory that know only the old one.
     type: bool
@@ -173,6 +195,11 @@ tls_issuers:
     name_constraints:
       permitted: {dns_names: [example.com]}
     crl_distribution_points: [http://pki.example.com/ca/]
+
+  in_a_token:
+    type: ca
+    keys:
+      root: {type: pkcs11, module: /usr/lib/softhsm/libsofthsm2.so, token: "pkcs11:token=fleet", pin_env: TOKEN_PIN}
 
   existing:
     type: ca

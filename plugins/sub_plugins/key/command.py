@@ -12,6 +12,42 @@ It runs on the controller, without a shell, with the name of what is wanted in `
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: A program of yours has the keys and signs with them
+description:
+  - The program runs on the controller, without a shell. C(FLEET_TLS_ACTION) in its environment says what is wanted.
+  - V(make) makes a key of C(FLEET_TLS_ALGORITHM) for C(FLEET_TLS_LABEL), and writes one line that finds it again. From then on that is C(FLEET_TLS_KEY).
+  - V(public_key) writes the public key, PEM.
+  - V(sign) reads on standard input what is to be signed, and writes the signature, raw. C(FLEET_TLS_SCHEME) is V(ecdsa), V(rsa-pkcs1v15) or V(ed25519),
+    C(FLEET_TLS_HASH) is V(sha256), V(sha384) or empty. Each signature is verified.
+options:
+  command:
+    description: The program, by its absolute path, and its arguments.
+    type: list
+    elements: str
+    required: true
+  input:
+    description: What V(sign) gets, all of the data or its digest. With Ed25519 it is always the data.
+    type: str
+    default: data
+    choices: [data, digest]
+  environment:
+    description: Further variables, such as the program's credentials. They are masked in what it says.
+    type: dict
+    default: {}
+  timeout:
+    description: How long it may take.
+    type: str
+    default: 30s
+"""
+EXAMPLES = r"""
+keys:
+  issuing:
+    type: command
+    command: [/usr/local/bin/kms-signer, --ring, fleet]
+    environment: {KMS_TOKEN: "{{ vault_kms_token }}"}
+"""
+
 import os
 from collections.abc import Mapping
 from typing import Any

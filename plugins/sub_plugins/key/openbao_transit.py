@@ -9,6 +9,27 @@ certificate is for, as a key that somebody has rotated there goes on having its 
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: In the transit engine of OpenBao or HashiCorp Vault
+description:
+  - Each CA has a key of its own, which nobody can export. Signatures are asked of the version that the CA's certificate is for.
+  - See L(Keys, ../keys.md) for the policy to set up.
+extends_documentation_fragment: fleet.tls.providers.openbao
+options:
+  mount:
+    description: Where the transit engine is.
+    type: str
+    default: transit
+"""
+EXAMPLES = r"""
+keys:
+  issuing:
+    type: openbao_transit
+    url: [https://bao1.example.com:8200, https://bao2.example.com:8200]
+    ca_certificate: /etc/ssl/openbao-listener-ca.pem
+    auth: {method: approle, role_id: "{{ bao_role_id }}", secret_id: "{{ vault_bao_secret_id }}"}
+"""
+
 import base64
 import contextlib
 import re

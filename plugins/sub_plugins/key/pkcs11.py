@@ -9,6 +9,45 @@ lock, and one that was refused is not sent again (``keys/refused_pins.py``).
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: In a token, such as an HSM, a smart card or SoftHSM2
+description:
+  - Keys are made in the token and never leave it.
+  - A PIN that the token refuses is sent once, however many hosts there are, and by no later run until it is another one. See L(Keys, ../keys.md).
+requirements:
+  - python-pkcs11
+options:
+  module:
+    description: The token's PKCS#11 library, an absolute path on the controller.
+    type: path
+    required: true
+  token:
+    description: Which token it is, as a PKCS#11 URI (RFC 7512) of C(token), C(serial), C(manufacturer) and C(model).
+    type: str
+    required: true
+  pin:
+    description: The PIN. Give it here, best from Ansible Vault, or in one of the next two.
+    type: str
+  pin_file:
+    description: A file on the controller that has the PIN.
+    type: path
+  pin_env:
+    description: An environment variable of the playbook that has the PIN.
+    type: str
+  timeout:
+    description: How long the token may take for one answer.
+    type: str
+    default: 10s
+"""
+EXAMPLES = r"""
+keys:
+  root:
+    type: pkcs11
+    module: /usr/lib/softhsm/libsofthsm2.so
+    token: "pkcs11:token=fleet;serial=04061e60e2cf5993"
+    pin: "{{ vault_token_pin }}"
+"""
+
 import os
 import secrets
 from collections.abc import Callable, Mapping

@@ -5,6 +5,18 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: In the store, sealed under its passphrase
+description:
+  - What every CA has that says nothing else.
+  - See L(Keys, ../keys.md) for the other places.
+options: {}
+"""
+EXAMPLES = r"""
+keys:
+  issuing: {type: store}
+"""
+
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import KeyProvider
