@@ -44,7 +44,7 @@ LAYERS = {
     "main": ("core", "test"),
     "bench": ("bench",),
     "lowest": ("lowest",),
-    "system": ("system",),
+    "system": ("system", "keys"),
     "host": ("host",),
     "sslyze": ("sslyze",),
     "bao": ("bao",),

@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     StoreError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys.chosen import ChosenKeys
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys.chosen import ChosenKeys, has
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import KeyRecord
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
@@ -65,8 +65,8 @@ class CaFiles:
             return generate_key(self.key_algorithm)
         with contextlib.suppress(KeyUnavailable, DamagedEntry):
             record = self.key_record(authority_id)
-            if record and self.keys.holder(record) is provider:
-                left = self.keys.holder(record).open_key(record)
+            if record and has(provider, record):
+                left = provider.open_key(record)
                 if key_algorithm(left.public_key()) == self.key_algorithm and self.has_key(authority_id):
                     return left
         private_key = provider.new_key(f"fleet-tls-{self.name}-{authority_id}", self.key_algorithm)

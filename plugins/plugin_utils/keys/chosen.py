@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import KeyUnavailable, SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
@@ -44,7 +45,7 @@ class ChosenKeys:
         :raises KeyUnavailable: the inventory names none that has.
         """
         for each in self:
-            if isinstance(each, KeysElsewhere) and each.type_name == record.provider and each.holds(record.reference):
+            if has(each, record):
                 return each
         raise KeyUnavailable(
             f"{self.where}: a key was made by '{record.provider}' ({', '.join(record.reference.values())}), which keys does not name",
@@ -53,6 +54,13 @@ class ChosenKeys:
 
     def __iter__(self) -> Iterator[KeyProvider]:
         return iter((*self.by_role.values(), *self.earlier))
+
+
+def has(provider: KeyProvider, record: KeyRecord) -> TypeGuard[KeysElsewhere]:
+    """Whether a key is in the place of a provider."""
+    if not isinstance(provider, KeysElsewhere) or provider.type_name != record.provider:
+        return False
+    return provider.holds(record.reference)
 
 
 def parse_keys(fields: Fields, where: str, store: Store, algorithm: str) -> ChosenKeys:

@@ -267,7 +267,7 @@ def import_pkcs11() -> Any:
     except ImportError as error:
         raise DependencyError(
             f"keys in a token need the Python package 'python-pkcs11' on the controller ({error})",
-            remedy="install it where ansible runs: pip install 'python-pkcs11>=0.9'",
+            remedy="install it where ansible runs: pip install 'python-pkcs11>=0.10'",
         ) from None
     return pkcs11
 
@@ -280,9 +280,10 @@ def load(module: str) -> Any:
     pkcs11 = import_pkcs11()
     try:
         library = pkcs11.lib(module)
-    except pkcs11.PKCS11Error:
-        raise
     except (RuntimeError, OSError) as error:
+        # What the module itself says has a class of its own.
+        if type(error) not in (pkcs11.PKCS11Error, RuntimeError, OSError):
+            raise
         raise KeyUnavailable(
             f"the PKCS#11 module {module} cannot be loaded: {error}",
             remedy="install the token's software on the controller",
