@@ -501,7 +501,9 @@ certificates:
       description: Whether the pair before was put back.
       type: bool
     served:
-      description: What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint), C(error) and C(service).
+      description:
+        - What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint), C(error) and C(service).
+        - C(group) and C(signature_scheme) say how keys were agreed on and how the server signed, C(openssl) which version asked.
       type: list
       elements: dict
     error:

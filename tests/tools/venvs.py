@@ -22,6 +22,8 @@ from tools import packages, paths
 # environment -> minor versions of Python 3 that its ansible-core runs on, best first
 VERSIONS = {
     "main": (14, 13, 12, 11),
+    # As for "system": the demo is to be quick.
+    "demo": (11, 12, 13, 14),
     "bench": (14, 13, 12, 11),
     # The lowest Python too, where it is there.
     "lowest": (11, 12, 13),
@@ -39,9 +41,10 @@ VERSIONS = {
     "certbot": (13, 12, 11),
     "site": (14, 13, 12, 11),
 }
-# environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
+# environment -> requirement layers, in the order they are installed
 LAYERS = {
     "main": ("core", "test"),
+    "demo": ("core",),
     "bench": ("bench",),
     "lowest": ("lowest",),
     "system": ("system", "keys"),
