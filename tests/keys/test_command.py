@@ -82,7 +82,9 @@ def test_another_collections_provider(tmp_path: Path, monkeypatch: pytest.Monkey
     import ansible_collections
 
     monkeypatch.setattr(
-        ansible_collections, "__path__", [*ansible_collections.__path__, str(tmp_path / "collections/ansible_collections")]
+        ansible_collections,
+        "__path__",
+        [*ansible_collections.__path__, str(tmp_path / "collections/ansible_collections")],
     )
     for name in [each for each in sys.modules if each.startswith("ansible_collections.example")]:
         monkeypatch.delitem(sys.modules, name)

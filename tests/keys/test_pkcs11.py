@@ -350,7 +350,10 @@ def pkcs11(**changes: Any) -> dict[str, Any]:
         ({"key_algorithm": "ed448", "keys": {"root": pkcs11()}}, "makes no keys of the algorithm ed448"),
         ({"root": {"certificate": "/a.pem", "key_name": "pkcs11:object=a"}}, "nothing says where"),
         ({"root": {"certificate": "/a.pem", "key_name": "pkcs11:"}, "keys": {"root": pkcs11()}}, "does not name a key"),
-        ({"root": {"certificate": "/a.pem", "key": "/a.key"}, "keys": {"root": pkcs11()}}, "a key is not carried there"),
+        (
+            {"root": {"certificate": "/a.pem", "key": "/a.key"}, "keys": {"root": pkcs11()}},
+            "a key is not carried there",
+        ),
     ],
 )
 def test_bad_input(tmp_path: Path, options: dict[str, Any], words: str) -> None:

@@ -11,6 +11,7 @@ elsewhere is used by reference: :class:`KeysElsewhere` makes it, tells its publi
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -185,9 +186,22 @@ def load_key_provider(raw: Any, where: str) -> KeyProvider:
         raise SpecError(f"{where} has to be a mapping with a type", remedy="write {type: pkcs11, ...}, or store")
     name = str(raw["type"])
     rest = {key: value for key, value in raw.items() if key != "type"}
-    provider: KeyProvider = load_provider("key", name)(rest, where)
+    found = load_provider("key", name)
+    refuse_no_provider(found, name)
+    provider: KeyProvider = found(rest, where)
     provider.type_name = name.removeprefix("fleet.tls.")
     return provider
+
+
+def refuse_no_provider(found: Any, name: str) -> None:
+    """:raises SpecError: what a module provides is no key provider, or half of one."""
+    problem = None
+    if not (isinstance(found, type) and issubclass(found, KeyProvider)):
+        problem = "its PROVIDER is no KeyProvider"
+    elif inspect.isabstract(found):
+        problem = f"it lacks {', '.join(sorted(found.__abstractmethods__))}"
+    if problem:
+        raise SpecError(f"the key type '{name}' cannot be used: {problem}", remedy="report this to who maintains it")
 
 
 def no_such_key(place: str, what: str) -> KeyUnavailable:

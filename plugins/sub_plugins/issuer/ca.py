@@ -301,6 +301,10 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         earlier = (f"issuing-{number}" for number in range(1, state.made + 1))
         return tuple(self.entry(f"{each}.key") for each in sorted({*state.ids, *earlier}))
 
+    def key_places(self) -> Mapping[str, str | None]:
+        state = self.state()
+        return {each: self.key_place(each) for each in (state.ids if state else ())}
+
     def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
         return self.rollover().superseded(chain)
 
