@@ -45,7 +45,6 @@ class CaFiles:
 
     name: str
     store: Any
-    key_algorithm: str
     keys = ChosenKeys()
 
     def keep(self, authority_id: str, authority: Authority) -> None:
@@ -53,7 +52,7 @@ class CaFiles:
         self.keep_key(authority_id, authority.private_key)
         self.keep_certificate(authority_id, authority.certificate)
 
-    def new_key(self, authority_id: str) -> Any:
+    def new_key(self, authority_id: str, algorithm: str) -> Any:
         """A key for an authority that ``ca.json`` does not name yet, made where the inventory says.
 
         One that is not in the store is noted at once; what a killed run has left of it is taken.
@@ -62,14 +61,14 @@ class CaFiles:
         """
         provider = self.keys.of(authority_id)
         if provider is None:
-            return generate_key(self.key_algorithm)
+            return generate_key(algorithm)
         with contextlib.suppress(KeyUnavailable, DamagedEntry):
             record = self.key_record(authority_id)
             if record and has(provider, record):
                 left = provider.open_key(record)
-                if key_algorithm(left.public_key()) == self.key_algorithm and self.has_key(authority_id):
+                if key_algorithm(left.public_key()) == algorithm and self.has_key(authority_id):
                     return left
-        private_key = provider.new_key(f"fleet-tls-{self.name}-{authority_id}", self.key_algorithm)
+        private_key = provider.new_key(f"fleet-tls-{self.name}-{authority_id}", algorithm)
         self.keep_key(authority_id, private_key)
         return private_key
 

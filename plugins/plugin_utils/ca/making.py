@@ -22,10 +22,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.options import LONGEST_NAME
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_issuing, make_root, redated
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
+    KEY_ALGORITHMS,
+    Authority,
+    make_issuing,
+    make_root,
+    redated,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import CaProfile, Pointers, same_constraints
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import extension_of, fingerprint, iso
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import extension_of, fingerprint, iso, key_algorithm
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import checked_passphrase
 
 if TYPE_CHECKING:
@@ -313,7 +320,7 @@ class CaMaker(CaFiles):
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None:
         """A new root, under a name that no other of this CA has, an issuing CA below it, and a CRL of each."""
         lifetime = dt.timedelta(seconds=self.root_duration)
-        name, key = f"{self.title(root_id)} Root", self.new_key(root_id)
+        name, key = f"{self.title(root_id)} Root", self.new_key(root_id, self.key_algorithm)
         root = make_root(name, self.key_algorithm, now, lifetime, self.profile, key=key)
         issuing = self.new_issuing(issuing_id, root_id, root, now)
         for authority_id, authority in ((root_id, root), (issuing_id, issuing)):
@@ -340,14 +347,24 @@ class CaMaker(CaFiles):
         lifetime = dt.timedelta(seconds=self.issuing_duration)
         return make_issuing(
             self.issuing_name(root_id, now),
-            self.key_algorithm,
+            self.algorithm_below(root_id),
             root,
             now,
             lifetime,
             self.profile,
             self.pointers_to(root_id),
-            key=self.new_key(issuing_id),
+            key=self.new_key(issuing_id, self.algorithm_below(root_id)),
         )
+
+    def algorithm_below(self, root_id: str) -> str:
+        """Of the key of the next issuing CA below a root. One that is renewed does not become ML-DSA, nor another kind again, by the way:
+        clients that do not know it would take nothing any more. That comes with a new root, in a rotation."""
+        state = self.state()
+        if state is None or state.root != root_id or not state.issuing:
+            return self.key_algorithm
+        present = key_algorithm(self.certificate(state.issuing).public_key())
+        same = (present in POST_QUANTUM) == (self.key_algorithm in POST_QUANTUM)
+        return self.key_algorithm if same or present not in KEY_ALGORITHMS else present
 
     def pointers_to(self, authority_id: str) -> tuple[x509.ExtensionType, ...]:
         """Where a CA's CRL and certificate are published, for what it issues."""

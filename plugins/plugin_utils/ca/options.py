@@ -22,6 +22,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import (
     parse_name_constraints,
     parse_path_length,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import refuse_old_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import parse_subject
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 
@@ -63,6 +65,7 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
     :param store: where key providers may remember something.
     :param openbao: makes what signs out of ``root.openbao``.
     :raises SpecError: one does not fit.
+    :raises DependencyError: a key algorithm for which the controller's cryptography is too old.
     """
     where = f"issuer '{name}'"
     usual = {"duration": "90d", "issuing_duration": "2y", "root_duration": "10y", "crl_duration": "7d"}
@@ -76,7 +79,7 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
             f"{where}: path_length: 1 leaves no room for a new root below the old one",
             remedy="write 2, or leave it out",
         )
-    key_algorithm = one_of(fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"{where}: key_algorithm")
+    key_algorithm = parse_key_algorithm(fields, where)
     keys = parse_keys(fields, where, store, key_algorithm)
     return CaOptions(
         **durations,
@@ -99,6 +102,14 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
     )
 
 
+def parse_key_algorithm(fields: Fields, where: str) -> str:
+    """:raises SpecError: it is none of ours; :raises DependencyError: cryptography is too old for it."""
+    algorithm = one_of(fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"{where}: key_algorithm")
+    if algorithm in POST_QUANTUM:
+        refuse_old_cryptography(f"{where}: key_algorithm: {algorithm}")
+    return algorithm
+
+
 def refuse_order(durations: dict[str, int], where: str) -> None:
     """:raises SpecError: what is below lives longer than what is above it."""
     if not durations["duration"] < durations["issuing_duration"] < durations["root_duration"]:
@@ -106,7 +117,7 @@ def refuse_order(durations: dict[str, int], where: str) -> None:
             duration_text(durations[each]) for each in ("duration", "issuing_duration", "root_duration")
         )
         raise SpecError(
-            f"{where}: a leaf ({leaf}) has to live shorter than the issuing CA ({issuing}), and that shorter than the root ({root})",
+            f"{where}: the validity of a leaf ({leaf}) must be shorter than that of the issuing CA ({issuing}), and that shorter than the root's ({root})",
             remedy="set duration < issuing_duration < root_duration",
         )
 

@@ -157,6 +157,11 @@ class KeysElsewhere(KeyProvider):
         """Where a key is, for people: ``the token 'fleet'``."""
 
     def new_key(self, label: str, algorithm: str) -> Any:
+        if self.algorithms and algorithm not in self.algorithms:
+            raise SpecError(
+                f"{self.where}: '{self.type_name}' makes no keys of the algorithm {algorithm}",
+                remedy=f"it makes {', '.join(self.algorithms)}",
+            )
         return self.open_key(self.record(self.make(label, algorithm)))
 
     def record(self, reference: Reference) -> KeyRecord:

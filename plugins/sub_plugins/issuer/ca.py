@@ -35,10 +35,13 @@ options:
     type: str
     default: 7d
   key_algorithm:
-    description: Algorithm of the CA keys. Read when a CA is made; changing it later has no effect on CAs that exist.
+    description:
+      - Algorithm of the CA keys. Read when a CA is made; changing it later has no effect on CAs that exist.
+      - V(ml-dsa-44), V(ml-dsa-65) and V(ml-dsa-87) need C(cryptography) 49 on the controller, and OpenSSL 3.5 wherever certificates are verified.
+        See L(post-quantum.md,../post-quantum.md).
     type: str
     default: ecdsa-p256
-    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448]
+    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44, ml-dsa-65, ml-dsa-87]
   common_name:
     description:
       - How the common names of the CAs begin, at most 48 bytes. Read when a CA is made.
@@ -255,8 +258,8 @@ TRIES = 5
 # Says that the ledger has had rows: without it, and without rows, the CA has issued nothing yet.
 ISSUED = "issued.json"
 LOST_REMEDY = (
-    "restore ledger.sqlite3 (or the KV folder ledger) from the store's newest backup; where there is none, go on with"
-    " -e tls_ledger_lost=true. Until then everything installed stays, and CRLs go on being signed"
+    "restore ledger.sqlite3 (or the KV folder ledger) from the store's newest backup; if there is none, continue with"
+    " -e tls_ledger_lost=true. Until then everything installed stays, and CRLs are still signed"
 )
 
 
@@ -269,7 +272,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
     def __init__(self, name: str, raw: Any, store: Any) -> None:
         super().__init__(name, raw, store)
         if not CERTIFICATE_NAME.fullmatch(name):
-            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+            raise SpecError(f"'{name}' is not a valid issuer name", remedy="it becomes a directory of the store")
         options = parse_options(name, self.fields, openbao_root, store)
         self.duration, self.issuing_duration = options.duration, options.issuing_duration
         self.root_duration, self.crl_duration = options.root_duration, options.crl_duration
