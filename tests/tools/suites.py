@@ -150,6 +150,10 @@ SUITES = (
         "eda", "the event source and the rulebook, with the real ansible-rulebook",
         ("tests/eda",), packages=("nginx", "java"), others=("eda",),
     ),
+    Suite(
+        "awx", "the kit for AWX, and jobs of ansible-runner and ansible-navigator",
+        ("tests/awx",), packages=("nginx",), others=("awx",),
+    ),
     Suite("build", "ansible-galaxy builds an artifact, and can install it", function=checks.build),
     # It counts what a session's lifetime allows, so it must not wait for a processor. Ten minutes for what fleet shows with fewer clients.
     Suite(

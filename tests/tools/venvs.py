@@ -39,6 +39,8 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
+    "awx": (13, 12, 11),
+    "importer": (13, 12, 11),
     "site": (14, 13, 12, 11),
 }
 # environment -> requirement layers, in the order they are installed
@@ -57,6 +59,8 @@ LAYERS = {
     "eda": ("eda",),
     "mitogen": ("mitogen",),
     "certbot": ("certbot",),
+    "awx": ("awx",),
+    "importer": ("importer",),
     "site": ("site",),
 }
 

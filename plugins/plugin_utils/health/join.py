@@ -211,6 +211,7 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         group=result.get("group"),
         signature_scheme=result.get("signature_scheme"),
         openssl=result.get("openssl"),
+        post_quantum=result.get("post_quantum"),
     )
     wanted = seen.wanted.get((sight.endpoint, sight.server_name), ())
     if len(wanted) > 1 and fingerprint is not None:
