@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from docs.story import Page, hosts_of, tell
-from docs.test_links import broken_links
 from docs.world import world
 from tools import paths
 
@@ -20,7 +19,3 @@ def test_the_page(tmp_path: Path) -> None:
     with world(tmp_path, "pq-page", hosts_of([page])) as made:
         outcome = tell([page], made)
     assert outcome.ran >= 5 and not outcome.not_run and not outcome.faults, "\n\n".join(outcome.faults)
-
-
-def test_its_links() -> None:
-    assert not broken_links(paths.ROOT / NAME)

@@ -121,7 +121,7 @@ SUITES = (
     ),
     Suite(
         "docs", "every block of guides, runbooks and examples, on real hosts",
-        ("tests/docs",), ("-n", "2", "--dist", "worksteal"), venv="system", controller="system", packages=("acme",), containers=True,
+        ("tests/docs",), ("-n", "2", "--dist", "worksteal"), venv="system", controller="system", packages=("acme",), others=("bao",), containers=True,
     ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
     Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
@@ -154,7 +154,10 @@ SUITES = (
         "awx", "the kit for AWX, and jobs of ansible-runner and ansible-navigator",
         ("tests/awx",), packages=("nginx",), others=("awx",),
     ),
-    Suite("build", "ansible-galaxy builds an artifact, and can install it", function=checks.build),
+    Suite(
+        "build", "ansible-galaxy builds an artifact, and can install it; the documentation site without a warning", others=("site",),
+        function=checks.build,
+    ),
     # It counts what a session's lifetime allows, so it must not wait for a processor. Ten minutes for what fleet shows with fewer clients.
     Suite(
         "storm", "all rotations, under a storm of handshakes on real hosts: ./dev storm",

@@ -41,7 +41,8 @@ VERSIONS = {
     "certbot": (13, 12, 11),
     "awx": (13, 12, 11),
     "importer": (13, 12, 11),
-    "site": (14, 13, 12, 11),
+    # The system's own computes twice as fast.
+    "site": (11, 12, 13, 14),
 }
 # environment -> requirement layers, in the order they are installed
 LAYERS = {
