@@ -34,6 +34,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "python3-config": "python3-dev",
     },
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
+    # Another one who finds out what a server accepts.
+    "testssl": {"testssl": "testssl.sh"},
     "clock": {"faketime": "faketime"},
     "keystores": {"keytool": "default-jre-headless"},
     # Another judge of what a CA may issue.

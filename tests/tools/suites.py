@@ -108,7 +108,7 @@ SUITES = (
     ),
     Suite(
         "local", "whole runs against real servers on loopback, with the lowest Python and ansible-core of a controller; some with the newest",
-        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock", "keystores"), others=("mitogen",),
+        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock", "keystores", "testssl"), others=("mitogen", "sslyze"),
     ),
     Suite(
         "acme", "the issuer acme with real ACME and DNS servers on loopback",

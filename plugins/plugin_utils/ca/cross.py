@@ -40,7 +40,7 @@ class CrossCertificates:
         :raises RotationError: the old root cannot sign a root that anybody would take below it.
         """
         certificate = self.ca.certificate(old)
-        remedy = f"take cross_certificates out of tls_issuers.{self.ca.name}; then clients have to get the new root before it issues"
+        remedy = f"take cross_certificates out of tls_issuers.{self.ca.name}; then clients must get the new root before it issues"
         if not self.ca.has_key(old):
             raise RotationError(
                 f"the key of {old} of the CA '{self.ca.name}' is not in the store, so it cannot sign the new root",

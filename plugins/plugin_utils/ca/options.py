@@ -108,7 +108,7 @@ def refuse_order(durations: dict[str, int], where: str) -> None:
             duration_text(durations[each]) for each in ("duration", "issuing_duration", "root_duration")
         )
         raise SpecError(
-            f"{where}: a leaf ({leaf}) has to live shorter than the issuing CA ({issuing}), and that shorter than the root ({root})",
+            f"{where}: the validity of a leaf ({leaf}) must be shorter than that of the issuing CA ({issuing}), and that shorter than the root's ({root})",
             remedy="set duration < issuing_duration < root_duration",
         )
 

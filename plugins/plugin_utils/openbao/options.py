@@ -175,7 +175,7 @@ def parse_url(url: str, where: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SpecError(f"{where}: url has more in it than an address", remedy="write who you are under auth")
     if not host or parts.scheme not in ("https", "http"):
-        raise SpecError(f"{where}: url is no address", remedy="write https://openbao.example.com:8200")
+        raise SpecError(f"{where}: url is not an address", remedy="write https://openbao.example.com:8200")
     if parts.scheme == "http" and host not in LOOPBACK:
         raise SpecError(f"{where}: url has no TLS", remedy="use https; http is for an agent on this machine")
     return url.rstrip("/")
@@ -210,7 +210,7 @@ def parse_place(value: Any, what: str) -> str:
     """
     text = str(value).strip("/")
     if not KEY.fullmatch(text):
-        raise SpecError(f"{what} is no path in OpenBao", remedy="write it as some/path")
+        raise SpecError(f"{what} is not a path in OpenBao", remedy="write it as some/path")
     return text
 
 

@@ -231,8 +231,8 @@ TRIES = 5
 # Says that the ledger has had rows: without it, and without rows, the CA has issued nothing yet.
 ISSUED = "issued.json"
 LOST_REMEDY = (
-    "restore ledger.sqlite3 (or the KV folder ledger) from the store's newest backup; where there is none, go on with"
-    " -e tls_ledger_lost=true. Until then everything installed stays, and CRLs go on being signed"
+    "restore ledger.sqlite3 (or the KV folder ledger) from the store's newest backup; if there is none, continue with"
+    " -e tls_ledger_lost=true. Until then everything installed stays, and CRLs are still signed"
 )
 
 
@@ -245,7 +245,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
     def __init__(self, name: str, raw: Any, store: Any) -> None:
         super().__init__(name, raw, store)
         if not CERTIFICATE_NAME.fullmatch(name):
-            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+            raise SpecError(f"'{name}' is not a valid issuer name", remedy="it becomes a directory of the store")
         options = parse_options(name, self.fields, openbao_root)
         self.duration, self.issuing_duration = options.duration, options.issuing_duration
         self.root_duration, self.crl_duration = options.root_duration, options.crl_duration
