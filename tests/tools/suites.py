@@ -137,6 +137,10 @@ SUITES = (
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
         CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "gnutls", "cas"),
     ),
+    Suite(
+        "pq", "ML-DSA beside ECDSA on a host of Debian 13: servers, clients of both kinds, a CA rollover",
+        ("tests/pq",), TWO, venv="system", controller="system", containers=True,
+    ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(
         "report", "reports as their readers read them: a browser, promtool, an XML schema, a calendar library",
