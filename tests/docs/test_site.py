@@ -26,3 +26,15 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(tmp_path: Path) ->
         f"[a](b.md#c), [d]({repository}/blob/main/README.md), [e](/ca_module.rst), [f](../examples/mtls/README.md), "
         f"[g](https://example.com/), [h](#i), [j]({repository}/tree/main/examples#k)\n\n```md\n[a](../README.md)\n```\n"
     )
+
+
+def test_a_page_is_in_one_section(tmp_path: Path) -> None:
+    (tmp_path / "docsite").mkdir()
+    start, more = tmp_path / "docsite/start.rst", tmp_path / "docsite/more.rst"
+    start.write_text("   /docs/a\n", encoding="utf-8")
+    more.write_text("   /docs/*\n", encoding="utf-8")
+    index = tmp_path / "index.rst"
+    index.write_text("Title\n\n.. contents::\n   :local:\n   :depth: 1\n\nText\n", encoding="utf-8")
+    site.finish(tmp_path, {Path("docs/a.md"), Path("docs/b.md"), Path("docs/guides/c.md")})
+    assert (start.read_text(), more.read_text()) == ("   /docs/a\n", "   /docs/b\n")
+    assert index.read_text() == "Title\n\n\nText\n"

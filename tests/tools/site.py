@@ -27,6 +27,7 @@ IMAGES = ("docs/**/*.png", "docs/**/*.svg")
 REPOSITORY = "https://github.com/fleet-tls/fleet.tls/{kind}/main/{path}"
 LINK = re.compile(r"(?<=\]\()(?P<path>[^)#:\s]+)(?P<heading>#[^)\s]*)?(?=\))")
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
+CONTENTS = re.compile(r"^\.\. contents::\n(?:   .*\n)+", re.MULTILINE)
 MODULE = re.compile(r"plugins/modules/(\w+)\.py")
 
 
@@ -61,6 +62,20 @@ def lay_out(copy: Path, source: Path) -> None:
         target = source / image.relative_to(copy)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(image, target)
+
+    finish(source, pages)
+
+
+def finish(source: Path, pages: set[Path]) -> None:
+    """Pages of docs/ that no section names go to the last one, and what the theme has of its own is left out: a page's contents."""
+    sections = {each: each.read_text(encoding="utf-8") for each in source.glob("docsite/*.rst")}
+    named = {line.strip() for text in sections.values() for line in text.splitlines()}
+    others = [f"/{each.with_suffix('')}" for each in sorted(pages) if each.parent == Path("docs")]
+    rest = "".join(f"   {each}\n" for each in others if each not in named)
+    for section, text in sections.items():
+        section.write_text(text.replace("   /docs/*\n", rest), encoding="utf-8")
+    for page in source.glob("*.rst"):
+        page.write_text(CONTENTS.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def led(page: Path, text: str, pages: set[Path], source: Path) -> str:
