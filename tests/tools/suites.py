@@ -130,8 +130,16 @@ SUITES = (
         ("tests/bao",), TWO, venv="system", controller="system", packages=("nginx",), others=("bao",),
     ),
     Suite(
+        "keys", "CA keys in tokens of SoftHSM2, in OpenBao's transit engine, and of programs",
+        ("tests/keys",), TWO, venv="system", controller="system", packages=("tokens",), others=("bao",),
+    ),
+    Suite(
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
         CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "gnutls", "cas"),
+    ),
+    Suite(
+        "pq", "ML-DSA beside ECDSA on a host of Debian 13: servers, clients of both kinds, a CA rollover",
+        ("tests/pq",), TWO, venv="system", controller="system", containers=True,
     ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(
