@@ -32,6 +32,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.user_variables import Watch
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import CONCERNING, digest_of, raw_variables
 
 Load = Callable[[], dict[str, Issuer]]
@@ -97,8 +98,10 @@ class ActionModule(TlsAction):
     def fleets(self, everyone: list[str], variables: Mapping[str, Any]) -> list[Fleet]:
         """The hosts that have to do with TLS, or had, by their stores. Those that fleet.tls.deploy passes over are not there."""
         found: dict[str, Fleet] = {}
+        watch = Watch()
         for name in everyone:
             raw = raw_variables(variables, name)
+            watch.over(raw)
             concerned = not CONCERNING.isdisjoint(raw)
             if not concerned and "tls_store" not in raw:
                 continue

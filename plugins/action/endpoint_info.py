@@ -11,9 +11,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import JobResu
 from ansible_collections.fleet.tls.plugins.module_utils.scan.scanner import scan
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import jobs_of, seen_as_answer
 from ansible_collections.fleet.tls.plugins.module_utils.steps.trace import trace_step
+from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl_version
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.module_utils.tls.starttls import PROTOCOLS
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.results import Announcer, Results, ResultsFile
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.trace import check_count, read_trace
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import (
@@ -67,6 +69,7 @@ class ActionModule(TlsAction):
         endpoints = parse_endpoints(options["endpoints"], defaults)
         anchors, now = parse_anchors(options["anchors"]), self.now()
         judge = Judge(anchors, now)
+        openssl: Any = openssl_version()
         request = {**as_request(endpoints), **parse_wishes(options, defaults)}
         if options["trace"]:
             check_count(request)
@@ -77,12 +80,15 @@ class ActionModule(TlsAction):
             if options["trace"]:
                 here = options["origin"] == "controller"
                 answer = trace_step(request)[1] if here else self.step("trace", request, variables)
+                openssl = answer.get("openssl")
                 for place, said in enumerate(results_of(endpoints, answer)):
                     entry = judge.entry(endpoints[place], said)
                     trace = read_trace(endpoints[place], said, entry, anchors, now)
                     results.keep(place, {**entry, "trace": trace})
             elif options["origin"] == "host":
-                for place, said in enumerate(results_of(endpoints, self.step("handshake", request, variables))):
+                answer = self.step("handshake", request, variables)
+                openssl = answer.get("openssl")
+                for place, said in enumerate(results_of(endpoints, answer)):
                     results.keep(place, judge.entry(endpoints[place], said))
             else:
                 jobs = jobs_of(request)
@@ -95,7 +101,7 @@ class ActionModule(TlsAction):
         except BaseException:
             results.abandon()
             raise
-        result = {"changed": False, **results.result()}
+        result = {"changed": False, "openssl": text_or_none(openssl), **results.result()}
         if options["required"]:
             try:
                 require(result["endpoints"])

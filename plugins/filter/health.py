@@ -27,6 +27,7 @@ def health(
     threshold: Any = None,
     interval: Any = "1d",
     ring_age: Any = "7d",
+    quantum_vulnerable: Any = False,
 ) -> dict[str, Any]:
     """See health.yml."""
     try:
@@ -43,6 +44,7 @@ def health(
             threshold=threshold,
             interval=interval,
             ring_age=ring_age,
+            quantum_vulnerable=quantum_vulnerable,
             now=dt.datetime.now(dt.timezone.utc),
         )
     except TlsError as error:

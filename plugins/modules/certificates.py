@@ -98,9 +98,12 @@ options:
         type: dict
         suboptions:
           algorithm:
-            description: The kind of key. A change makes a new key and certificate.
+            description:
+              - The kind of key. A change makes a new key and certificate.
+              - V(ml-dsa-44), V(ml-dsa-65) and V(ml-dsa-87) need OpenSSL 3.5 on the host and C(cryptography) 49 on the controller.
+                C(docs/post-quantum.md) of the collection tells more.
             type: str
-            choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448]
+            choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44, ml-dsa-65, ml-dsa-87]
             default: ecdsa-p256
           rotation_policy:
             description: Whether each new certificate gets a new key, or the present one as long as it is sound.
@@ -501,7 +504,9 @@ certificates:
       description: Whether the pair before was put back.
       type: bool
     served:
-      description: What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint), C(error) and C(service).
+      description:
+        - What each endpoint presented, with C(endpoint), C(server_name), C(fingerprint), C(error) and C(service).
+        - C(group) and C(signature_scheme) say how keys were agreed on and how the server signed, C(openssl) which version asked.
       type: list
       elements: dict
     error:

@@ -10,7 +10,7 @@ short_description: Show which certificates TLS endpoints serve
 version_added: 0.1.0
 description:
   - Shakes hands with endpoints, thousands of them in one task, and returns what each one showed. Chain, names, dates, issuer, protocol,
-    cipher, group, and whether it asks for client certificates.
+    cipher, group, signature algorithm, and whether it asks for client certificates.
   - Those that do not answer wait side by side. However many they are, they hold up no other. Where a process may not have as many
     open files as there are endpoints, fewer are tried at a time.
   - An endpoint that cannot be reached or refuses the handshake is an answer as well, not a failure, unless O(required) is set.
@@ -219,6 +219,13 @@ counts:
   returned: always
   type: dict
   sample: {endpoints: 3, reachable: 2, unreachable: 1, trusted: 2, with_problems: 1}
+openssl:
+  description: >-
+    The version of OpenSSL that shook hands, the controller's or with O(origin=host) the host's. What it does not know no endpoint can show it.
+    Before 3.5 that is ML-KEM (C(X25519MLKEM768)) and ML-DSA.
+  returned: always
+  type: str
+  sample: 3.0.17
 results_file:
   description: Where the results are.
   returned: with O(results_file)
@@ -265,6 +272,12 @@ endpoints:
       description: The group in which keys were agreed on, by OpenSSL's name. V(dh-2048) and the like for finite fields with TLS 1.2.
       type: str
       sample: x25519
+    signature_scheme:
+      description:
+        - The algorithm with which the endpoint signed the handshake, by its name in TLS. Null where nothing was signed, as with RSA key exchange,
+          or before TLS 1.2.
+      type: str
+      sample: ecdsa_secp256r1_sha256
     alpn:
       description: The protocol that was agreed on, of O(alpn), or null.
       type: str

@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.verify import
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.openbao import OpenBaoStore
 from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, PASSPHRASE, make_request, make_store
-from ansible_collections.fleet.tls.tests.unit.support.processes import FORK, killed_after
+from ansible_collections.fleet.tls.tests.unit.support.processes import FORK, REQUEST_EVENTS, killed_at
 from ansible_collections.fleet.tls.tests.unit.support.store_contract import ROW, add, records_of, revoke, row, value_of
 from bao.server import Cluster, until
 
@@ -84,31 +84,28 @@ def test_there_and_back(open_store: OpenStore, tmp_path: Path) -> None:
 
 
 def test_killed_at_many_moments_it_is_moved_by_the_next(open_store: OpenStore, tmp_path: Path) -> None:
-    killed = 0
-    for number, seconds in enumerate((0.05, 0.2, 0.4, 0.7, 1.1, 1.3, 1.5, 1.8)):
+    for number in (1, 5, 12, 20, 28, 36, 46, 56):
         here, path = tmp_path / str(number), f"{open_store().root}/{number}"
         filled(make_store(here))
         before = content(make_store(here))
         work = partial(moved, here, partial(open_store, path=path, timeout="1s"))
-        killed += killed_after(work, seconds)
+        assert killed_at(work, number, REQUEST_EVENTS)
         work()
         assert content(open_store(path=path)) == before
         signs(open_store(path=path), "request-0009")
-    assert killed > 2
 
 
 def test_another_passphrase_killed_at_many_moments(open_store: OpenStore) -> None:
     filled(open_store())
-    present, following, killed = PASSPHRASE, NEW, 0
-    for seconds in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4):
+    present, following = PASSPHRASE, NEW
+    for number in (2, 10, 20, 30, 42, 54):
         store = open_store(passphrase=present)
-        killed += killed_after(partial(change_passphrase, store, following), seconds)
+        assert killed_at(partial(change_passphrase, store, following), number, REQUEST_EVENTS)
         change_passphrase(open_store(passphrase=present), following)
         assert get_key(open_store(passphrase=following), "ca/internal/root-1.key")
         with pytest.raises(PassphraseError, match="wrong passphrase"):
             get_key(open_store(passphrase=present), "ca/internal/root-1.key")
         present, following = following, present
-    assert killed > 1
 
 
 def test_a_backup_of_one_moment_and_back_into_an_empty_place(open_store: OpenStore, tmp_path: Path) -> None:

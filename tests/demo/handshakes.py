@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,12 +43,64 @@ def request(site: Site, context: ssl.SSLContext, timeout: float = 5.0) -> str:
     """One HTTP request over a handshake of its own; status line and body in one line."""
     with socket.create_connection((site.address, site.port), timeout) as plain:
         with context.wrap_socket(plain, server_hostname=site.server_name) as secure:
-            secure.sendall(f"GET / HTTP/1.0\r\nHost: {site.server_name}\r\n\r\n".encode())
-            answer = b""
-            while chunk := secure.recv(65536):
-                answer += chunk
+            answer = ask(secure, site)
     head, _blank, body = answer.decode(errors="replace").partition("\r\n\r\n")
     return f"{head.splitlines()[0] if head else 'no answer'} {body.strip().splitlines()[0] if body.strip() else ''}"
+
+
+def ask(secure: ssl.SSLSocket, site: Site) -> bytes:
+    """The answer to a request for ``/``, to its end."""
+    secure.sendall(f"GET / HTTP/1.0\r\nHost: {site.server_name}\r\n\r\n".encode())
+    answer = b""
+    while chunk := secure.recv(65536):
+        answer += chunk
+    return answer
+
+
+def visit(
+    site: Site, context: ssl.SSLContext, session: ssl.SSLSession | None = None, timeout: float = 5.0
+) -> tuple[bool, ssl.SSLSession | None]:
+    """A request of a client that comes back: whether the server resumed ``session``, and the session for the next time.
+
+    :param context: the same for all visits of a client.
+    """
+    with socket.create_connection((site.address, site.port), timeout) as plain:
+        with context.wrap_socket(plain, server_hostname=site.server_name, session=session) as secure:
+            # With TLS 1.3, the session comes with the answer.
+            ask(secure, site)
+            return bool(secure.session_reused), secure.session
+
+
+@dataclass
+class Sessions:
+    """The last session that was begun while a condition held."""
+
+    last: ssl.SSLSession | None = None
+    problem: str = ""
+
+
+@contextlib.contextmanager
+def sessions_while(
+    condition: Callable[[], bool], site: Site, context: ssl.SSLContext, pause: float = 0.1
+) -> Iterator[Sessions]:
+    """Begin sessions one after the other as long as ``condition`` holds and the block lasts."""
+    result, over = Sessions(), threading.Event()
+
+    def work() -> None:
+        try:
+            while condition() and not over.is_set():
+                result.last = visit(site, context)[1]
+                over.wait(pause)
+        except OSError as error:
+            result.problem = str(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield result
+    finally:
+        over.set()
+        thread.join(timeout=10)
 
 
 def eventually(site: Site, context: ssl.SSLContext, wait: float = 5.0) -> str:
@@ -66,7 +118,7 @@ def eventually(site: Site, context: ssl.SSLContext, wait: float = 5.0) -> str:
 
 
 @contextlib.contextmanager
-def storm(sites: Mapping[str, Site], root: Path, pause: float = 0.01) -> Iterator[Storm]:
+def storm(sites: Mapping[str, Site], root: Path, pause: float = 0.1) -> Iterator[Storm]:
     """Requests to all sites in turn, as long as the block lasts; a new handshake each, fully verified.
 
     :param pause: seconds between two requests.

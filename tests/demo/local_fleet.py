@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fleet on one machine: an nginx of its own for each web host, directories of their own for all."""
+"""A fleet on one machine: an nginx of its own for each web host, directories of their own for all. Two of them are a pool."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import sqlite3
 import ssl
@@ -28,6 +29,10 @@ from tools.ports import free_port
 
 WEB_HOSTS = {"web1": "127.0.0.11", "web2": "127.0.0.12", "web3": "127.0.0.13"}
 CLIENT = "client1"
+# These serve one name with one certificate, and share their session ticket keys.
+POOL, POOL_HOSTS = "shop", ("web2", "web3")
+# How long sessions live: the demo has to wait for less than that until the keys may be rotated.
+SESSION_TIMEOUT = 10
 
 NGINX_CONF = """\
 # Written by ./dev demo: the nginx somebody had before.
@@ -74,6 +79,11 @@ class WebHost:
     folder: Path
 
     @property
+    def server_name(self) -> str:
+        """The name that it serves."""
+        return f"{POOL if self.name in POOL_HOSTS else self.name}.demo.test"
+
+    @property
     def configuration(self) -> Path:
         """Its nginx.conf."""
         return self.folder / "etc" / "nginx.conf"
@@ -106,8 +116,8 @@ class LocalFleet:
 
     def web_host(self, name: str, address: str) -> WebHost:
         """A host with free ports."""
-        http, https, mutual = (free_port(address) for _each in range(3))
-        return WebHost(name, address, http, https, mutual, self.folder / "hosts" / name)
+        ports = [free_port(address) for _each in range(3)]
+        return WebHost(name, address, *ports, self.folder / "hosts" / name)
 
     def __enter__(self) -> LocalFleet:
         self.folder.mkdir(parents=True, mode=0o700)
@@ -149,7 +159,8 @@ class LocalFleet:
         """The inventory; JSON is YAML."""
         common = {
             "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
+            # As on any host: the system's Python, not that of the controller.
+            "ansible_python_interpreter": shutil.which("python3", path="/usr/bin") or sys.executable,
             "tls_store": {
                 "type": "directory",
                 "path": str(self.store),
@@ -174,7 +185,11 @@ class LocalFleet:
         return {
             "all": {
                 "vars": common,
-                "children": {"web": {"hosts": hosts}, "clients": {"hosts": {CLIENT: client}}},
+                "children": {
+                    "web": {"hosts": hosts},
+                    POOL: {"hosts": dict.fromkeys(POOL_HOSTS, {})},
+                    "clients": {"hosts": {CLIENT: client}},
+                },
             }
         }
 
@@ -186,8 +201,19 @@ class LocalFleet:
     def sites(self) -> dict[str, handshakes.Site]:
         """Where each web host serves TLS."""
         return {
-            name: handshakes.Site(host.address, host.https_port, f"{name}.demo.test") for name, host in self.web.items()
+            name: handshakes.Site(host.address, host.https_port, host.server_name) for name, host in self.web.items()
         }
+
+    def ring(self, name: str) -> list[str]:
+        """The names of a host's session ticket keys: previous, current, next. The first 16 bytes of each, which every ticket shows."""
+        folder = self.web[name].folder / "fleet-tls" / "tickets" / POOL
+        return [(folder / f"{each}.key").read_bytes()[:16].hex() for each in ("prev", "cur", "next")]
+
+    def next_rotation(self) -> float:
+        """When the ticket keys may be rotated: as soon as all sessions from before the last host took them have ended."""
+        record = json.loads((self.store / "tickets" / f"{POOL}.json").read_text())
+        done = [record["made_at"], *(at for _generation, at in record["proven"].values())]
+        return float(max(done)) + SESSION_TIMEOUT
 
     def served(self) -> dict[str, str]:
         """The fingerprint (SHA-256, hex) each web host presents now, its chain verified against the root."""
@@ -195,17 +221,18 @@ class LocalFleet:
         return {name: hashlib.sha256(handshakes.leaf(site, context)).hexdigest() for name, site in self.sites().items()}
 
     def issued(self) -> dict[str, str]:
-        """The fingerprint last issued to each web host, from the ledger."""
+        """The fingerprint last issued for each web host, or for its pool, from the ledger."""
         with contextlib.closing(sqlite3.connect(f"file:{self.store / 'ledger.sqlite3'}?mode=ro", uri=True)) as ledger:
-            rows = ledger.execute("SELECT host, fingerprint FROM issuance WHERE certificate = 'www' ORDER BY id")
-            return dict(rows.fetchall())
+            rows = ledger.execute("SELECT certificate, fingerprint FROM issuance ORDER BY id")
+            last = dict(rows.fetchall())
+        return {name: last.get(POOL if name in POOL_HOSTS else "www", "nothing") for name in self.web}
 
-    def certificates(self, result: PlaybookResult) -> dict[str, Mapping[str, Any]]:
-        """Each host's certificate as the run reported it last."""
-        found: dict[str, Mapping[str, Any]] = {}
+    def certificates(self, result: PlaybookResult) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """Each host's certificates by host and name, as the run reported them last."""
+        found: dict[tuple[str, str], Mapping[str, Any]] = {}
         for task in result.task_results:
             for entry in task["result"].get("certificates") or ():
-                found[task["host"]] = entry
+                found[task["host"], entry["name"]] = entry
         return found
 
     def table(self, result: PlaybookResult) -> list[str]:
@@ -214,21 +241,22 @@ class LocalFleet:
         tables = [message for message in messages if isinstance(message, list)]
         return [str(line) for line in tables[-1]] if tables else []
 
+    def demand_client_certificates(self) -> None:
+        """Give web1 a site of the user's own that lets nobody in without one."""
+        host = self.web["web1"]
+        values = {
+            "address": host.address,
+            "port": host.mutual_port,
+            "name": host.name,
+            "tls": host.folder / "fleet-tls",
+            "folder": host.folder,
+        }
+        (host.folder / "etc" / "conf.d" / "own-mtls.conf").write_text(MUTUAL_TLS_SITE.format(**values))
+        subprocess.run(host.nginx("-s", "reload"), check=True, env={"PATH": paths.tool_path()}, timeout=20)
+
     def request_as_client(self, *, present_certificate: bool) -> str:
         """A request of client1's to web1's mTLS site, with its own files; the answer's first lines in one."""
         host = self.web["web1"]
-        tls = host.folder / "fleet-tls"
-        site = host.folder / "etc" / "conf.d" / "own-mtls.conf"
-        if not site.exists():
-            values = {
-                "address": host.address,
-                "port": host.mutual_port,
-                "name": host.name,
-                "tls": tls,
-                "folder": host.folder,
-            }
-            site.write_text(MUTUAL_TLS_SITE.format(**values))
-            subprocess.run(host.nginx("-s", "reload"), check=True, env={"PATH": paths.tool_path()}, timeout=20)
         target = handshakes.Site(host.address, host.mutual_port, f"{host.name}.demo.test")
         context = ssl.create_default_context(cafile=str(self.root_certificate))
         if present_certificate:
@@ -245,28 +273,38 @@ def web_variables(host: WebHost) -> dict[str, Any]:
         "reload": host.nginx("-s", "reload"),
         "check": ["test", "-s", str(host.folder / "nginx.pid")],
     }
-    name = f"{host.name}.demo.test"
     endpoint = f"{host.address}:{host.https_port}"
+    shared = host.name in POOL_HOSTS
+    certificate: dict[str, Any] = {
+        "name": POOL if shared else "www",
+        "issuer": "internal",
+        "dns_names": [host.server_name],
+        "services": [{**service, "endpoints": [endpoint]}],
+    }
+    site = {
+        "name": "www",
+        "server_names": [host.server_name],
+        "certificate": certificate["name"],
+        "listen": [endpoint],
+        "root": str(host.folder / "www"),
+    }
+    tickets = {
+        "tls_session_tickets": True,
+        "tls_session_ticket_pool": POOL,
+        "tls_session_timeout": f"{SESSION_TIMEOUT}s",
+        # Not in memory: only root can write to /run.
+        "tls_session_ticket_location": "disk",
+        "tls_session_ticket_servers": [{"server": "nginx", "service": service, "endpoints": [endpoint]}],
+    }
     return {
         "tls_nginx_directory": str(host.folder / "etc"),
         "tls_nginx_service": service,
-        "tls_certificates": [
-            {
-                "name": "www",
-                "issuer": "internal",
-                "dns_names": [name],
-                "services": [{**service, "endpoints": [endpoint]}],
-            }
-        ],
-        "tls_sites": [
-            {
-                "name": host.name,
-                "server_names": [name],
-                "certificate": "www",
-                "listen": [endpoint],
-                "root": str(host.folder / "www"),
-            }
-        ],
+        "tls_certificates": [{**certificate, "scope": "pool"} if shared else certificate],
+        "tls_sites": [site],
+        **(tickets if shared else {}),
+        # For handshakes.yml.
+        "demo_site": endpoint,
+        "demo_members": f"{host.address}:{host.mutual_port}",
     }
 
 

@@ -95,6 +95,7 @@ def test_group_and_alpn(site: Site, tmp_path: Path) -> None:
     new, old, offered = probe(tmp_path, endpoints=endpoints, server_name=NAME, timeout=PATIENT)["endpoints"]
     assert (new["protocol"], new["group"], new["alpn"]) == ("TLSv1.3", "secp256r1", None)
     assert (old["protocol"], old["group"], old["alpn"]) == ("TLSv1.2", "secp256r1", None)
+    assert (new["signature_scheme"], old["signature_scheme"]) == ("ecdsa_secp256r1_sha256",) * 2
     assert old["cipher"].startswith("ECDHE-ECDSA-")
     assert offered["alpn"] == "http/1.1"
     assert old["ticket_key_name"] == site.ours

@@ -15,6 +15,7 @@ PARTS = {
     "link": trees.link,
     "copy": trees.copy,
     "core": lambda: venvs.ensure("main", "core"),
+    "demo": lambda: venvs.ensure("demo"),
     "test": lambda: venvs.ensure("main"),
     "lowest": lambda: venvs.ensure("lowest"),
     "system": lambda: venvs.ensure("system"),

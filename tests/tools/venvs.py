@@ -22,6 +22,8 @@ from tools import packages, paths
 # environment -> minor versions of Python 3 that its ansible-core runs on, best first
 VERSIONS = {
     "main": (14, 13, 12, 11),
+    # As for "system": the demo is to be quick.
+    "demo": (11, 12, 13, 14),
     "bench": (14, 13, 12, 11),
     # The lowest Python too, where it is there.
     "lowest": (11, 12, 13),
@@ -37,10 +39,12 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
+    "site": (14, 13, 12, 11),
 }
-# environment -> requirement layers, in the order they are installed; "demo" needs no more than the first
+# environment -> requirement layers, in the order they are installed
 LAYERS = {
     "main": ("core", "test"),
+    "demo": ("core",),
     "bench": ("bench",),
     "lowest": ("lowest",),
     "system": ("system",),
@@ -53,6 +57,7 @@ LAYERS = {
     "eda": ("eda",),
     "mitogen": ("mitogen",),
     "certbot": ("certbot",),
+    "site": ("site",),
 }
 
 

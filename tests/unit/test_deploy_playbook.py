@@ -75,7 +75,7 @@ def test_a_host_that_is_in_order_and_asks_others_is_forgotten_before_that_and_no
     def runs(number: int, known: dict[str, Any]) -> bool:
         when = tasks()[number]["when"]
         conditions = when if isinstance(when, list) else [when]
-        templar = Templar(DataLoader(), variables={"fleet_tls_due": known})
+        templar = Templar(DataLoader(), variables={"fleet_tls_due": known, "ansible_skip_tags": []})
         return all(templar.evaluate_conditional(each) for each in conditions)
 
     asks, due, unknown = {"due": [], "look": {"at": 1}}, {"due": ["trust"], "look": {"at": 1}}, {"due": ["trust"]}
@@ -139,3 +139,34 @@ def test_what_is_retired_is_taken_away_when_nobody_needs_it_any_more() -> None:
     assert place("fleet.tls.retire") > max(
         place("fleet.tls.certificates"), place("tasks/web_server.yml"), place("tasks/put_off.yml")
     )
+
+
+def tags_of(name: str, number: int, *skipped: str) -> list[str]:
+    """Those of the tasks that all parts share."""
+    variables = {**play(name, number)["vars"], "ansible_skip_tags": list(skipped)}
+    return list(Templar(DataLoader(), variables=variables).template(variables["fleet_tls_tags"]))
+
+
+def test_each_part_has_its_tag_and_what_they_share_has_all_of_them() -> None:
+    shared = set(tags_of("deploy.yml", 0))
+    assert shared == set(tags_of("deploy_due.yml", 0)) and shared >= set(DUE_PARTS)
+    assert set(tags_of("deploy.yml", 0, "web", "mine")) == shared - {"web"}
+    own = [task["tags"] for task in tasks() if isinstance(task.get("tags"), list)]
+    assert {each[0] for each in own} | {"clients"} == set(DUE_PARTS)
+    assert {tag for each in own for tag in each} <= shared
+    # All but the last task, which says that everything is done.
+    assert ["tags" in task for task in tasks()] == [True] * (len(tasks()) - 1) + [False]
+
+
+def test_what_is_included_has_the_tags_of_where_it_is_included() -> None:
+    """A tag of ``include_role`` is not one of what is in it."""
+    files = [PLAYBOOKS / "deploy.yml", PLAYBOOKS / "check.yml", *PLAYBOOKS.glob("tasks/*.yml")]
+    found = [
+        task
+        for path in files
+        for each in DataLoader().load(path.read_text())
+        for task in each.get("tasks", [each])
+        if "ansible.builtin.include_role" in task and "tags" in task
+    ]
+    assert len(found) >= 5
+    assert all(task["ansible.builtin.include_role"]["apply"]["tags"] == task["tags"] for task in found)

@@ -32,10 +32,11 @@ from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import ca
 
 RSA = bytes.fromhex("2a864886f70d010101")
 EC = bytes.fromhex("2a8648ce3d0201")
-# RFC 8410: their private keys are a seed, and the public half has to be computed.
+# RFC 8410 and RFC 9881: their private keys are a seed, and the public half has to be computed.
 NAMES = {
     RSA: "rsa", bytes.fromhex("2a864886f70d01010a"): "rsa-pss", EC: "ecdsa", bytes.fromhex("2a8648ce380401"): "dsa",
     bytes.fromhex("2b6570"): "ed25519", bytes.fromhex("2b6571"): "ed448",
+    **{bytes.fromhex(f"6086480165030403{number:02x}"): f"ml-dsa-{size}" for number, size in ((17, 44), (18, 65), (19, 87))},
 }  # fmt: skip
 UNCOMPRESSED = 4
 BLOCK = re.compile(b"-----BEGIN (PUBLIC KEY)-----(.+?)-----END PUBLIC KEY-----", re.DOTALL)

@@ -9,9 +9,12 @@ import hashlib
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ansible_collections.fleet.tls.plugins.module_utils.system.polling import ask_until
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import Glance
 
 # An endpoint that does not have to serve the certificate is given this long: a reload takes effect within a fraction of it.
 BRIEFLY = 0.5
@@ -53,7 +56,13 @@ class ProofTarget(NamedTuple):
 
 
 class EndpointReport(NamedTuple):
-    """What an endpoint presented; ``ours``: live, older or None, as far as the caller could tell; ``service``: whose it is."""
+    """What an endpoint presented.
+
+    :param ours: live, older or None, as far as the caller could tell.
+    :param service: whose it is.
+    :param group, signature_scheme: by which keys were agreed on, and the server signed; None: not known.
+    :param openssl: the version (``3.0.17``) that asked: what it does not know, nobody can show it.
+    """
 
     endpoint: str
     server_name: str | None
@@ -63,6 +72,9 @@ class EndpointReport(NamedTuple):
     explicit: bool
     ours: str | None = None
     service: str = ""
+    group: str | None = None
+    signature_scheme: str | None = None
+    openssl: str | None = None
 
     def as_answer(self) -> dict[str, Any]:
         """JSON-ready, see docs/host-protocol.md."""
@@ -117,20 +129,23 @@ def wait_for(target: ProofTarget, timeout: float) -> EndpointReport:
 def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:
     """What a target presents now."""
     # Late, because a run with no endpoints should not pay for ssl.
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl_version
     from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import glance
 
     end = time.monotonic() + timeout
-    leaf, problem = None, None
+    seen: Glance | None = None
+    problem = None
     try:
-        leaf = (
+        seen = (
             None
             if target.starttls or target.proxy_protocol
             else glance(target.host, target.port, target.server_name, timeout)
         )
     except socket.timeout as error:
         problem = str(error)
-    if leaf is None and problem is None:
-        leaf, problem = look_closer(target, max(SHORTEST, end - time.monotonic()))
+    if seen is None and problem is None:
+        seen, problem = look_closer(target, max(SHORTEST, end - time.monotonic()))
+    leaf = None if seen is None else seen.leaf
     if leaf is not None and target.leaf and hashlib.sha256(leaf).hexdigest() != target.expected:
         # Late: servers with two certificates are few.
         from ansible_collections.fleet.tls.plugins.module_utils.proof.key_kinds import leaf_of_kind
@@ -147,15 +162,27 @@ def handshake_with(target: ProofTarget, timeout: float) -> EndpointReport:
         target.explicit,
         ours,
         target.service,
+        seen.group if seen else None,
+        # Of a certificate that only some clients are shown, another handshake would have to tell.
+        seen.signature_scheme if seen and seen.leaf == leaf else None,
+        openssl_version(),
     )
 
 
-def look_closer(target: ProofTarget, timeout: float) -> tuple[bytes | None, str | None]:
-    """The leaf (DER) of a target that a glance does not tell it of, or why there is none."""
-    from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeError, served_leaf
+def look_closer(target: ProofTarget, timeout: float) -> tuple[Glance | None, str | None]:
+    """What a target presents that a glance does not tell it of, or why there is nothing."""
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.glance import Glance
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import (
+        Endpoint,
+        HandshakeError,
+        handshake,
+        shown_leaf,
+    )
 
+    starttls, proxy_protocol = target.starttls, target.proxy_protocol
+    result = handshake(Endpoint(*target[:3], timeout, starttls=starttls, proxy_protocol=proxy_protocol))
     try:
-        return served_leaf(*target[:3], timeout, target.starttls, target.proxy_protocol), None
+        return Glance(shown_leaf(result), result.group, result.signature_scheme), None
     except HandshakeError as error:
         return None, str(error)
 

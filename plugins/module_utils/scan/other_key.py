@@ -10,9 +10,11 @@ Python cannot set them before 3.15, so the program ``openssl`` is asked, in a ha
 from __future__ import annotations
 
 import re
+import ssl
 
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import elements, first
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys import NAMES
+from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import NEEDED, POST_QUANTUM
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError
 from ansible_collections.fleet.tls.plugins.module_utils.tls.openssl_client import ask
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import leaf_der
@@ -25,6 +27,9 @@ ALGORITHMS = {
     "ecdsa": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512",
     "ed25519": "ed25519",
     "ed448": "ed448",
+    "ml-dsa-44": "mldsa44",
+    "ml-dsa-65": "mldsa65",
+    "ml-dsa-87": "mldsa87",
 }
 PROTOCOL_LIMITS = {"TLSv1.2": "-no_tls1_3", "TLSv1.3": "-tls1_3"}
 
@@ -35,7 +40,9 @@ def other_chain(endpoint: Endpoint, shown: str) -> tuple[str, ...]:
     :param shown: the leaf of the first handshake, PEM.
     """
     kind = key_type(shown)
-    return chain_of_kind(endpoint, *(each for each in ALGORITHMS if each != kind)) if kind in ALGORITHMS else ()
+    # A program that does not know one of them refuses the whole list.
+    known = [each for each in ALGORITHMS if ssl.OPENSSL_VERSION_INFO >= NEEDED or each not in POST_QUANTUM]
+    return chain_of_kind(endpoint, *(each for each in known if each != kind)) if kind in ALGORITHMS else ()
 
 
 def chain_of_kind(endpoint: Endpoint, *kinds: str) -> tuple[str, ...]:

@@ -38,13 +38,15 @@ def facts_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 def host_facts() -> dict[str, Any]:
     """``{family, openssl: [3, 0, 2], python: [3, 11], systemd, resolvers: [address], trusts_ours, nginx_sites}``."""
-    # Late, and without the module that stands in front of it: a look that asks no endpoint does not pay for that.
+    # Late: where Python has no ssl, the error is told of the step.
     from _ssl import OPENSSL_VERSION_INFO
+
+    from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import version_numbers
 
     return {
         "family": family(os_release()),
         # Python's own is the system's libssl, so no program has to be asked.
-        "openssl": openssl_version(OPENSSL_VERSION_INFO),
+        "openssl": version_numbers(OPENSSL_VERSION_INFO),
         "python": list(sys.version_info[:2]),
         "systemd": systemd_runs(),
         "resolvers": resolvers(text_of(RESOLVERS)),
@@ -52,12 +54,6 @@ def host_facts() -> dict[str, Any]:
         # Debian's nginx reads this directory last, that of others has conf.d alone.
         "nginx_sites": NGINX_SITES.search(text_of(NGINX)) is not None,
     }
-
-
-def openssl_version(known: tuple[int, ...]) -> list[int]:
-    """``[3, 0, 17]`` or ``[1, 1, 1]``, from ``ssl.OPENSSL_VERSION_INFO``, where 3.0.17 is 3, 0, 0, 17 and 1.1.1n is 1, 1, 1, 14."""
-    major, minor, fix, patch = known[:4]
-    return [major, minor, patch if major >= 3 else fix]
 
 
 def text_of(path: str) -> str:

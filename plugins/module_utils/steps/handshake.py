@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult
 from ansible_collections.fleet.tls.plugins.module_utils.scan.scanner import scan
+from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl_version
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import DEFAULT_TIMEOUT, Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.messages import key_name
 
@@ -26,7 +27,7 @@ def handshake_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         results[place] = seen_as_answer(jobs[place], seen)
 
     scan(jobs, keep)
-    return False, {"results": results}
+    return False, {"results": results, "openssl": openssl_version()}
 
 
 def jobs_of(request: dict[str, Any]) -> list[Job]:
@@ -86,6 +87,7 @@ def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
         "protocol": result.protocol,
         "cipher": result.cipher,
         "group": result.group,
+        "signature_scheme": result.signature_scheme,
         "alpn": result.alpn,
         "ticket_key_name": key_name(result.ticket),
         "error": result.error,

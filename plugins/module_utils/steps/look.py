@@ -47,6 +47,7 @@ def look_at_certificate(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]
         refuse_unsafe(layout.live, *(output["path"] for output in entry["outputs"]))
         look_at_generation(layout, entry, answer)
         refuse_unmakeable(entry["outputs"])
+        refuse_unknown_algorithm(entry["key"]["algorithm"])
     except OSError as error:
         answer["error"] = from_os_error(error, f"looking at {layout.live}").as_answer()
     except StepError as error:
@@ -88,6 +89,18 @@ def refuse_unmakeable(outputs: Iterable[dict[str, Any]]) -> None:
         from ansible_collections.fleet.tls.plugins.module_utils.keyfiles import keytool
 
         keytool.program()
+
+
+def refuse_unknown_algorithm(algorithm: str) -> None:
+    """Before anything is made or issued: a kind of key that the host's servers could not use.
+
+    :raises StepError: openssl_too_old.
+    """
+    if algorithm.startswith("ml-dsa-"):
+        from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
+        from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import OPENSSL_VERSION_INFO, version_numbers
+
+        openssl.refuse_too_old(algorithm, version_numbers(OPENSSL_VERSION_INFO))
 
 
 def foreign_outputs(layout: Layout, entry: dict[str, Any], manifest: dict[str, Any] | None) -> dict[str, str]:

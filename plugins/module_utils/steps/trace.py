@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.module_utils.scan.jobs import Job, JobResult, Resumed
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import jobs_of, seen_as_answer
+from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl_version
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import context_for
 from ansible_collections.fleet.tls.plugins.module_utils.tls.conversation import drive
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError, connect
@@ -73,7 +74,7 @@ def trace_step(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     """The step; see docs/host-protocol.md."""
     jobs = jobs_of(request)
     with ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(jobs)))) as pool:
-        return False, {"results": list(pool.map(traced, jobs))}
+        return False, {"results": list(pool.map(traced, jobs)), "openssl": openssl_version()}
 
 
 def traced(job: Job) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys, CSRs and pair checks with the ``openssl`` program, 1.1.1 to 3.5.
+"""Keys, CSRs and pair checks with the ``openssl`` program, 1.1.1 to 3.5; ML-DSA with 3.5 and newer.
 
 A private key goes in and out through pipes or a file of root's, never on a command line.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -30,9 +31,16 @@ KEY_OPTIONS: dict[str, tuple[str, ...]] = {
     "rsa-4096": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"),
     "ed25519": ("-algorithm", "ED25519"),
     "ed448": ("-algorithm", "ED448"),
+    "ml-dsa-44": ("-algorithm", "ML-DSA-44"),
+    "ml-dsa-65": ("-algorithm", "ML-DSA-65"),
+    "ml-dsa-87": ("-algorithm", "ML-DSA-87"),
 }
+POST_QUANTUM = ("ml-dsa-44", "ml-dsa-65", "ml-dsa-87")
+# Of OpenSSL, with ML-DSA.
+NEEDED = (3, 5)
 # Of the passphrase of a key by itself: a tenth of a second for whoever reads it.
 ITERATIONS = "100000"
+VERSION = re.compile(r"OpenSSL (\d+)\.(\d+)\.(\d+)")
 USAGES = {"server_auth": "serverAuth", "client_auth": "clientAuth"}
 
 
@@ -90,8 +98,31 @@ def generate_key(algorithm: str) -> bytes:
     """A new private key, PKCS#8 PEM, unencrypted.
 
     :param algorithm: one of :data:`KEY_OPTIONS`.
+    :raises StepError: openssl_missing, openssl_failed; openssl_too_old: it does not know the algorithm.
     """
+    if algorithm in POST_QUANTUM:
+        refuse_too_old(algorithm, version())
     return call(["genpkey", *KEY_OPTIONS[algorithm]])
+
+
+def version() -> tuple[int, ...]:
+    """Of the program: ``(3, 5, 6)``; empty where it does not say.
+
+    :raises StepError: openssl_missing, openssl_failed.
+    """
+    match = VERSION.match(call(["version"]).decode(errors="replace"))
+    return tuple(map(int, match.groups())) if match else ()
+
+
+def refuse_too_old(algorithm: str, found: Sequence[int]) -> None:
+    """:raises StepError: openssl_too_old: a version of OpenSSL that does not know ML-DSA."""
+    if tuple(found) < NEEDED:
+        raise StepError(
+            "openssl_too_old",
+            f"{algorithm} needs OpenSSL {'.'.join(map(str, NEEDED))} or newer on the host,"
+            f" which has {'.'.join(map(str, found)) or 'an unknown version'}",
+            "give it another private_key.algorithm on this host, or a host with a newer system (Debian 13, RHEL 10)",
+        )
 
 
 def public_key_of_key(key: bytes) -> bytes:
@@ -134,9 +165,9 @@ def issued(lowers: Sequence[bytes], upper: bytes) -> bool:
 def key_algorithm(key: bytes) -> str | None:
     """What kind of key it is, None: none of ours."""
     lines = call(["pkey", "-noout", "-text_pub", "-passin", "pass:"], key).decode(errors="replace")
-    for curve in ("ED25519", "ED448"):
-        if curve in lines:
-            return curve.lower()
+    for name in ("ED25519", "ED448", *map(str.upper, POST_QUANTUM)):
+        if f"{name} Public-Key" in lines:
+            return name.lower()
     for curve, name in (("P-256", "ecdsa-p256"), ("P-384", "ecdsa-p384")):
         if f"NIST CURVE: {curve}" in lines:
             return name

@@ -1,7 +1,8 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which certificate an endpoint serves, at the least cost: a blocking handshake of the standard library's, half as dear as one that listens.
+"""Which certificate an endpoint serves, and by which algorithms, at the least cost: a blocking handshake of the standard library's, half as
+dear as one that listens to everything.
 
 It tells nothing of a handshake that does not come about. Why it does not, and the leaf of a server that refuses us after it has shown
 it, is for ``handshake.py`` to find out.
@@ -14,16 +15,29 @@ import ipaddress
 import socket
 import ssl
 import time
+from typing import Any, NamedTuple
 
+from ansible_collections.fleet.tls.plugins.module_utils.tls.groups import group_in_hello, group_in_key_exchange
+from ansible_collections.fleet.tls.plugins.module_utils.tls.signatures import scheme_in_key_exchange, scheme_in_verify
 from ansible_collections.fleet.tls.plugins.module_utils.tls.tcp import CONNECT_TIMEOUT, connected, remaining
 
+# Handshake messages of a server that name its algorithms (RFC 8446 appendix B.3): ServerHello, ServerKeyExchange, CertificateVerify.
+TELLING = (2, 12, 15)
 HANDSHAKE_TIMEOUT = "timed out after {0:g} s, connected but without a complete handshake"
 
 
-def glance(host: str, port: int, server_name: str | None, timeout: float) -> bytes | None:
-    """The leaf (DER); None: there was no handshake, or no certificate.
+class Glance(NamedTuple):
+    """The leaf (DER), the group in which keys were agreed on, and the server's signature: see ``groups.py`` and ``signatures.py``."""
 
-    :param server_name: as in ``connections.Endpoint``.
+    leaf: bytes
+    group: str | None
+    signature_scheme: str | None
+
+
+def glance(host: str, port: int, server_name: str | None, timeout: float) -> Glance | None:
+    """What is served; None: there was no handshake, or no certificate.
+
+    :param server_name: as in ``endpoint.Endpoint``.
     :param timeout: seconds, for everything together.
     :raises socket.timeout: the time was up; the text says with what.
     """
@@ -35,11 +49,29 @@ def glance(host: str, port: int, server_name: str | None, timeout: float) -> byt
             # A handshake takes the socket's timeout as the time for all of it.
             sock.settimeout(remaining(deadline))
             with shared_context().wrap_socket(sock, server_hostname=sent_name(server_name)) as tls:
-                return tls.getpeercert(binary_form=True)
+                leaf = tls.getpeercert(binary_form=True)
+                return seen(leaf, tls) if leaf else None
     except socket.timeout:
         raise socket.timeout(words.format(timeout)) from None
     except (OSError, ValueError):
         return None
+
+
+def seen(leaf: bytes, tls: Any) -> Glance:
+    """What a connection came to."""
+    told, cipher = getattr(tls, "told", {}), (tls.cipher() or (None,))[0]
+    hello, key_exchange, verify = (told.get(kind, b"") for kind in TELLING)
+    return Glance(
+        leaf,
+        group_in_hello(hello) or group_in_key_exchange(key_exchange, cipher),
+        scheme_in_verify(verify) or scheme_in_key_exchange(key_exchange, cipher, tls.version()),
+    )
+
+
+def note(connection: Any, direction: str, _version: int, content: int, kind: int, data: bytes) -> None:
+    """Keep what names algorithms; what else is said passes by."""
+    if direction == "read" and content == 22 and kind in TELLING:
+        connection.__dict__.setdefault("told", {})[int(kind)] = data
 
 
 def sent_name(server_name: str | None) -> str | None:
@@ -55,7 +87,11 @@ def sent_name(server_name: str | None) -> str | None:
 @functools.lru_cache(maxsize=1)
 def shared_context() -> ssl.SSLContext:
     """One for all glances, which leave it as it is."""
-    return looking_context()
+    context = looking_context()
+    if hasattr(context, "_msg_callback"):
+        # See messages.Heard.
+        context._msg_callback = note  # pylint: disable=protected-access
+    return context
 
 
 def looking_context() -> ssl.SSLContext:

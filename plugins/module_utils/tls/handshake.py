@@ -27,6 +27,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import (
 from ansible_collections.fleet.tls.plugins.module_utils.tls.groups import group_in_hello, group_in_key_exchange
 from ansible_collections.fleet.tls.plugins.module_utils.tls.memory_tls import Tls, Wire
 from ansible_collections.fleet.tls.plugins.module_utils.tls.messages import Heard
+from ansible_collections.fleet.tls.plugins.module_utils.tls.signatures import scheme_in_key_exchange, scheme_in_verify
 from ansible_collections.fleet.tls.plugins.module_utils.tls.wording import HUNG_UP, in_words
 
 # How long to listen for the verdict on our client certificate where the server sends no session ticket (see _verdict).
@@ -46,7 +47,8 @@ class HandshakeResult:
     :param seconds: from before the connect to the end.
     :param ticket: the first session ticket that came, empty where none did (or Python came without its message callback).
     :param alpn: the protocol that was agreed on (RFC 7301).
-    :param group: in which keys were agreed on, see ``tls_groups.py``.
+    :param group: in which keys were agreed on, see ``groups.py``.
+    :param signature_scheme: with which the server signed the handshake, see ``signatures.py``; None where none was needed.
     """
 
     chain: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class HandshakeResult:
     ticket: bytes = b""
     alpn: str | None = None
     group: str | None = None
+    signature_scheme: str | None = None
 
 
 def served_leaf(
@@ -71,16 +74,12 @@ def served_leaf(
     :param starttls, proxy_protocol: as in :class:`Endpoint`.
     :raises HandshakeError: there was no handshake.
     """
-    result = handshake(
-        Endpoint(
-            host=host,
-            port=port,
-            server_name=server_name,
-            timeout=timeout,
-            starttls=starttls,
-            proxy_protocol=proxy_protocol,
-        )
-    )
+    endpoint = Endpoint(host, port, server_name, timeout, starttls=starttls, proxy_protocol=proxy_protocol)
+    return shown_leaf(handshake(endpoint))
+
+
+def shown_leaf(result: HandshakeResult) -> bytes:
+    """The certificate (DER) of a handshake's result; see :func:`served_leaf`, which raises the same."""
     if result.error is not None and not (result.chain and result.client_certificate == "refused"):
         raise HandshakeError(result.error)
     if not result.chain:
@@ -139,15 +138,18 @@ class Handshake:
         """What it showed; ``seconds`` is for others to know."""
         heard, tls = (Heard(), None) if self.tls is None else (self.tls.heard, self.tls)
         first_bytes = tls.first_bytes if tls else b""
+        protocol, cipher = (tls.protocol if tls else None) or heard.protocol, tls.cipher if tls else None
         return HandshakeResult(
             chain=tuple(map(to_pem, (tls.peer_chain if tls else ()) or heard.chain)),
-            protocol=(tls.protocol if tls else None) or heard.protocol,
-            cipher=tls.cipher if tls else None,
+            protocol=protocol,
+            cipher=cipher,
             error=None if self.problem is None else in_words(self.problem, self.endpoint, heard, first_bytes),
             client_certificate=self._client,
             ticket=next((ticket for ticket in heard.tickets if ticket), b""),
             alpn=tls.alpn if tls else None,
-            group=group_in_hello(heard.hello) or group_in_key_exchange(heard.key_exchange, tls.cipher if tls else None),
+            group=group_in_hello(heard.hello) or group_in_key_exchange(heard.key_exchange, cipher),
+            signature_scheme=scheme_in_verify(heard.verify)
+            or scheme_in_key_exchange(heard.key_exchange, cipher, protocol),
         )
 
     def session(self) -> ssl.SSLSession | None:

@@ -16,6 +16,7 @@ NEW_SESSION_TICKET = 4
 CERTIFICATE = 11
 SERVER_KEY_EXCHANGE = 12
 CERTIFICATE_REQUEST = 13
+CERTIFICATE_VERIFY = 15
 
 CLOSE_NOTIFY = 0
 # Of RFC 5077's recommended form: bytes of the key's name; and less than name, IV and MAC is no ticket.
@@ -109,13 +110,14 @@ def key_name(ticket: bytes) -> str | None:
 class Heard:
     """What the server said, noted from OpenSSL's message callback.
 
-    ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn five things: that a
+    ``SSLContext._msg_callback`` is CPython's debugging hook (3.8 and later). It is the only way to learn six things: that a
     TLS 1.3 server asked for a client certificate, the chain of a TLS 1.2 server that then refused us (OpenSSL keeps no peer
-    certificate of a handshake that failed), the full chain with Python 3.9, session tickets, and the group
-    of the key exchange. Where a Python came without it, the public
+    certificate of a handshake that failed), the full chain with Python 3.9, session tickets, the group
+    of the key exchange, and the algorithm of the server's signature. Where a Python came without it, the public
     interface gives what it can, see ``wire.py``.
 
-    :ivar hello: the last ServerHello, whole; ``key_exchange``: the ServerKeyExchange. See ``tls_groups.py``.
+    :ivar hello: the last ServerHello, whole; ``key_exchange``: the ServerKeyExchange; ``verify``: its CertificateVerify. See ``groups.py``
+        and ``signatures.py``.
     """
 
     def __init__(self) -> None:
@@ -126,6 +128,7 @@ class Heard:
         self.tickets: tuple[bytes, ...] = ()
         self.hello = b""
         self.key_exchange = b""
+        self.verify = b""
         self.alert: int | None = None
 
     def note(self, _connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
@@ -145,6 +148,8 @@ class Heard:
                 self.hello = data
             elif kind == SERVER_KEY_EXCHANGE:
                 self.key_exchange = data
+            elif kind == CERTIFICATE_VERIFY:
+                self.verify = data
             elif kind == NEW_SESSION_TICKET:
                 self.ticket = True
                 self.tickets += (ticket_in(data, tls13=version >= ssl.TLSVersion.TLSv1_3),)

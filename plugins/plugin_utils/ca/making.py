@@ -17,10 +17,17 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Issue
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.options import LONGEST_NAME
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_issuing, make_root, redated
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
+    KEY_ALGORITHMS,
+    Authority,
+    make_issuing,
+    make_root,
+    redated,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import CaProfile, Pointers, same_constraints
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import extension_of, fingerprint, iso
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import extension_of, fingerprint, iso, key_algorithm
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import checked_passphrase
 
 if TYPE_CHECKING:
@@ -322,13 +329,23 @@ class CaMaker(CaFiles):
         lifetime = dt.timedelta(seconds=self.issuing_duration)
         return make_issuing(
             self.issuing_name(root_id, now),
-            self.key_algorithm,
+            self.algorithm_below(root_id),
             root,
             now,
             lifetime,
             self.profile,
             self.pointers_to(root_id),
         )
+
+    def algorithm_below(self, root_id: str) -> str:
+        """Of the key of the next issuing CA below a root. One that is renewed does not become ML-DSA, nor another kind again, by the way:
+        clients that do not know it would take nothing any more. That comes with a new root, in a rotation."""
+        state = self.state()
+        if state is None or state.root != root_id or not state.issuing:
+            return self.key_algorithm
+        present = key_algorithm(self.certificate(state.issuing).public_key())
+        same = (present in POST_QUANTUM) == (self.key_algorithm in POST_QUANTUM)
+        return self.key_algorithm if same or present not in KEY_ALGORITHMS else present
 
     def pointers_to(self, authority_id: str) -> tuple[x509.ExtensionType, ...]:
         """Where a CA's CRL and certificate are published, for what it issues."""

@@ -21,6 +21,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import (
     parse_name_constraints,
     parse_path_length,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import refuse_old_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import parse_subject
 
 OPTION_NAMES = (
@@ -57,6 +59,7 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
 
     :param openbao: makes what signs out of ``root.openbao``.
     :raises SpecError: one does not fit.
+    :raises DependencyError: a key algorithm for which the controller's cryptography is too old.
     """
     where = f"issuer '{name}'"
     usual = {"duration": "90d", "issuing_duration": "2y", "root_duration": "10y", "crl_duration": "7d"}
@@ -72,7 +75,7 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
         )
     return CaOptions(
         **durations,
-        key_algorithm=one_of(fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"{where}: key_algorithm"),
+        key_algorithm=parse_key_algorithm(fields, where),
         common_name=parse_common_name(name, fields, where),
         given=parse_given(fields, where, openbao),
         profile=CaProfile(
@@ -88,6 +91,14 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
         ),
         crosses=crosses,
     )
+
+
+def parse_key_algorithm(fields: Fields, where: str) -> str:
+    """:raises SpecError: it is none of ours; :raises DependencyError: cryptography is too old for it."""
+    algorithm = one_of(fields.get("key_algorithm", "ecdsa-p256"), KEY_ALGORITHMS, f"{where}: key_algorithm")
+    if algorithm in POST_QUANTUM:
+        refuse_old_cryptography(f"{where}: key_algorithm: {algorithm}")
+    return algorithm
 
 
 def refuse_order(durations: dict[str, int], where: str) -> None:

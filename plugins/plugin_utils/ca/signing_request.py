@@ -88,7 +88,7 @@ class SigningRequest:
         if state.waiting and state.waiting[0] == root_id:
             return state
         issuing_id = f"issuing-{state.made + 1}"
-        key = generate_key(self.ca.key_algorithm)
+        key = generate_key(self.ca.algorithm_below(root_id))
         self.ca.keep_key(issuing_id, key)
         entry = self.ca.entry(f"{issuing_id}.csr")
         csr = make_authority_csr(self.ca.issuing_name(root_id, now), key, self.ca.profile)

@@ -87,7 +87,7 @@ class HostRun:
         self.for_each(self.progress.values(), self.reach_verdict)
         due = [each for each in self.progress.values() if each.verdict.due and not each.adopts and not each.deferred]
         self.for_each(due, self.wait_for_window)
-        due = [each for each in due if not each.wait]
+        due = self.for_each([each for each in due if not each.wait], self.refuse_unverifiable)
         opinion = opinion_of({**self.clocks(), self.host: self.skew})
         self.clocks_undecided = bool(due) and self.settings.waits_for_clocks and opinion.in_doubt
         if self.clocks_undecided:
@@ -175,6 +175,13 @@ class HostRun:
         if wait and not self.judge.is_revoked(each.spec, each.found):
             each.wait, each.deferred = wait, str(wait)
             each.notes.append(f"is due, and {wait}")
+
+    def refuse_unverifiable(self, each: Progress) -> None:
+        """Before anything is issued: the host could not verify what its issuers sign.
+
+        :raises CertificateError: it could not.
+        """
+        verdicts.refuse_old_openssl(self.facts.openssl if self.facts else (), lambda: self.judge.anchors(each.spec))
 
     def request_keys(self, due: Sequence[Progress]) -> list[Progress]:
         """See to it that every due certificate has a key and a CSR, with one more look where the host made none."""

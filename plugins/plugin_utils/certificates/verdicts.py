@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, HostError
+from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import NEEDED
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, HostError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.judge import Reason, Verdict
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.progress import Progress
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import Anchor
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import covers
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, names_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import iso, key_algorithm, names_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec
 
 # Seconds. A new certificate is valid from an hour before it was made; a clock that is further off could not use it.
@@ -89,6 +93,26 @@ def is_repairable(each: Progress) -> bool:
 def lacks_request(each: Progress) -> bool:
     """Whether the host has still to make a key and a CSR for what is due."""
     return not each.error and each.found.pending is None and each.spec.private_key.location == "host"
+
+
+def refuse_old_openssl(found: tuple[int, ...], anchors: Callable[[], Iterable[Anchor]]) -> None:
+    """A certificate below CAs that all sign with ML-DSA, on a host whose OpenSSL does not know it.
+
+    :param found: the version there; empty: it did not say.
+    :param anchors: what the certificate's issuers want trusted; an issuer that cannot say is left to the issuance.
+    :raises CertificateError: the host could not verify it.
+    """
+    if not found or found >= NEEDED:
+        return
+    algorithms = set()
+    with contextlib.suppress(TlsError):
+        algorithms = {key_algorithm(each.certificate.public_key()) for each in anchors()}
+    if algorithms and algorithms <= set(POST_QUANTUM):
+        raise CertificateError(
+            f"its issuer signs with {', '.join(sorted(algorithms))}, which needs OpenSSL {'.'.join(map(str, NEEDED))} or newer on the host,"
+            f" which has {'.'.join(map(str, found))}",
+            remedy="name another issuer for this host, or use a host with a newer system (Debian 13, RHEL 10)",
+        )
 
 
 def warnings(host: str, skew: float, force: bool | tuple[str, ...], progress: Mapping[str, Progress]) -> list[str]:

@@ -27,7 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.partial_certificate 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.path_rules import leaf_names
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, describe, parse_pem_chain
 
-TEXT_FIELDS = ("protocol", "cipher", "group", "alpn", "ticket_key_name", "client_certificate")
+TEXT_FIELDS = ("protocol", "cipher", "group", "signature_scheme", "alpn", "ticket_key_name", "client_certificate")
 # What `cryptography` raises for a certificate that parses on the outside and is broken, or too new for it, further in.
 BROKEN = (CertificateError, OverflowError, LookupError, *UNREADABLE)
 # What is said of a chain that leads nowhere.

@@ -31,6 +31,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     first_text,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.permits import permit_rows
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.post_quantum import post_quantum
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.store import judge_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso
@@ -54,6 +55,7 @@ def health(
         entries += mine
         others += [*host_findings(each, mine), *found]
     others += without_trust_store(entries, context)
+    others += post_quantum(seen, entries, context)
     authorities, rings, known = judge_store(store, context, ring_age)
     findings = sorted(
         [*others, *known, *(each for entry in entries for each in entry.findings)], key=lambda each: each.order

@@ -39,7 +39,7 @@ def join(seen: HostInput, context: Context) -> tuple[list[CertificateEntry], lis
     findings += add_left_over(seen, entries)
     for probe in seen.probes:
         for result in mappings(probe.get("endpoints")):
-            findings += add_sight(seen, entries, result, context)
+            findings += add_sight(seen, entries, {**result, "openssl": probe.get("openssl")}, context)
     return entries.all, findings
 
 
@@ -80,7 +80,15 @@ def managed_entry(host: str, look: Mapping[str, Any]) -> CertificateEntry:
         next_run=next_run(look),
         look=look,
         sights=[
-            Observation(str(one.get("endpoint")), one.get("server_name"), one.get("fingerprint"), one.get("error"))
+            Observation(
+                str(one.get("endpoint")),
+                one.get("server_name"),
+                one.get("fingerprint"),
+                one.get("error"),
+                group=one.get("group"),
+                signature_scheme=one.get("signature_scheme"),
+                openssl=one.get("openssl"),
+            )
             for one in mappings(look.get("served"))
             # One that only came with a service's preset counts when it shows this certificate, or an older one of the same name.
             if one.get("explicit") or one.get("ours")
@@ -200,6 +208,9 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         error=None if fingerprint else str(result.get("error") or "it shows no certificate"),
         protocol=result.get("protocol"),
         chain=chain,
+        group=result.get("group"),
+        signature_scheme=result.get("signature_scheme"),
+        openssl=result.get("openssl"),
     )
     wanted = seen.wanted.get((sight.endpoint, sight.server_name), ())
     if len(wanted) > 1 and fingerprint is not None:
@@ -238,7 +249,9 @@ def second_sight(first: Observation, result: Mapping[str, Any]) -> list[Observat
     fingerprint = shown.get("fingerprint_sha256")
     if fingerprint is None:
         return []
-    return [replace(first, fingerprint=fingerprint, error=None, chain=readable_chain(result.get("other_chain")))]
+    chain = readable_chain(result.get("other_chain"))
+    # By which algorithm the server signs for those clients, the handshake that showed it does not tell.
+    return [replace(first, fingerprint=fingerprint, error=None, chain=chain, signature_scheme=None)]
 
 
 def add_to_several(entries: Sequence[CertificateEntry], shown: Sequence[Observation]) -> None:

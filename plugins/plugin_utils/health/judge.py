@@ -17,6 +17,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     mappings,
     span_text,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.health.post_quantum import cannot_show
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.host_names import speaks_for
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import weaknesses
@@ -106,6 +107,13 @@ def judge_leaf(entry: CertificateEntry, context: Context) -> None:
 
 def judge_sight(entry: CertificateEntry, sight: Observation, context: Context) -> None:
     """What one endpoint shows."""
+    if cannot_show(entry, sight):
+        message = (
+            f"{sight.endpoint} was asked by OpenSSL {sight.openssl}, which does not know {entry.facts['key_algorithm']}"
+        )
+        remedy = "ask from a machine with OpenSSL 3.5 or newer: its own host with tls_check_origin: host"
+        once(entry, "cannot_judge_here", message, remedy, sight)
+        return
     if sight.fingerprint is None:
         if entry.has("missing"):
             return  # so there is nothing that it could show

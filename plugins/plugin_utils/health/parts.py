@@ -72,6 +72,8 @@ class Observation:
 
     :param fingerprint: of the leaf; None: it showed none.
     :param chain: what it sent, where that is known and can be read.
+    :param group, signature_scheme: by which keys were agreed on, and the server signed.
+    :param openssl: the version that asked, ``3.0.17``; None: not known.
     """
 
     endpoint: str
@@ -80,6 +82,9 @@ class Observation:
     error: str | None = None
     protocol: str | None = None
     chain: tuple[x509.Certificate, ...] = ()
+    group: str | None = None
+    signature_scheme: str | None = None
+    openssl: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -88,6 +93,8 @@ class Observation:
             "server_name": self.server_name,
             "fingerprint_sha256": self.fingerprint,
             "protocol": self.protocol,
+            "group": text_or_none(self.group),
+            "signature_scheme": text_or_none(self.signature_scheme),
             "error": None if self.error is None else printable(self.error),
         }
 
@@ -177,6 +184,7 @@ class HostInput:
     :param look: of ``fleet.tls.certificates`` in check mode; :param files: of ``fleet.tls.certificate_files_info``;
     :param probes: of ``fleet.tls.endpoint_info``.
     :param left_over: of ``fleet.tls.left_over_info``.
+    :param openssl: the version of the host's own; empty: not known.
     :param permits: issuer → what it could have of it, see ``permit.py``.
     :param wanted: endpoint and server name → the names of the certificates that are to be served there, each with a key of another kind.
     """
@@ -188,6 +196,7 @@ class HostInput:
     wanted: Mapping[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
     left_over: Mapping[str, Any] = field(default_factory=dict)
     permits: Mapping[str, Any] = field(default_factory=dict)
+    openssl: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,7 @@ class Context:
     :param interval: seconds between two runs of ``fleet.tls.deploy``.
     :param anchors: CA certificates that are trusted; :param intermediates: others that are known.
     :param trust_store: whether the controller's own system trusts any CA.
+    :param quantum_vulnerable: whether keys that a quantum computer could break are worth a finding.
     :param issued, revoked: as ``fleet.tls.store_info`` has them.
     """
 
@@ -207,6 +217,7 @@ class Context:
     anchors: tuple[x509.Certificate, ...] = ()
     intermediates: tuple[x509.Certificate, ...] = ()
     trust_store: bool = True
+    quantum_vulnerable: bool = False
     issued: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revoked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Thousands of endpoints send few chains.

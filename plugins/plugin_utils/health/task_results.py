@@ -14,6 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.document import health
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.looks import CERTIFICATES, FILES, FIRST, LEFT_OVER, LOOKS
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import USUAL_TEXT, Context, HostInput, mappings
+from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.facts import parse_version
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.anchors import parse_anchors
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.system_anchors import system_anchors
@@ -31,6 +32,7 @@ def document_of(
     threshold: Any,
     interval: Any,
     ring_age: Any,
+    quantum_vulnerable: Any = False,
     now: dt.datetime,
 ) -> dict[str, Any]:
     """The health document; the parameters are those of the filter ``fleet.tls.health``.
@@ -51,9 +53,12 @@ def document_of(
         anchors=(*trusted, *extra, *(public or ())),
         intermediates=others,
         trust_store=public is not None,
+        quantum_vulnerable=quantum_vulnerable,
         issued=mapping(store.get("issued")),
         revoked=mapping(store.get("revoked")),
     )
+    if not isinstance(quantum_vulnerable, bool):
+        raise SpecError("tls_check_quantum_vulnerable has to be true or false")
     seen = [
         host_input(str(host), mapping(look), files.get(host), [each.get(host) for each in probes], wanted.get(host))
         for host, look in looks.items()
@@ -68,6 +73,7 @@ def host_input(host: str, seen: Mapping[str, Any], files: Any, probes: Sequence[
     :param seen: of ``fleet.tls.certificates``, with the others beside it; or of ``fleet.tls.check_host``, which has all of them.
     """
     looks, left_over, permits = seen.get("looks"), None, seen.get("permits")
+    facts = mapping(mapping(seen.get("ansible_facts")).get("fleet_tls_host"))
     if isinstance(looks, Mapping):
         seen, files, wanted = mapping(looks.get(CERTIFICATES)), looks.get(FILES), seen.get("wanted")
         probes = [looks.get(each) for each in LOOKS if each not in (*FIRST, LEFT_OVER)]
@@ -80,7 +86,16 @@ def host_input(host: str, seen: Mapping[str, Any], files: Any, probes: Sequence[
         wanted=places(wanted),
         left_over=mapping(left_over),
         permits=mapping(permits),
+        openssl=version(facts.get("openssl")),
     )
+
+
+def version(raw: Any) -> tuple[int, ...]:
+    """A version as a host's facts have it; empty where it is none."""
+    try:
+        return parse_version(raw)
+    except (TypeError, ValueError):
+        return ()
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

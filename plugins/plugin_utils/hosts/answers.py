@@ -52,7 +52,11 @@ class Adoptable:
 
 @dataclass(frozen=True)
 class EndpointReport:
-    """What one endpoint presented: ``fingerprint`` (SHA-256, hex) or ``error``; ``ours``: live, older or None."""
+    """What one endpoint presented: ``fingerprint`` (SHA-256, hex) or ``error``; ``ours``: live, older or None.
+
+    :param group, signature_scheme: by which keys were agreed on, and the server signed; None: not known.
+    :param openssl: the version that asked.
+    """
 
     endpoint: str
     server_name: str | None
@@ -61,6 +65,9 @@ class EndpointReport:
     explicit: bool
     ours: str | None
     service: str = ""
+    group: str | None = None
+    signature_scheme: str | None = None
+    openssl: str | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +239,9 @@ def parse_served(raw: Any) -> tuple[EndpointReport, ...]:
             explicit=bool(each.get("explicit")),
             ours=text_or_none(each.get("ours")),
             service=shortened(each.get("service", "")),
+            group=text_or_none(each.get("group")),
+            signature_scheme=text_or_none(each.get("signature_scheme")),
+            openssl=text_or_none(each.get("openssl")),
         )
         for each in raw or ()
     )

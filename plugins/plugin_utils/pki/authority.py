@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki import post_quantum
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import CaProfile
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, ec, ed448, ed25519, hashes, rsa, x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import distinguished_name
@@ -21,7 +22,16 @@ BACKDATE = dt.timedelta(hours=1)
 LONGEST_COMMON_NAME = 64
 USUAL = CaProfile()
 # In the words of ``private_key.algorithm``.
-KEY_ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519", "ed448")
+KEY_ALGORITHMS = (
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "rsa-2048",
+    "rsa-3072",
+    "rsa-4096",
+    "ed25519",
+    "ed448",
+    *post_quantum.ALGORITHMS,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,12 @@ class Authority:
 
 
 def generate_key(algorithm: str) -> Any:
-    """A private key; algorithms as in ``private_key.algorithm``."""
+    """A private key; algorithms as in ``private_key.algorithm``.
+
+    :raises DependencyError: ML-DSA, for which the controller's cryptography is too old.
+    """
+    if algorithm in post_quantum.ALGORITHMS:
+        return post_quantum.generate(algorithm)
     if algorithm == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm == "ed448":
@@ -217,8 +232,10 @@ def make_authority_csr(common_name: str, key: Any, profile: CaProfile = USUAL) -
 
 
 def signature_hash(private_key: Any) -> hashes.SHA256 | hashes.SHA384 | None:
-    """The hash a key signs with; Ed25519 and Ed448 bring their own."""
-    if isinstance(private_key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
+    """The hash a key signs with; Ed25519, Ed448 and ML-DSA bring their own."""
+    if isinstance(private_key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) or post_quantum.algorithm_of(
+        private_key
+    ):
         return None
     if isinstance(private_key, ec.EllipticCurvePrivateKey) and private_key.curve.key_size >= 384:
         return hashes.SHA384()

@@ -18,7 +18,11 @@ try:
     from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.ciphers import Cipher
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+    from cryptography.hazmat.primitives.ciphers.modes import CBC
+    from cryptography.hazmat.primitives.padding import PKCS7
     from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
     from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 except ImportError as error:
@@ -31,24 +35,36 @@ except ImportError as error:
             return self
 
     x509 = hashes = serialization = pkcs7 = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
-    AESGCM = ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
+    AES256 = AESGCM = CBC = Cipher = PKCS7 = Missing()  # type: ignore[assignment,misc]
+    ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]
     InvalidSignature = InvalidTag = UnsupportedAlgorithm = Exception  # type: ignore[assignment,misc]
 else:
     CRYPTOGRAPHY_PROBLEM = None
 
+try:
+    from cryptography.hazmat.primitives.asymmetric import mldsa
+except ImportError:
+    # Older than the algorithm; see post_quantum.py.
+    mldsa = None  # type: ignore[assignment]
+
 __all__ = (
+    "AES256",
     "AESGCM",
+    "CBC",
     "CRYPTOGRAPHY_PROBLEM",
+    "Cipher",
     "ExtendedKeyUsageOID",
     "ExtensionOID",
     "InvalidSignature",
     "InvalidTag",
     "NameOID",
+    "PKCS7",
     "UnsupportedAlgorithm",
     "ec",
     "ed448",
     "ed25519",
     "hashes",
+    "mldsa",
     "pkcs12",
     "pkcs7",
     "require_cryptography",

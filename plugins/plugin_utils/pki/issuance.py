@@ -61,7 +61,7 @@ def verify_signature(certificate: x509.Certificate, key: Any) -> None:
         key.verify(*signed, how, digest)
     elif isinstance(key, ec.EllipticCurvePublicKey):
         key.verify(*signed, how)
-    elif hasattr(key, "public_bytes_raw"):  # Ed25519, Ed448
+    elif hasattr(key, "public_bytes_raw"):  # Ed25519, Ed448, ML-DSA
         key.verify(*signed)
     else:
         key.verify(*signed, digest)

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import INTEGER, Element, elements, first
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys import NAMES
 from ansible_collections.fleet.tls.plugins.module_utils.trace.distinguished_names import name_text
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import VERSION, with_one_extension
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     UNREADABLE,
@@ -60,9 +62,16 @@ def describe_partly(der: bytes, now: dt.datetime) -> dict[str, Any]:
         **(attempt(lambda: dates_of(validity, now)) or dict.fromkeys(("not_before", "not_after", "days_left"))),
         "serial": attempt(lambda: serial_number(serial)),
         "fingerprint_sha256": hashlib.sha256(der).hexdigest(),
-        "key_algorithm": attempt(lambda: key_algorithm(serialization.load_der_public_key(key.whole))),
+        "key_algorithm": attempt(lambda: key_algorithm(serialization.load_der_public_key(key.whole)))
+        or post_quantum_key(key),
         "signature_algorithm": known and attempt(lambda: signature_algorithm(known)),
     }
+
+
+def post_quantum_key(key: Element) -> str | None:
+    """The algorithm of an ML-DSA key that ``cryptography`` is too old to know; None: it is no such key."""
+    name = attempt(lambda: NAMES.get(first(first(key.content).content).content))
+    return name if name in ALGORITHMS else None
 
 
 def public_key_digest(der: bytes) -> str | None:

@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
     serialization,
     x509,
 )
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import SIGNATURES, algorithm_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.raw_certificate import extensions_of, public_key_info
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import usage_word
 
@@ -131,14 +132,14 @@ def key_algorithm(public_key: Any) -> str:
         return "ed25519"
     if isinstance(public_key, ed448.Ed448PublicKey):
         return "ed448"
-    return type(public_key).__name__.removesuffix("PublicKey").lower()
+    return algorithm_of(public_key) or type(public_key).__name__.removesuffix("PublicKey").lower()
 
 
 def signature_algorithm(certificate: x509.Certificate) -> str:
     """How it is signed, in OpenSSL's word (``ecdsa-with-SHA256``), or the dotted OID where it has none."""
     oid = certificate.signature_algorithm_oid
     name = oid._name  # pylint: disable=protected-access
-    return oid.dotted_string if name == "Unknown OID" else name
+    return SIGNATURES.get(oid.dotted_string, oid.dotted_string) if name == "Unknown OID" else name
 
 
 def names_of(certificate: x509.Certificate | x509.CertificateSigningRequest) -> Names:

@@ -37,7 +37,7 @@ LISTS: dict[str, tuple[str, ...]] = {
         "code", "severity", "host", "kind", "subject", "path", "endpoint", "fingerprint_sha256", "message", "remedy",
     ),
 }  # fmt: skip
-SERVED = ("endpoint", "server_name", "fingerprint_sha256", "protocol", "error")
+SERVED = ("endpoint", "server_name", "fingerprint_sha256", "protocol", "group", "signature_scheme", "error")
 MOMENTS = ("not_before", "not_after", "created")
 NUMBERS = ("days_left", "age_days", "generation")
 ARRAYS = ("dns_names", "ip_addresses")

@@ -29,6 +29,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.names import NAME_FIELDS, parse_names
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import refuse_old_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import parse_key_usages, parse_usage
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.absent import present
@@ -46,6 +48,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.spec.services import (
 ROTATION_POLICIES = ("always", "never")
 KEY_LOCATIONS = ("host", "controller")
 SCOPES = ("host", "pool")
+SIGNING_USAGES = ("digital_signature", "content_commitment")
 CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CERTIFICATE_FIELDS = (
     "name", "issuer", *NAME_FIELDS, "common_name", "subject", "usages", "key_usages", "private_key", "renew_before", "duration",
@@ -221,13 +224,15 @@ def parse_fields(
     pool = parse_pool(name, fields)
     key = parse_key(fields.get("private_key") or {}, pooled=pool is not None)
     refuse_other_keys(outputs, key)
+    key_usages = parse_key_usages(fields.strings("key_usages"))
+    refuse_encipherment(key_usages, key)
     adopt = parse_source(fields.get("adopt"), key.location, pooled=pool is not None)
     return CertificateSpec(
         name=name,
         issuers=tuple(issuers),
         names=names,
         usages=usages,
-        key_usages=parse_key_usages(fields.strings("key_usages")),
+        key_usages=key_usages,
         private_key=key,
         renew_before=renew_before,
         duration=duration,
@@ -277,6 +282,7 @@ def parse_key(raw: Any, *, pooled: bool = False) -> KeySpec:
 
     :param pooled: it is a pool's: hosts that share a key cannot make it, so it is made on the controller.
     :raises SpecError: unknown fields or values, or a pool's key on a host.
+    :raises DependencyError: an algorithm for which the controller's cryptography is too old.
     """
     fields = Fields(raw, ("algorithm", "rotation_policy", "location"), "private_key")
     default = "controller" if pooled else "host"
@@ -285,8 +291,11 @@ def parse_key(raw: Any, *, pooled: bool = False) -> KeySpec:
             "private_key.location: the hosts of a pool share one key, which no host can make for the others",
             remedy="leave location out, or write scope: host",
         )
+    algorithm = one_of(fields.get("algorithm", "ecdsa-p256"), KEY_ALGORITHMS, "private_key.algorithm")
+    if algorithm in POST_QUANTUM:
+        refuse_old_cryptography(f"private_key.algorithm: {algorithm}")
     return KeySpec(
-        algorithm=one_of(fields.get("algorithm", "ecdsa-p256"), KEY_ALGORITHMS, "private_key.algorithm"),
+        algorithm=algorithm,
         rotation_policy=one_of(
             fields.get("rotation_policy", "always"), ROTATION_POLICIES, "private_key.rotation_policy"
         ),
@@ -295,13 +304,29 @@ def parse_key(raw: Any, *, pooled: bool = False) -> KeySpec:
 
 
 def refuse_other_keys(outputs: Iterable[Output], key: KeySpec) -> None:
-    """:raises SpecError: a form that only RSA keys have, and a key of another kind."""
+    """:raises SpecError: a form that keys of this kind do not have, or whose readers know none of this kind."""
     for output in outputs:
         if output.format == "pkcs1" and not key.algorithm.startswith("rsa-"):
             raise SpecError(
                 f"outputs: {output.path} is to be pkcs1, which only RSA keys can be, and private_key.algorithm is {key.algorithm}",
                 remedy="write format: privkey, or private_key: {algorithm: rsa-3072}",
             )
+        if key.algorithm in POST_QUANTUM and (output.format == "jks" or output.profile == "legacy"):
+            form = "jks" if output.format == "jks" else f"{output.format} with profile: legacy"
+            raise SpecError(
+                f"outputs: {output.path} is to be {form}, and the programs that need this form know no {key.algorithm}",
+                remedy="write format: pkcs12 without a profile, for Java 24 or newer, or format: privkey",
+            )
+
+
+def refuse_encipherment(usages: Iterable[str], key: KeySpec) -> None:
+    """:raises SpecError: an ML-DSA key is to do what it cannot: it signs, and nothing else (RFC 9881, section 5)."""
+    unfit = [each for each in usages if each not in SIGNING_USAGES]
+    if key.algorithm in POST_QUANTUM and unfit:
+        raise SpecError(
+            f"key_usages: a key of {key.algorithm} can only sign, and not do {', '.join(unfit)}",
+            remedy=f"leave key_usages out, or write some of {', '.join(SIGNING_USAGES)}",
+        )
 
 
 def refuse_twice(values: Iterable[str], complaint: str) -> None:

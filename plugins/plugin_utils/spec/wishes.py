@@ -19,6 +19,8 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 DIGEST_LENGTH = 32
 # Facts may be known in one run and not in the next; those of all hosts are as large as the fleet.
 NOT_FOLLOWED = frozenset({"ansible_facts", "environment", "groups", "hostvars", "omit", "vars"})
+# The lookup that reads variables by the beginnings of their names.
+JOINED = "joined"
 # Where secrets are written, by the ends of the options' names. The digest is kept, and a short secret could be guessed from it.
 SECRETS = ("passphrase", "password", "secret", "secret_id", "token", "hmac_key", "environment", "headers")
 
@@ -40,6 +42,10 @@ def digest_of_wishes(
             continue
         named: set[str] = set()
         found[name] = None if is_secret(name) else as_written(variables[name], named, ciphertext)
+        if JOINED in named:
+            # The lookup fleet.tls.joined reads tls_certificates_web, and is told tls_certificates.
+            wholes = tuple(f"{each}_" for each in named if each in variables)
+            named.update(each for each in variables if each.startswith(wholes))
         waiting += [each for each in named if each in variables and each not in NOT_FOLLOWED]
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
 

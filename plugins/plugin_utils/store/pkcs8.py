@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private keys sealed as PKCS#8 PEM (RFC 5958): PBES2 with AES-256-CBC and PBKDF2-HMAC-SHA256 (RFC 8018).
 
-``cryptography`` opens them whatever their rounds, and can only make ones with 2,048, a guess of which takes 2 ms; so the program
-``openssl`` makes them, of 600,000 (OWASP's number for this function). Opening one takes a tenth of a second, so that is done once a run.
+``cryptography`` opens them whatever their rounds, and can only make ones with 2,048, a guess of which takes 2 ms; so they are written here,
+with 600,000 (OWASP's number for this function), for keys of all kinds: a controller's ``openssl`` may know fewer than its ``cryptography``.
+Opening one takes a tenth of a second, so that is done once a run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 import binascii
 import contextlib
 import fcntl
+import hashlib
 import hmac
 import mmap
 import os
@@ -20,53 +22,70 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
-from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError, StoreError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import AESGCM, InvalidTag, serialization
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import (
+    INTEGER,
+    NULL,
+    OCTET_STRING,
+    SEQUENCE,
+    encode,
+)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import (
+    AES256,
+    AESGCM,
+    CBC,
+    PKCS7,
+    Cipher,
+    InvalidTag,
+    serialization,
+)
 
 PBKDF2 = {"rounds": 600_000}
-# What ``cryptography`` gives.
-FEW_ROUNDS = 2048
-PBKDF2_OID = bytes.fromhex("06092a864886f70d01050c")
-SEQUENCE, OCTET_STRING, INTEGER = 0x30, 0x04, 0x02
+# RFC 8018, appendix C; the object identifiers as they stand in DER.
+PBES2_OID, PBKDF2_OID = bytes.fromhex("06092a864886f70d01050d"), bytes.fromhex("06092a864886f70d01050c")
+HMAC_SHA256_OID, AES256_CBC_OID = bytes.fromhex("06082a864886f70d0209"), bytes.fromhex("060960864801650304012a")
+SALT_BYTES, KEY_BYTES, BLOCK_BYTES, BLOCK_BITS = 16, 32, 16, 128
+LINE = 64
 NONCE_BYTES = 12
 LENGTH_BYTES = 2
 
 
 def sealed_pem(private_key: Any, passphrase: bytes) -> bytes:
-    """A private key under a passphrase.
+    """A private key under a passphrase."""
+    clear = private_key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    salt, vector, rounds = os.urandom(SALT_BYTES), os.urandom(BLOCK_BYTES), PBKDF2["rounds"]
+    padder = PKCS7(BLOCK_BITS).padder()
+    encryptor = Cipher(
+        AES256(hashlib.pbkdf2_hmac("sha256", passphrase, salt, rounds, KEY_BYTES)), CBC(vector)
+    ).encryptor()
+    sealed = encryptor.update(padder.update(clear) + padder.finalize()) + encryptor.finalize()
+    body = base64.b64encode(encrypted_key_info(salt, vector, rounds, sealed)).decode()
+    lines = [body[start : start + LINE] for start in range(0, len(body), LINE)]
+    label = "ENCRYPTED PRIVATE KEY-----"
+    return "\n".join([f"-----BEGIN {label}", *lines, f"-----END {label}", ""]).encode()
 
-    :raises DependencyError: ``openssl`` is not on the controller; :raises StoreError: it fails.
-    """
-    few = is_many_lines(passphrase) or PBKDF2["rounds"] <= FEW_ROUNDS
-    encryption = serialization.BestAvailableEncryption(passphrase) if few else serialization.NoEncryption()
-    pem: bytes = private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-    if few:
-        return pem
-    how = ["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256", "-iter", str(PBKDF2["rounds"])]
-    try:
-        with openssl.in_memory(passphrase + b"\n") as secret:
-            return openssl.call(["pkcs8", "-topk8", *how, "-passout", f"fd:{secret}"], pem, (secret,))
-    except StepError as error:
-        if error.code == "openssl_missing":
-            raise DependencyError(
-                "the program 'openssl' is missing on the controller", remedy="install it where ansible runs"
-            ) from None
-        raise StoreError(
-            f"a private key cannot be sealed: {error.message}", remedy="see which openssl runs on the controller"
-        ) from None
+
+def encrypted_key_info(salt: bytes, vector: bytes, rounds: int, sealed: bytes) -> bytes:
+    """EncryptedPrivateKeyInfo (RFC 5958, section 3) with the parameters of PBES2 (RFC 8018, appendix A.4)."""
+    # A leading zero where it would be read as negative.
+    number = encode(INTEGER, rounds.to_bytes(rounds.bit_length() // 8 + 1, "big"))
+    function = encode(SEQUENCE, HMAC_SHA256_OID + encode(NULL, b""))
+    derivation = encode(SEQUENCE, PBKDF2_OID + encode(SEQUENCE, encode(OCTET_STRING, salt) + number + function))
+    scheme = encode(SEQUENCE, AES256_CBC_OID + encode(OCTET_STRING, vector))
+    algorithm = encode(SEQUENCE, PBES2_OID + encode(SEQUENCE, derivation + scheme))
+    return encode(SEQUENCE, algorithm + encode(OCTET_STRING, sealed))
 
 
 def is_many_lines(passphrase: bytes) -> bool:
-    """Whether ``openssl`` would read the beginning of it only. Stores that have such a passphrase keep the form that they have."""
+    """Whether programs that read a passphrase from a file would read the beginning of it only."""
     return b"\n" in passphrase or b"\0" in passphrase
 
 
-def is_outdated(pem: bytes, passphrase: bytes) -> bool:
+def is_outdated(pem: bytes) -> bool:
     """Whether a sealed key has fewer rounds than :func:`sealed_pem` would give it."""
     rounds = rounds_of(pem)
-    return rounds is not None and rounds < PBKDF2["rounds"] and not is_many_lines(passphrase)
+    return rounds is not None and rounds < PBKDF2["rounds"]
 
 
 def rounds_of(pem: bytes) -> int | None:

@@ -48,7 +48,7 @@ def reseal(store: Store, key: str) -> None:
     """Seal a private key of few rounds with as many as a new one gets; where that cannot be done, it stays as it is."""
     with contextlib.suppress(TlsError):
         entry = store.get(key)
-        if entry is not None and is_outdated(entry.value, encoded_passphrase(store)):
+        if entry is not None and is_outdated(entry.value):
             put_key(store, key, get_key(store, key), expect=entry.version)
 
 

@@ -23,6 +23,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.answers import par
 from ansible_collections.fleet.tls.plugins.plugin_utils.hosts.steps import HostSteps
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.run_notes import note_clock, noted_clocks
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.user_variables import warn_of_unread
 
 STORE_OPTIONS: dict[str, Any] = {
     # Raw mappings: the providers check their own options, and name the one that is wrong.
@@ -78,6 +79,7 @@ class TlsAction(HostSteps):
         _result, options = self.validate_argument_spec(argument_spec=self.ARGUMENTS)
         variables = task_vars or {}
         present.works_for(variables)
+        warn_of_unread(variables, self.host(variables))
         try:
             require_cryptography()
             return self.with_interpreter(self.act(options, variables))

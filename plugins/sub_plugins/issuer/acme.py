@@ -9,6 +9,111 @@ finished, and a run with nothing due asks for no more than renewal information, 
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: Any CA that speaks ACME, such as Let's Encrypt
+description:
+  - Orders certificates from a public or private CA (RFC 8555). The private keys stay on the hosts.
+  - See L(Issuer acme, ../issuers/acme.md) for accounts, challenges, renewal and rate limits.
+requirements:
+  - acme 5.1 or newer
+  - dnspython, for solvers that work with DNS and for CAA records
+options:
+  directory_url:
+    description: The CA's directory, an https address.
+    type: str
+    required: true
+  challenge:
+    description: How the CA validates names. C(type) names a L(solver, solvers.md); the other fields are that solver's options.
+    type: dict
+    required: true
+  contact:
+    description: Mail addresses of the account. The CA is told of a change.
+    type: list
+    elements: str
+    default: []
+  terms_agreed:
+    description: You have read the CA's terms of service and agree to them.
+    type: bool
+    default: false
+  external_account:
+    description: A customer's account at the CA (RFC 8555, 7.3.4).
+    type: dict
+    suboptions:
+      kid:
+        description: Its key identifier.
+        type: str
+        required: true
+      hmac_key:
+        description: Its MAC key, base64 as the CA gave it. Keep it in Ansible Vault.
+        type: str
+        required: true
+  account_key:
+    description:
+      - The private key of an account that you already have, as text or as an absolute path on the controller. PEM, or certbot's JWK.
+      - Without it, the first run makes a key and an account. Keep it in Ansible Vault.
+    type: raw
+  profile:
+    description: One of the CA's profiles, such as V(tlsserver) or V(shortlived). The default is the CA's own.
+    type: str
+  preferred_chain:
+    description: Common name of the root that the chain is to lead to, where the CA offers several. The default is the CA's own.
+    type: str
+  anchors:
+    description:
+      - The roots of a CA of your own, PEM text or the path of a PEM file on the controller. Hosts that trust the issuer are given them.
+      - Without it, the roots are those that every system has, and nothing is installed.
+    type: str
+  ca_certificate:
+    description: PEM file on the controller that the CA's own https is verified with. The default is the usual CAs.
+    type: path
+  limits:
+    description:
+      - The CA's rate limits, V(letsencrypt), V(none), or a mapping of limits, each a number and a duration such as V(50/7d).
+      - Without it, Let's Encrypt's own servers get theirs, and all other CAs none.
+    type: raw
+    suboptions:
+      orders:
+        description: Orders of the account. Let's Encrypt allows V(300/3h).
+        type: str
+      certificates_per_domain:
+        description: Certificates with a name of the registered domain. Let's Encrypt allows V(50/7d).
+        type: str
+      certificates_per_set:
+        description: Certificates for the very same names. Let's Encrypt allows V(5/7d).
+        type: str
+      failures:
+        description: Failed validations of a name. Let's Encrypt allows V(5/1h).
+        type: str
+  timeout:
+    description: How long the CA may take for one order. What DNS takes is not counted.
+    type: str
+    default: 5m
+  resolvers:
+    description: IP addresses of the resolvers that are asked for CAA records. The default is the controller's own.
+    type: list
+    elements: str
+    default: []
+"""
+EXAMPLES = r"""
+tls_issuers:
+  public:
+    type: acme
+    directory_url: https://acme-v02.api.letsencrypt.org/directory
+    contact: [tls@example.com]
+    terms_agreed: true
+    challenge: {type: http-01}
+
+  customer:
+    type: acme
+    directory_url: https://acme.example.net/directory
+    terms_agreed: true
+    external_account: {kid: "4711", hmac_key: "{{ vault_acme_hmac_key }}"}
+    challenge:
+      type: dns_rfc2136
+      server: ns1.example.com
+      tsig: {name: acme-update, secret: "{{ vault_tsig_secret }}"}
+"""
+
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence

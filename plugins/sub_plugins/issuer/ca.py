@@ -11,6 +11,178 @@ root is replaced.
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: An internal CA, a root and an issuing CA below it, in the store
+description:
+  - Signs certificates with a CA of your own. Without further options, root and issuing CA are made when they are first needed.
+  - With O(root) and O(issuing) you bring a CA that exists, or a root whose key is somewhere else.
+  - See L(Issuer ca, ../issuers/ca.md) for name constraints, revocation lists and clients outside the inventory.
+options:
+  duration:
+    description: Validity of a certificate that does not say it itself.
+    type: str
+    default: 90d
+  issuing_duration:
+    description: Validity of an issuing CA that this collection makes or asks for.
+    type: str
+    default: 2y
+  root_duration:
+    description: Validity of a root that this collection makes.
+    type: str
+    default: 10y
+  crl_duration:
+    description: Validity of the revocation lists of a CA that issues certificates.
+    type: str
+    default: 7d
+  key_algorithm:
+    description:
+      - Algorithm of the CA keys. Read when a CA is made; changing it later has no effect on CAs that exist.
+      - V(ml-dsa-44), V(ml-dsa-65) and V(ml-dsa-87) need C(cryptography) 49 on the controller, and OpenSSL 3.5 wherever certificates are verified.
+        See L(post-quantum.md,../post-quantum.md).
+    type: str
+    default: ecdsa-p256
+    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44, ml-dsa-65, ml-dsa-87]
+  common_name:
+    description:
+      - How the common names of the CAs begin, at most 48 bytes. Read when a CA is made.
+      - The default is the issuer's name and C(CA).
+    type: str
+  subject:
+    description: Further parts of the names of CAs that are made here.
+    type: dict
+    default: {}
+    suboptions:
+      O:
+        description: Organization, one or a list.
+        type: raw
+      OU:
+        description: Organizational unit, one or a list.
+        type: raw
+      C:
+        description: Country, two letters.
+        type: raw
+      L:
+        description: Locality, one or a list.
+        type: raw
+      ST:
+        description: State or province, one or a list.
+        type: raw
+      DC:
+        description: Domain, C(example.com), or its components from left to right.
+        type: raw
+      serialNumber:
+        description: Serial number of the subject.
+        type: raw
+  root:
+    description: Your own root. Without it, a root is made.
+    type: dict
+    suboptions: &authority
+      certificate:
+        description: The certificate, PEM, DER, PKCS#7 or PKCS#12, as text or as an absolute path on the controller. A key in it counts as O(root.key).
+        type: str
+        required: true
+      key:
+        description: The private key, in the same forms, encrypted or not. Without it, the key is somewhere else.
+        type: str
+      passphrase:
+        description: Of the key or of the PKCS#12 file. Keep it in Ansible Vault.
+        type: str
+      crl:
+        description: The CA's revocation list, PEM or DER.
+        type: str
+      index:
+        description: Path of the C(index.txt) of C(openssl ca) or easy-rsa. What it has as revoked is listed as well.
+        type: path
+      openbao:
+        description: Only for the root. OpenBao or HashiCorp Vault has the root's key and signs issuing CAs.
+        type: dict
+        extends_documentation_fragment: fleet.tls.providers.openbao
+        suboptions:
+          mount:
+            description: Where the PKI engine is.
+            type: str
+            default: pki
+          issuer_ref:
+            description: Which issuer of the mount has the root's key, by name or id. The default is the mount's own.
+            type: str
+  issuing:
+    description:
+      - Your own issuing CA, signed by the root itself. Takes the fields of O(root), except C(openbao). Without it, one is made below the root.
+      - The word V(root) means that the root issues certificates by itself.
+    type: raw
+  name_constraints:
+    description: For which names the CAs may issue at all (RFC 5280, 4.2.1.10). Without it, for every name.
+    type: dict
+    suboptions:
+      permitted:
+        description: Names of these kinds have to be among these. A kind that is not listed is not constrained.
+        type: dict
+        default: {}
+        suboptions: &names
+          dns_names:
+            description: Domains, each with everything below it.
+            type: list
+            elements: str
+            default: []
+          ip_addresses:
+            description: Networks such as V(192.0.2.0/24).
+            type: list
+            elements: str
+            default: []
+          email_addresses:
+            description: A mailbox, a host, or with a dot in front all hosts below a domain.
+            type: list
+            elements: str
+            default: []
+          uris:
+            description: A host, or with a dot in front all hosts below a domain.
+            type: list
+            elements: str
+            default: []
+      excluded:
+        description: No name may be among these.
+        type: dict
+        default: {}
+        suboptions: *names
+  path_length:
+    description:
+      - How many CAs there may be below a root that is made here. The issuing CA is one of them, and has none below it.
+      - The default is V(1), or V(2) with O(cross_certificates).
+    type: int
+  crl_distribution_points:
+    description: Folders on servers for plain http, each with a slash at its end, where clients find revocation lists. The file's name is added.
+    type: list
+    elements: str
+    default: []
+  authority_information_access:
+    description: Folders of the same kind, where clients find CA certificates.
+    type: list
+    elements: str
+    default: []
+  cross_certificates:
+    description: At a rollover, the old root signs the new one, for clients outside the inventory that know only the old one.
+    type: bool
+    default: false
+"""
+EXAMPLES = r"""
+tls_issuers:
+  internal:
+    type: ca
+
+  constrained:
+    type: ca
+    duration: 30d
+    subject: {O: Example, C: DE}
+    name_constraints:
+      permitted: {dns_names: [example.com]}
+    crl_distribution_points: [http://pki.example.com/ca/]
+
+  existing:
+    type: ca
+    root: {certificate: /srv/ca/root.pem}
+    issuing: {certificate: /srv/ca/issuing.pem, key: /srv/ca/issuing.key, passphrase: "{{ vault_issuing_passphrase }}"}
+"""
+
 import contextlib
 import datetime as dt
 import functools

@@ -9,6 +9,49 @@ output, and everything else that it may want to know is in its environment.
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: Any program that turns a CSR into a certificate
+description:
+  - Runs a program on the controller, without a shell. It reads the CSR on standard input and writes the chain to standard output.
+  - See L(Issuer command, ../issuers/command.md) for the variables that the program gets, and an example.
+options:
+  command:
+    description: The program and its arguments. An absolute path, or the name of a program in C(PATH).
+    type: list
+    elements: str
+    required: true
+  anchors:
+    description: The root certificates that its chains lead to, PEM text or an absolute path on the controller.
+    type: str
+    required: true
+  environment:
+    description:
+      - Environment variables for the program, and the place for its secrets. Names that begin with C(FLEET_TLS_) are taken.
+      - What the program writes to standard error is shown without their values.
+    type: dict
+    default: {}
+  timeout:
+    description: How long the program may take. After that it is ended, with all it started.
+    type: str
+    default: 60s
+  duration:
+    description: Validity to ask for, where the certificate does not say it itself. Without it, the program decides.
+    type: str
+  revoke:
+    description: A program that revokes a certificate, which it reads on standard input (PEM). Without it, nothing can be revoked.
+    type: list
+    elements: str
+    default: []
+"""
+EXAMPLES = r"""
+tls_issuers:
+  corporate:
+    type: command
+    command: [/usr/local/bin/corporate-ca, sign, --profile, web]
+    anchors: /etc/corporate/root.pem
+    environment: {CA_TOKEN: "{{ vault_ca_token }}"}
+"""
+
 import datetime as dt
 import os
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,82 @@ In the store, for an issuer named ``bought``, what was seen last, so that a run 
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: Certificates that others make, fetched from where they are put
+description:
+  - Takes bought certificates, or those of another team or tool, from a file, an https URL or OpenBao's KV engine. It takes one of O(certificate)
+    and O(openbao).
+  - See L(Issuer fetch, ../issuers/fetch.md) for the forms that are understood, and what happens without a key.
+options:
+  certificate:
+    description: An absolute path on the controller, or an https URL. C({certificate}) and C({host}) stand for their names.
+    type: str
+  openbao:
+    description: A secret of a KV engine (version 2) in OpenBao or HashiCorp Vault.
+    type: dict
+    extends_documentation_fragment: fleet.tls.providers.openbao
+    suboptions:
+      mount:
+        description: Where the KV engine is.
+        type: str
+        default: secret
+      path:
+        description: The secret's path. C({certificate}) and C({host}) stand for their names.
+        type: str
+        required: true
+      fields:
+        description: Fields of the secret that are put together, as far as they are there. The default is C([certificate, chain, private_key]).
+        type: list
+        elements: str
+        default: []
+  private_key:
+    description: Where the private key is, when it is not beside the certificate. A path or an https URL, as O(certificate).
+    type: str
+  chain:
+    description: The certificates above the leaf, where they do not come with it. PEM text or an absolute path.
+    type: str
+  passphrase:
+    description: Of an encrypted key or a PKCS#12 file. Keep it in Ansible Vault.
+    type: str
+  anchors:
+    description: The root certificates, PEM text or an absolute path on the controller.
+    type: str
+    required: true
+  headers:
+    description: Headers of the https request. They may hold secrets.
+    type: dict
+    default: {}
+  ca_certificate:
+    description: PEM file on the controller that the https server is verified with. The default is the system's CAs.
+    type: path
+  client_certificate:
+    description: Certificate on the controller to show to the https server.
+    type: path
+  client_key:
+    description: Its private key, where it is in a file of its own.
+    type: path
+  timeout:
+    description: How long the https request may take.
+    type: str
+    default: 30s
+"""
+EXAMPLES = r"""
+tls_issuers:
+  bought:
+    type: fetch
+    certificate: /srv/certificates/{certificate}.pem
+    private_key: /srv/certificates/{certificate}.key
+    anchors: /etc/ssl/certs/USERTrust_RSA_Certification_Authority.pem
+
+  safe:
+    type: fetch
+    openbao:
+      url: https://bao.example.com:8200
+      auth: {method: token, token_env: BAO_TOKEN}
+      path: certificates/{certificate}
+    anchors: /etc/corporate/root.pem
+"""
+
 import contextlib
 import datetime as dt
 import hashlib

@@ -9,6 +9,42 @@ signature and the record leaves a certificate that nobody has: the next run has 
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: The PKI engine of OpenBao or HashiCorp Vault
+description:
+  - The host makes its key and a CSR, and OpenBao signs the CSR under a role.
+  - See L(Issuer openbao, ../issuers/openbao.md) for the role and the policy to set up, and how its CA is replaced.
+extends_documentation_fragment: fleet.tls.providers.openbao
+options:
+  mount:
+    description: Where the PKI engine is.
+    type: str
+    default: pki
+  role:
+    description: The role that signs. It limits names, usages and validity.
+    type: str
+    required: true
+  issuer_ref:
+    description: Which of the mount's issuers signs, by name or id. The default is the role's own.
+    type: str
+  duration:
+    description: Validity to ask for, where the certificate does not say it itself. The role may give less. The default is the role's.
+    type: str
+  root:
+    description: The root, PEM text or an absolute path, where the mount has only an intermediate CA and does not know its root.
+    type: str
+"""
+EXAMPLES = r"""
+tls_issuers:
+  bao:
+    type: openbao
+    url: https://openbao.example.com:8200
+    ca_certificate: /etc/ssl/openbao-listener-ca.pem
+    auth: {method: approle, role_id: "{{ bao_role_id }}", secret_id: "{{ vault_bao_secret_id }}"}
+    role: web
+    duration: 30d
+"""
+
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence

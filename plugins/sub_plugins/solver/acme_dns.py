@@ -9,6 +9,31 @@ A name is registered once: the server answers with a name of its own and a passw
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: dns-01, by an acme-dns server
+description:
+  - For names and wildcards. Each name needs one CNAME that leads to the acme-dns server. The first run says which.
+requirements:
+  - dnspython
+extends_documentation_fragment: fleet.tls.providers.dns_api
+options:
+  server:
+    description: The address of its API, https. Plain http is for a server on this machine.
+    type: str
+    required: true
+  accounts:
+    description:
+      - Registrations that you already have. The key is the domain, the value a mapping with C(username), C(password), C(subdomain) and C(fulldomain).
+      - Others are made, and kept in the store with their passwords sealed.
+    type: dict
+    default: {}
+"""
+EXAMPLES = r"""
+challenge:
+  type: acme_dns
+  server: https://auth.example.org
+"""
+
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

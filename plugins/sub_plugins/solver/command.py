@@ -10,6 +10,34 @@ the file's content. Neither is a secret. ``cleanup`` is called also where ``pres
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: A program of yours makes challenges visible
+description:
+  - Run on the controller as C(PROGRAM ARGUMENT… present DOMAIN NAME VALUE), and later with C(cleanup), without a shell. It returns when the answer
+    is visible.
+  - For dns-01, NAME is the name of the TXT record and VALUE its text. For http-01, they are the token and the file's content.
+options:
+  command:
+    description: The program and its first arguments.
+    type: list
+    elements: str
+    required: true
+  challenge:
+    description: Which challenge it answers.
+    type: str
+    default: dns-01
+    choices: [dns-01, http-01]
+  timeout:
+    description: How long it may take.
+    type: str
+    default: 5m
+"""
+EXAMPLES = r"""
+challenge:
+  type: command
+  command: [/usr/local/bin/dns-hook, --zone, example.com]
+"""
+
 import os
 import subprocess
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,37 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: dns-01, by the API of one of about 90 DNS providers
+description:
+  - For names and wildcards. The library L(dns-lexicon,https://dns-lexicon.readthedocs.io/) writes the TXT records.
+requirements:
+  - dns-lexicon
+  - dnspython
+extends_documentation_fragment: fleet.tls.providers.dns_api
+options:
+  provider:
+    description: The provider's name in dns-lexicon.
+    type: str
+    required: true
+  options:
+    description: The provider's own options, credentials among them, as dns-lexicon names them. Keep secrets in Ansible Vault.
+    type: dict
+    default: {}
+  zones:
+    description: The zones that the provider hosts. They are never guessed.
+    type: list
+    elements: str
+    required: true
+"""
+EXAMPLES = r"""
+challenge:
+  type: dns_lexicon
+  provider: powerdns
+  zones: [example.com]
+  options: {pdns-server: "https://pdns.example.com:8081", auth-token: "{{ vault_pdns_token }}"}
+"""
+
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping

@@ -9,6 +9,38 @@ The record ``_validation-persist.<domain>`` names the CA and the account. It is 
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: dns-persist-01, one TXT record per name that stays
+description:
+  - For names and wildcards, at a CA that offers dns-persist-01. The record names the CA and your account, so renewals write nothing to DNS.
+  - The first run says which record to add, or writes it with a O(writer).
+requirements:
+  - dnspython
+options:
+  writer:
+    description: Writes the record, once. C(type) and options of a solver for dns-01, such as V(dns_rfc2136).
+    type: dict
+  resolvers:
+    description: IP addresses of the resolvers that are asked whether the record is there. The default is the controller's own.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How long a record that was just written may take to appear.
+    type: str
+    default: 2m
+"""
+EXAMPLES = r"""
+challenge: {type: dns_persist_01}
+---
+challenge:
+  type: dns_persist_01
+  writer:
+    type: dns_rfc2136
+    server: ns1.example.com
+    tsig: {name: acme-update, secret: "{{ vault_tsig_secret }}"}
+"""
+
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -10,6 +10,101 @@ when all authoritative servers show it.
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: dns-01, by a DNS server that takes updates
+description:
+  - For names and wildcards. Writes TXT records by dynamic update (RFC 2136), signed with TSIG or with a Kerberos ticket.
+  - It needs O(server), unless O(zones) names one for each zone.
+requirements:
+  - dnspython
+  - gssapi, for O(gss)
+options:
+  server:
+    description: The primary, C(HOST) or C(HOST:PORT), by name or address.
+    type: str
+    default: ""
+  tsig:
+    description: The key that signs updates (RFC 8945).
+    type: dict
+    suboptions:
+      name:
+        description: Its name.
+        type: str
+        required: true
+      algorithm:
+        description: Its algorithm.
+        type: str
+        default: hmac-sha256
+        choices: [hmac-sha256, hmac-sha384, hmac-sha512, hmac-sha224, hmac-sha1]
+      secret:
+        description: Its secret, base64. Keep it in Ansible Vault.
+        type: str
+        required: true
+  gss:
+    description: V(true), or a mapping. Updates are signed with a Kerberos ticket of the controller instead (RFC 3645), as Active Directory and FreeIPA
+      want it.
+    type: raw
+    suboptions:
+      principal:
+        description: As whom to sign, such as V(ansible@AD.EXAMPLE.COM). The default is that of the credentials cache or keytab.
+        type: str
+      service:
+        description: The host in the server's Kerberos name C(DNS/HOST). The default is the host of O(server).
+        type: str
+  zone:
+    description: The zone, where the server's answer to SOA queries is not the right one. By default it is found out.
+    type: str
+  authoritative:
+    description: The servers that must show a record before the CA is asked, C(HOST) or C(HOST:PORT). The default is the zone's NS records.
+    type: list
+    elements: str
+    default: []
+  zones:
+    description: Other servers for single zones.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      zone:
+        description: The zone.
+        type: str
+        required: true
+      server:
+        description: As O(server).
+        type: str
+        required: true
+      tsig:
+        description: As O(tsig).
+        type: dict
+      gss:
+        description: As O(gss).
+        type: raw
+      authoritative:
+        description: As O(authoritative).
+        type: list
+        elements: str
+  resolvers:
+    description: IP addresses of the resolvers that know names outside these servers. The default is the controller's own.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How long all authoritative servers together may take to show the records. It does not count against the issuer's C(timeout).
+    type: str
+    default: 2m
+"""
+EXAMPLES = r"""
+challenge:
+  type: dns_rfc2136
+  server: ns1.example.com
+  tsig: {name: acme-update, algorithm: hmac-sha256, secret: "{{ vault_tsig_secret }}"}
+---
+challenge:
+  type: dns_rfc2136
+  server: dc1.ad.example.com
+  gss: true
+"""
+
 import base64
 import binascii
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,31 @@ answers them all, on any host of a pool, without a file: that is the default, an
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: http-01, answered by the fleet's own servers
+description:
+  - For names and IP addresses (RFC 8555, 8.3). Every server that the roles configure answers for the whole fleet, without any file.
+  - With O(webroot), the answers are files that the web server on the host serves. Written as V(http-01) or V(http_01).
+options:
+  webroot:
+    description: A directory on the host. The answers are files below it for as long as the CA looks.
+    type: path
+  check:
+    description: Ask C(http://NAME/.well-known/acme-challenge/…) from the controller before the CA does. A name that leads elsewhere then costs no
+      failed validation.
+    type: bool
+    default: true
+  check_address:
+    description: C(HOST) or C(HOST:PORT) that this check connects to, where the controller sees the name differently than the world does. The
+      default is the name itself.
+    type: str
+"""
+EXAMPLES = r"""
+challenge: {type: http-01}
+---
+challenge: {type: http-01, webroot: /var/www/html}
+"""
+
 import http.client
 import secrets
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,24 @@ ends them with their holder. All of it is 0700/0600.
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: A directory of the controller
+description:
+  - The embedded store. Certificates and CRLs are plain PEM files, private keys are sealed with the passphrase, and the ledger is an SQLite file.
+  - See L(How a store is backed up, moved and verified, ../stores/care.md).
+options:
+  path:
+    description: The directory, an absolute path. It is made, with mode 0700, when something is first written.
+    type: path
+    required: true
+"""
+EXAMPLES = r"""
+tls_store:
+  type: directory
+  path: "{{ inventory_dir }}/tls-store"
+  passphrase: "{{ vault_tls_passphrase }}"
+"""
+
 import contextlib
 import fcntl
 import hashlib

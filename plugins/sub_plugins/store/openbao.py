@@ -10,6 +10,31 @@ that leaks gives no key.
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+short_description: A KV engine of OpenBao or HashiCorp Vault, for several controllers
+description:
+  - Several controllers, or the job slices of AWX, share one store. It does everything that the directory does.
+  - See L(Store openbao, ../stores/openbao.md) for the policy to set up, and what two runs at once do.
+extends_documentation_fragment: fleet.tls.providers.openbao
+options:
+  mount:
+    description: Where the KV engine (version 2) is.
+    type: str
+    default: secret
+  path:
+    description: The folder in it that is ours.
+    type: str
+    default: fleet-tls
+"""
+EXAMPLES = r"""
+tls_store:
+  type: openbao
+  url: [https://bao1.example.com:8200, https://bao2.example.com:8200]
+  ca_certificate: /etc/ssl/openbao-listener-ca.pem
+  auth: {method: approle, role_id: "{{ bao_role_id }}", secret_id: "{{ vault_bao_secret_id }}"}
+  passphrase: "{{ vault_tls_passphrase }}"
+"""
+
 import base64
 import contextlib
 import re

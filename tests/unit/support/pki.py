@@ -16,14 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.csr import make_csr
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import CertificateSpec, parse_certificate
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import SCRYPT
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import FEW_ROUNDS, PBKDF2
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import PBKDF2
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
 from ansible_collections.fleet.tls.plugins.sub_plugins.store.directory import DirectoryStore
 
 NOW = dt.datetime(2026, 11, 23, 10, tzinfo=dt.timezone.utc)
 DAY = dt.timedelta(days=1)
+# What sealed keys had in earlier releases.
+FEW_ROUNDS = 2048
+# Those that every openssl and every cryptography here has; test_post_quantum.py has the others.
+CLASSICAL = tuple(each for each in KEY_ALGORITHMS if not each.startswith("ml-dsa-"))
 PASSPHRASE = "correct horse battery staple"
 LIFETIMES = {"internal": 90 * 86400, "other": 90 * 86400}
 

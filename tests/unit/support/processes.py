@@ -18,6 +18,8 @@ FORK = multiprocessing.get_context("fork")
 SECONDS = 200.0
 # What changes files and locks, of the audit events in the Python manual; "open" where it is for writing.
 FILE_EVENTS = frozenset({"open", "os.mkdir", "os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
+# Something goes to an HTTP server: the head of a request, or its body.
+REQUEST_EVENTS = frozenset({"http.client.send"})
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -53,12 +55,12 @@ def _report(work: Callable[[], Any], start: Any, sender: Any) -> None:
         sender.send((False, traceback.format_exc()))
 
 
-def killed_at(work: Callable[[], Any], event_number: int) -> bool:
-    """Do ``work`` in a process that kills itself (SIGKILL) at its n-th change of a file; False: it ended before that.
+def killed_at(work: Callable[[], Any], event_number: int, events: frozenset[str] = FILE_EVENTS) -> bool:
+    """Do ``work`` in a process that kills itself (SIGKILL) just before its n-th such event; False: it ended before that.
 
     :raises AssertionError: it failed in another way.
     """
-    process = FORK.Process(target=_with_trap, args=(work, event_number))
+    process = FORK.Process(target=_with_trap, args=(work, event_number, events))
     process.start()
     return _was_killed(process)
 
@@ -78,12 +80,12 @@ def _was_killed(process: Any) -> bool:
     return process.exitcode != 0
 
 
-def _with_trap(work: Callable[[], Any], event_number: int) -> None:
+def _with_trap(work: Callable[[], Any], event_number: int, events: frozenset[str]) -> None:
     count = 0
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count
-        if event in FILE_EVENTS and (event != "open" or int(arguments[2]) & WRITING):
+        if event in events and (event != "open" or int(arguments[2]) & WRITING):
             count += 1
             if count == event_number:
                 os.kill(os.getpid(), signal.SIGKILL)

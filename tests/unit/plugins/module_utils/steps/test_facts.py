@@ -13,9 +13,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.steps import facts as ho
 from ansible_collections.fleet.tls.plugins.module_utils.steps.facts import (
     facts_step,
     family,
-    openssl_version,
     resolvers,
 )
+from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import version_numbers
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority
 
 
@@ -42,7 +42,7 @@ def test_family(text: str, found: str) -> None:
     ("known", "version"), [((3, 0, 0, 17, 0), [3, 0, 17]), ((3, 5, 0, 1, 0), [3, 5, 1]), ((1, 1, 1, 14, 15), [1, 1, 1])]
 )
 def test_openssl_version(known: tuple[int, ...], version: list[int]) -> None:
-    assert openssl_version(known) == version
+    assert version_numbers(known) == version
 
 
 def test_resolvers() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -65,6 +66,20 @@ def test_a_fresh_host(host: OneHost) -> None:
         "adoptable": None, "error": None,
     }  # fmt: skip
     assert set(pending) == {"request_id", "csr"} and pending["csr"].startswith("-----BEGIN CERTIFICATE REQUEST-----")
+
+
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO >= (3, 5), reason="this OpenSSL knows ML-DSA")
+@pytest.mark.parametrize("prepare", ["auto", "never"])
+@pytest.mark.parametrize("location", ["host", "controller"])
+def test_a_host_that_does_not_know_ml_dsa_refuses_it_and_touches_nothing(
+    installed: OneHost, location: str, prepare: str
+) -> None:
+    before = state_of(installed.folder)
+    wishes = [installed.wish(name, key={"algorithm": "ml-dsa-65", "location": location}) for name in ("www", "new")]
+    for found in installed.look(*wishes, prepare=prepare).values():
+        assert found["error"]["code"] == "openssl_too_old" and found["pending"] is None
+        assert "ml-dsa-65 needs OpenSSL 3.5 or newer on the host, which has " in found["error"]["message"]
+    assert state_of(installed.folder) == before
 
 
 def test_nothing_to_do(installed: OneHost, pairs: list[Pair]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def csr_of(key: bytes, **subject: Any) -> x509.CertificateSigningRequest:
 
 
 def test_every_algorithm_of_the_vocabulary_has_its_options() -> None:
-    assert set(openssl.KEY_OPTIONS) == {*FAST, "rsa-3072", "rsa-4096"}
+    assert set(openssl.KEY_OPTIONS) == {*FAST, "rsa-3072", "rsa-4096", *openssl.POST_QUANTUM}
     for algorithm in ("rsa-3072", "rsa-4096"):
         assert f"rsa_keygen_bits:{algorithm[4:]}" in openssl.KEY_OPTIONS[algorithm]
 
@@ -77,6 +78,24 @@ def test_keys(keys: dict[str, bytes], algorithm: str) -> None:
 def test_algorithms_that_are_none_of_ours() -> None:
     for options in (["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"], ["-algorithm", "X25519"]):
         assert openssl.key_algorithm(openssl.call(["genpkey", *options])) is None
+
+
+@pytest.mark.skipif(openssl.version() >= openssl.NEEDED, reason="this openssl knows ML-DSA: tests/pq has what it makes")
+def test_an_openssl_that_does_not_know_the_algorithm() -> None:
+    with pytest.raises(StepError) as caught:
+        openssl.generate_key("ml-dsa-65")
+    found = ".".join(map(str, openssl.version()))
+    assert caught.value.code == "openssl_too_old" and f"OpenSSL 3.5 or newer on the host, which has {found}" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "refused"), [((3, 4, 9), True), ((1, 1, 1), True), ((), True), ((3, 5, 0), False), ((4, 0, 3), False)]
+)
+def test_versions_that_know_it(found: tuple[int, ...], refused: bool) -> None:
+    with pytest.raises(StepError, match="ml-dsa-44 needs") if refused else contextlib.nullcontext():
+        openssl.refuse_too_old("ml-dsa-44", found)
 
 
 def test_pair_check_tells_keys_apart(pairs: list[Pair], keys: dict[str, bytes]) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import h
 from ansible_collections.fleet.tls.plugins.module_utils.tls import handshake as module
 from ansible_collections.fleet.tls.plugins.module_utils.tls import memory_tls as wire
 from ansible_collections.fleet.tls.plugins.module_utils.tls import messages as tls_messages
+from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl_version
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import (
     Endpoint,
     HandshakeError,
@@ -375,6 +376,7 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "other_chain": [],
         "protocol": "TLSv1.3",
         "group": first["group"],
+        "signature_scheme": "ecdsa_secp256r1_sha256",
         "alpn": None,
         "ticket_key_name": first["ticket_key_name"],
         "error": None,
@@ -393,6 +395,7 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "protocol": None,
         "cipher": None,
         "group": None,
+        "signature_scheme": None,
         "alpn": None,
         "ticket_key_name": None,
         "attempts": 1,
@@ -413,4 +416,4 @@ def test_step_tries_endpoints_at_the_same_time() -> None:
 
 
 def test_step_with_no_endpoints() -> None:
-    assert handshake_step({"endpoints": []}) == (False, {"results": []})
+    assert handshake_step({"endpoints": []}) == (False, {"openssl": openssl_version(), "results": []})

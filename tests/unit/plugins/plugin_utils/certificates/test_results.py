@@ -167,7 +167,9 @@ def test_rolled_back(issuers: Mapping[str, Issuer]) -> None:
     run = run_task(host, issuers, WWW, force=True)
     (entry,) = task_result(run, True)["certificates"]
     assert (entry["action"], entry["changed"], entry["rolled_back"], entry["generation"]) == ("none", False, True, 1)
-    assert entry["error"] == error and entry["served"] == [{**served, "error": None}]
+    assert entry["error"] == error and entry["served"] == [
+        {**served, "error": None, "group": None, "signature_scheme": None, "openssl": None}
+    ]
     assert entry["fingerprint_sha256"] == served_by(host)
     assert task_result(run, True)["diff"] == []
     assert failure(run).code == "reload_failed"  # type: ignore[union-attr]

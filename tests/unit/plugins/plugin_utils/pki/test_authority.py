@@ -27,8 +27,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     subject_text,
     to_pem,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.spec.certificates import KEY_ALGORITHMS
-from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW
+from ansible_collections.fleet.tls.tests.unit.support.pki import CLASSICAL, DAY, NOW
 
 NAMES = Names(
     dns_names=("*.example.com", "www.example.com"),
@@ -63,7 +62,7 @@ def openssl_verify(
     return f"{ended.returncode} {ended.stdout}{ended.stderr}"
 
 
-@pytest.mark.parametrize("algorithm", KEY_ALGORITHMS)
+@pytest.mark.parametrize("algorithm", CLASSICAL)
 def test_openssl_accepts_the_chain_for_every_algorithm(algorithm: str, tmp_path: Path) -> None:
     root = make_root("Test Root", algorithm, NOW, 3650 * DAY)
     issuing = make_issuing("Test Issuing", algorithm, root, NOW, 730 * DAY)

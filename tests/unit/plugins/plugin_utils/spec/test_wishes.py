@@ -64,3 +64,12 @@ def test_secrets_are_not_in_it() -> None:
 
 def test_what_is_encrypted_counts_as_it_is_written() -> None:
     assert digest(domain=Vaulted("a")) == digest(domain=Vaulted("a")) != digest(domain=Vaulted("b"))
+
+
+def test_the_parts_of_a_joined_list_count() -> None:
+    whole = "{{ lookup('fleet.tls.joined', 'tls_certificates') }}"
+    variables = {"tls_certificates": whole, "tls_certificates_web": [{"name": "www"}], "tls_hosts": "web"}
+    before = digest(**variables)
+    assert digest(**{**variables, "tls_certificates_web": [{"name": "mail"}]}) != before
+    assert digest(**{**variables, "tls_certificates_db": []}) != before
+    assert digest(**{**variables, "tls_hosts": "db"}) == before

@@ -13,15 +13,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError, PassphraseError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import PassphraseError
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import kept_up
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import passphrase as passphrases
 from ansible_collections.fleet.tls.plugins.plugin_utils.store import pkcs8
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import (
-    FEW_ROUNDS,
     PBKDF2,
     OpenedKeys,
     opened,
@@ -31,7 +29,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.pkcs8 import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key, put_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.strength import bits, is_weak
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.upkeep import is_noted_weak, keep_up
-from ansible_collections.fleet.tls.tests.unit.support.pki import NOW, PASSPHRASE, make_issuer, make_store, snapshot
+from ansible_collections.fleet.tls.tests.unit.support.pki import (
+    FEW_ROUNDS,
+    NOW,
+    PASSPHRASE,
+    make_issuer,
+    make_store,
+    snapshot,
+)
 from ansible_collections.fleet.tls.tests.unit.support.processes import in_processes
 
 KEY = generate_key("ecdsa-p256")
@@ -78,20 +83,6 @@ def test_rounds() -> None:
     assert rounds_of(sealed_pem(KEY, b"x" * 12)) == FEW_ROUNDS
     for damaged in (b"", b"garbage", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n####\n", sealed_pem(KEY, b"x" * 12)[:80]):
         assert rounds_of(damaged) is None
-
-
-def test_without_openssl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    put_key(make_store(tmp_path), "keys/a.key", KEY, expect=None)
-    monkeypatch.setitem(PBKDF2, "rounds", ROUNDS)
-    openssl.program.cache_clear()
-    monkeypatch.setattr(openssl.shutil, "which", lambda *_arguments, **_options: None)
-    try:
-        with pytest.raises(DependencyError, match="'openssl' is missing on the controller"):
-            put_key(make_store(tmp_path), "keys/b.key", KEY, expect=None)
-        assert keep_up(make_store(tmp_path), ["keys/a.key"], check_mode=False) == ()
-        assert key_id(get_key(make_store(tmp_path), "keys/a.key").public_key()) == key_id(KEY.public_key())
-    finally:
-        openssl.program.cache_clear()
 
 
 def test_a_key_is_opened_once_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
