@@ -100,7 +100,8 @@ def test_a_drill_that_was_killed_is_cleaned_up(hosts: Hosts, tmp_path: Path) -> 
     assert folders(hosts) == set(HOSTS) and list(tmp_path.glob("*/fleet-tls-drill/store"))
     run_playbook("fleet.tls.drill", inventory(hosts), args=["--tags", "cleanup"], env=temporary).check()
     assert changed(before, everything(hosts)) == set()
-    assert not list(tmp_path.iterdir())
+    # What else lies there is Ansible's own.
+    assert not list(tmp_path.glob("*/fleet-tls-drill"))
 
 
 def test_all_keys_of_a_host_are_replaced_for_practice(hosts: Hosts) -> None:
