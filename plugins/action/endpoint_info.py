@@ -15,7 +15,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.asker import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import VERSIONS
 from ansible_collections.fleet.tls.plugins.module_utils.tls.starttls import PROTOCOLS
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.accepted import parse_profiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import text_or_none
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.judged_profiles import PROFILES
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.results import Announcer, Results, ResultsFile
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.trace import check_count, read_trace
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.wanted import (
@@ -57,6 +59,9 @@ class ActionModule(TlsAction):
         "resume_at": {"type": "list", "elements": "raw", "default": []},
         "stapling": {"type": "bool", "default": False},
         "key_types": {"type": "bool", "default": False},
+        "enumerate": {"type": "bool", "default": False},
+        "profiles": {"type": "list", "elements": "str", "choices": list(PROFILES), "default": []},
+        "post_quantum": {"type": "bool", "default": False},
         "minimum_version": {"type": "str", "choices": list(VERSIONS)},
         "maximum_version": {"type": "str", "choices": list(VERSIONS)},
         "trace": {"type": "bool", "default": False},
@@ -68,7 +73,7 @@ class ActionModule(TlsAction):
         defaults = Defaults(**{name: options[name] for name in Defaults.__dataclass_fields__})
         endpoints = parse_endpoints(options["endpoints"], defaults)
         anchors, now = parse_anchors(options["anchors"]), self.now()
-        judge = Judge(anchors, now)
+        judge = Judge(anchors, now, parse_profiles(options["profiles"]))
         openssl: Any = openssl_version()
         request = {**as_request(endpoints), **parse_wishes(options, defaults)}
         if options["trace"]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ansible_collections.fleet.tls.plugins.module_utils.files.content import digest
@@ -41,6 +41,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.web.sites import SERVERS
 
 SOURCES = ("template", "content", "link", "client")
 CLIENT_FILES = ("bundle", "crls")
+
+PRESENT = "present"
 
 
 class ActionModule(TlsAction):
@@ -107,6 +109,8 @@ class ActionModule(TlsAction):
         "service": {"type": "raw", "required": True},
         "started": {"type": "bool", "default": False},
         "missing": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+        # As tls_certificates has them; checked where they are made.
+        "certificates": {"type": "list", "elements": "dict"},
         # As the filter site_claims makes them.
         "claims": {"type": "raw"},
         "requires": {"type": "list", "elements": "str", "choices": list(FEATURES), "default": []},
@@ -137,6 +141,7 @@ class ActionModule(TlsAction):
             "missing": options["missing"],
             "requires": options["requires"],
             "claims": options["claims"] or None,
+            "made": made_names(options["certificates"]),
             "prove_timeout": parse_timeout(options["prove_timeout"], "prove_timeout"),
             "check": bool(self._task.check_mode),
             # In check mode a certificate may be one that the run would have issued by now.
@@ -263,3 +268,10 @@ def held_lists(answer: Mapping[str, Any]) -> dict[str, str]:
     held = answer.get("held")
     entries = [each for each in held if isinstance(each, Mapping)] if isinstance(held, list) else []
     return {str(each.get("digest")): str(each.get("content")) for each in entries}
+
+
+def made_names(certificates: Sequence[Mapping[str, Any]] | None) -> list[str] | None:
+    """The certificates that a run makes, by name; None: nobody has said which."""
+    if certificates is None:
+        return None
+    return [str(each["name"]) for each in certificates if "name" in each and each.get("state", PRESENT) == PRESENT]

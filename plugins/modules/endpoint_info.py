@@ -109,6 +109,29 @@ options:
         each; eight run at a time. Where it fails, there is no second certificate. Not done with O(trace).
     type: bool
     default: false
+  enumerate:
+    description:
+      - Find out all protocol versions, cipher suites, groups and signature algorithms that an endpoint accepts, see RV(endpoints[].accepts).
+      - That takes some dozens of handshakes, one after the other, each on a connection of its own with O(timeout) again. None of them is ended, so
+        no client certificate is shown. Servers may note them in their logs.
+      - It does not depend on what the OpenSSL of the probing machine knows. TLS 1.3 to SSL 3 are tried. Suites with shared keys, passwords or Kerberos
+        are not. Not with O(trace).
+    type: bool
+    default: false
+  profiles:
+    description:
+      - Judge what an endpoint accepts by the documents of others, see RV(endpoints[].profiles). Needs O(enumerate).
+      - C(docs/endpoints.md) of the collection says which document is meant, and in which version.
+    type: list
+    elements: str
+    choices: [mozilla_modern, mozilla_intermediate, mozilla_old, bsi_tr_02102_2, nist_sp_800_52r2, pci_dss_4_0_1]
+    default: []
+  post_quantum:
+    description:
+      - Find out whether an endpoint agrees on keys with C(X25519MLKEM768), see RV(endpoints[].post_quantum), whatever the OpenSSL of the probing
+        machine knows. One more connection, on which the server has nothing to compute. Not with O(trace).
+    type: bool
+    default: false
   minimum_version:
     description: The lowest version of TLS to speak. Without it, as low as the OpenSSL of the probing machine can.
     type: str
@@ -196,6 +219,25 @@ EXAMPLES = r"""
     server_name: www.example.com
     stapling: true
   delegate_to: localhost
+  run_once: true
+
+- name: All servers keep to Mozilla's intermediate profile
+  fleet.tls.endpoint_info:
+    endpoints: [www.example.com:443, smtp://mail.example.com:25]
+    enumerate: true
+    profiles: [mozilla_intermediate]
+  delegate_to: localhost
+  run_once: true
+  register: accepted
+
+- name: Say what is too much
+  ansible.builtin.assert:
+    that: item.profiles.mozilla_intermediate.conforms
+    fail_msg: "{{ item.endpoint }}: {{ item.profiles.mozilla_intermediate.violations }}"
+    quiet: true
+  loop: "{{ accepted.endpoints }}"
+  loop_control:
+    label: "{{ item.endpoint }}"
   run_once: true
 
 - name: Why does the backend refuse this client
@@ -337,6 +379,34 @@ endpoints:
         error:
           description: Why it cannot be told, or null.
           type: str
+    accepts:
+      description: What it accepts. Null without O(enumerate).
+      type: dict
+      contains:
+        protocols:
+          description:
+            - From versions, such as C(TLSv1.3), to what is accepted in them. C(suites) and C(signature_schemes) have IANA's names, C(groups)
+              OpenSSL's, or C(dh-2048) and the like for finite fields before TLS 1.3. Their order means nothing.
+            - Versions that it refuses are not there.
+          type: dict
+        handshakes:
+          description: How many handshakes that took.
+          type: int
+        error:
+          description: Why there may be more that it accepts, or null.
+          type: str
+    profiles:
+      description:
+        - From O(profiles) to what each says of RV(endpoints[].accepts).
+        - C(document) and C(source) name it. C(conforms) is null where nothing was found and not all is known.
+        - C(violations) is a list of dictionaries with C(what) (C(protocols), C(suites), C(groups) or C(signature_schemes)), C(value), C(protocol),
+          C(problem) (C(not_allowed), or C(required) for what is missing) and C(rule), the rule's name in the document, or null.
+      type: dict
+      sample: {}
+    post_quantum:
+      description: >-
+        Whether it agrees on keys with C(X25519MLKEM768). Null without O(post_quantum) and O(enumerate), and where it cannot be told.
+      type: bool
     chain:
       description: The certificates it sent, as PEM, in its order, 64 at most.
       type: list

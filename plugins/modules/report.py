@@ -36,7 +36,7 @@ options:
         C(fleet_tls.prom), V(html) C(health.html), V(ics) C(health.ics).
     type: list
     elements: str
-    choices: [terminal, json, csv, junit, prometheus, html, ics]
+    choices: [terminal, json, csv, junit, prometheus, html, cbom, ics]
     default: [html, json]
   files:
     description:

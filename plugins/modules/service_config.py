@@ -202,6 +202,13 @@ options:
     elements: str
     choices: [nginx_lua, apache_lua, haproxy_lua]
     default: []
+  certificates:
+    description:
+      - The certificates that the play makes, C(tls_certificates). An endpoint or file that names any other, which the host does not have
+        either, is refused before anything is done, and in check mode too.
+      - Without this, check mode takes it that a certificate that is not there will be made.
+    type: list
+    elements: dict
   claims:
     description:
       - Which addresses, ports and names the files claim for sites, as P(fleet.tls.site_claims#filter) returns it. Where the service's own

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from acme_servers import bind, pebble
 from acme_servers.servers import make_pair
 from ansible_collections.fleet.tls.tests.unit.support.foreign_ca import ISSUING, ROOT, ForeignCa, openssl
+from bao.server import Cluster, program
 from docs.world import World
 from tools import trees
 
@@ -83,6 +85,23 @@ def acme_ca(world: World) -> None:
     world.vault["vault_tsig_secret"] = names.secret
     world.values.update(
         acme_directory=ca.directory_url, acme_ca=str(pair.root), acme_root=str(root), dns=f"127.0.0.1:{names.port}"
+    )
+
+
+def openbao(world: World) -> None:
+    """An OpenBao server with nothing in it, and its administrator's ``bao``."""
+    cluster = Cluster(world.folder / "bao")
+    world.stack.callback(cluster.stop)
+    cluster.start()
+    world.values.update(openbao=cluster.urls[0], openbao_ca=cluster.ca_path)
+    programs = world.folder / "bin"
+    programs.mkdir()
+    (programs / "bao").symlink_to(program())
+    world.environment.update(
+        PATH=f"{programs}{os.pathsep}{world.environment['PATH']}",
+        BAO_ADDR=cluster.urls[0],
+        BAO_CACERT=cluster.ca_path,
+        BAO_TOKEN=cluster.root_token,
     )
 
 

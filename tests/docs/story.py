@@ -18,7 +18,15 @@ from docs.blocks import Block, BlockError, blocks, continues, differences
 from docs.world import World, hosts_in
 from tools import paths
 
-PAGES = ("docs/guides/*.md", "docs/runbooks/*.md", "examples/*/README.md")
+PAGES = (
+    "README.md",
+    "docs/getting-started.md",
+    "docs/upgrade.md",
+    "docs/faq.md",
+    "docs/guides/*.md",
+    "docs/runbooks/*.md",
+    "examples/*/README.md",
+)
 
 
 @dataclass
@@ -96,7 +104,7 @@ def stories() -> dict[str, list[Page]]:
 
 
 def _page(path: Path) -> Page:
-    example = path.name == "README.md"
+    example = path.parent.parent.name == "examples"
     files = [each for each in sorted(path.parent.rglob("*")) if each.is_file() and each != path] if example else []
     return Page(str(path.relative_to(paths.ROOT)), path.read_text(encoding="utf-8"), tuple(files))
 

@@ -53,6 +53,13 @@ SUBSTITUTIONS = (
         lambda world: rf"\g<indent>server: {world.values['dns']}\n\g<indent>authoritative: ['{world.values['dns']}']",
     ),
     Substitution(
+        "an OpenBao on loopback for openbao.example.com",
+        r"(?m)^(?P<indent> *)url: https://openbao\.example\.com:8200\n *ca_certificate: .*$",
+        lambda world: (
+            rf"\g<indent>url: {world.values['openbao']}\n\g<indent>ca_certificate: {world.values['openbao_ca']}"
+        ),
+    ),
+    Substitution(
         "the end of a clock that faketime makes wrong for chronyc",
         r"\bchronyc makestep\b",
         lambda unused: f"rm {given.WRONG_CLOCK}",
@@ -73,17 +80,21 @@ GIVEN: dict[str, Callable[[World], None]] = {
     "docs/guides/leaving.md": given.another_tools_pair,
     "docs/guides/lets-encrypt.md": given.acme_ca,
     "docs/guides/offline-root.md": given.corp_root,
+    "docs/guides/openbao.md": given.openbao,
     "docs/runbooks/wrong-clock.md": given.wrong_clock,
 }
 
 # (page, a word of the block) → why it is not run.
 ADOPTED = "tests/acme_servers/test_adopt.py types it on a host with pairs that certbot, lego, dehydrated and openssl have made"
 NOT_RUN: dict[tuple[str, str], str] = {
+    ("docs/faq.md", "- name: gateway"): "a part of an inventory; tests/fleet has services like it",
     **{
         (f"docs/guides/{page}.md", word): ADOPTED
         for page in ("from-certbot", "from-community-crypto")
         for word in ("fleet.tls.", "tls_certificates")
     },
+    ("README.md", "./dev test"): "tests/local/test_demo.py runs the demo, and the other command is this test itself",
+    ("README.md", "ClientHello"): "it is what ./dev demo prints",
     ("docs/guides/offline-root.md", "openbao"): "tests/bao/test_root_signer.py runs it with a real OpenBao",
     ("docs/guides/offline-root.md", "sign-intermediate"): "tests/bao/test_root_signer.py runs it with a real OpenBao",
 }

@@ -198,6 +198,17 @@ def test_with_any_strategy_no_host_is_left_before_it_was_asked(deployment: Deplo
     assert result.stats["bundle"]["changed"] == 2 and (deployment.hosts["bundle"].folder / "bundle.pem").exists()
 
 
+def test_a_site_whose_certificate_nobody_makes_fails_in_check_mode_with_the_same_words(deployment: Deployment) -> None:
+    sites = deployment.hosts["calm"].variables()["tls_sites"]
+    changes = {"calm": {"tls_sites": [*sites, {**sites[0], "name": "forgotten", "certificate": "forgotten"}]}}
+    said = []
+    for args in (("--check",), ()):
+        result = deployment.deploy("--limit", "calm", *args, changes=changes)
+        assert result.rc != 0 and result.changed == 0
+        said += [each["result"]["msg"] for each in result.task_results if each["status"] == "failed"]
+    assert said[0] == said[1] and "the certificate 'forgotten' is not on this host" in said[0]
+
+
 def test_a_warning_of_the_ca_is_said_though_the_host_that_asked_is_away(deployment: Deployment) -> None:
     (crl,) = deployment.store.glob("ca/internal/issuing-1.crl")
     before = crl.read_bytes()

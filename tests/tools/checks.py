@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tools import packages, paths, venvs
+from tools import site as documentation
 from tools.running import Failed, Run, program, tool_environment
 
 # What ansible-test says of its environments while it makes them.
@@ -72,10 +73,11 @@ def seed_get_pip() -> None:
 
 
 def build(run: Run) -> None:
-    """ansible-galaxy builds an artifact, and can install it."""
+    """ansible-galaxy builds an artifact, and can install it; Sphinx builds the documentation site."""
     galaxy, env = [program("ansible-galaxy"), "collection"], tool_environment()
     with tempfile.TemporaryDirectory(prefix="fleet-tls-build-") as folder:
         run.run([*galaxy, "build", "--output-path", folder], name="build", cwd=paths.COPY, env=env)
         artifact = str(next(Path(folder).glob("*.tar.gz")))
         command = [*galaxy, "install", "--offline", "--force", "--collections-path", folder, artifact]
         run.run(command, name="install", env=env)
+    documentation.build(run)

@@ -108,7 +108,7 @@ SUITES = (
     ),
     Suite(
         "local", "whole runs against real servers on loopback, with the lowest Python and ansible-core of a controller; some with the newest",
-        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock", "keystores"), others=("mitogen",),
+        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock", "keystores", "testssl"), others=("mitogen", "sslyze"),
     ),
     Suite(
         "acme", "the issuer acme with real ACME and DNS servers on loopback",
@@ -121,7 +121,7 @@ SUITES = (
     ),
     Suite(
         "docs", "every block of guides, runbooks and examples, on real hosts",
-        ("tests/docs",), ("-n", "2", "--dist", "worksteal"), venv="system", controller="system", packages=("acme",), containers=True,
+        ("tests/docs",), ("-n", "2", "--dist", "worksteal"), venv="system", controller="system", packages=("acme",), others=("bao",), containers=True,
     ),
     Suite("molecule", "a scenario for each role, on hosts that they share", function=molecule, containers=True),
     Suite("sanity", "ansible-test sanity, for every Python of a managed host that is here", packages=("lint",), function=checks.sanity),
@@ -130,8 +130,16 @@ SUITES = (
         ("tests/bao",), TWO, venv="system", controller="system", packages=("nginx",), others=("bao",),
     ),
     Suite(
+        "keys", "CA keys in tokens of SoftHSM2, in OpenBao's transit engine, and of programs",
+        ("tests/keys",), TWO, venv="system", controller="system", packages=("tokens",), others=("bao",),
+    ),
+    Suite(
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
         CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "gnutls", "cas"),
+    ),
+    Suite(
+        "pq", "ML-DSA beside ECDSA on a host of Debian 13: servers, clients of both kinds, a CA rollover",
+        ("tests/pq",), TWO, venv="system", controller="system", containers=True,
     ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(
@@ -146,7 +154,14 @@ SUITES = (
         "eda", "the event source and the rulebook, with the real ansible-rulebook",
         ("tests/eda",), packages=("nginx", "java"), others=("eda",),
     ),
-    Suite("build", "ansible-galaxy builds an artifact, and can install it", function=checks.build),
+    Suite(
+        "awx", "the kit for AWX, and jobs of ansible-runner and ansible-navigator",
+        ("tests/awx",), packages=("nginx",), others=("awx",),
+    ),
+    Suite(
+        "build", "ansible-galaxy builds an artifact, and can install it; the documentation site without a warning", others=("site",),
+        function=checks.build,
+    ),
     # It counts what a session's lifetime allows, so it must not wait for a processor. Ten minutes for what fleet shows with fewer clients.
     Suite(
         "storm", "all rotations, under a storm of handshakes on real hosts: ./dev storm",

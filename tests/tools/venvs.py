@@ -39,7 +39,10 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
-    "site": (14, 13, 12, 11),
+    "awx": (13, 12, 11),
+    "importer": (13, 12, 11),
+    # The system's own computes twice as fast.
+    "site": (11, 12, 13, 14),
 }
 # environment -> requirement layers, in the order they are installed
 LAYERS = {
@@ -47,7 +50,7 @@ LAYERS = {
     "demo": ("core",),
     "bench": ("bench",),
     "lowest": ("lowest",),
-    "system": ("system",),
+    "system": ("system", "keys"),
     "host": ("host",),
     "sslyze": ("sslyze",),
     "bao": ("bao",),
@@ -57,6 +60,8 @@ LAYERS = {
     "eda": ("eda",),
     "mitogen": ("mitogen",),
     "certbot": ("certbot",),
+    "awx": ("awx",),
+    "importer": ("importer",),
     "site": ("site",),
 }
 

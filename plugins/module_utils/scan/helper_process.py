@@ -64,14 +64,17 @@ class Helper:
 
 
 def start_helper(
-    jobs: Sequence[tuple[int, Any]], work: Callable[[Sequence[tuple[int, Any]], Callable[[int, Any], None]], None]
+    jobs: Sequence[tuple[int, Any]],
+    handshakes: int,
+    work: Callable[[Sequence[tuple[int, Any]], Callable[[int, Any], None]], None],
 ) -> Helper | None:
     """Have a process of its own do some jobs; None where there is nothing to win, or it cannot be.
 
+    :param handshakes: how many there are to be made by both processes.
     :param work: does them, and reports each with its place and what was seen.
     """
     # What other threads hold at this moment, nobody would ever let go of over there.
-    if len(jobs) * 2 < WORTH or processors() < 2 or threading.active_count() > 1:
+    if handshakes < WORTH or not jobs or processors() < 2 or threading.active_count() > 1:
         return None
     reading, writing = os.pipe()
     try:

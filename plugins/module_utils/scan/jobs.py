@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import HandshakeResult
 from ansible_collections.fleet.tls.plugins.module_utils.tls.staple import Staple
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.module_utils.scan.accepts import Accepts
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Job:
     :param resumption: try a second handshake with the session of the first.
     :param resume_at: and there too: other endpoints of the same name.
     :param stapling: ask for a stapled OCSP answer, in another handshake.
+    :param enumerate: find out all that it accepts, by ClientHellos of our own.
+    :param post_quantum: find out whether it agrees on keys with X25519MLKEM768, by one of those.
     :param key_types: ask for the certificate with a key of the other kind, in another handshake.
     """
 
@@ -29,6 +35,8 @@ class Job:
     resume_at: tuple[Endpoint, ...] = ()
     stapling: bool = False
     key_types: bool = False
+    enumerate: bool = False
+    post_quantum: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class JobResult:
 
     :param attempts: how many handshakes it took.
     :param other_chain: what clients are shown that take only keys of the other kind, PEM.
+    :param accepts, post_quantum: None: that was not asked for; ``post_quantum`` also where it cannot be told.
     :param resumed: of the endpoint itself first; empty where it was not tried, or there is no session.
     """
 
@@ -57,3 +66,5 @@ class JobResult:
     resumed: tuple[Resumed, ...] = ()
     staple: Staple | None = None
     other_chain: tuple[str, ...] = ()
+    accepts: Accepts | None = None
+    post_quantum: bool | None = None

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible_collections.fleet.tls.plugins.module_utils.scan.async_connection import Line
 from ansible_collections.fleet.tls.plugins.module_utils.scan.helper_process import Helper, start_helper
@@ -29,6 +29,9 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.contexts import cont
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError, resolve
 from ansible_collections.fleet.tls.plugins.module_utils.tls.handshake import Handshake, HandshakeResult
 from ansible_collections.fleet.tls.plugins.module_utils.tls.staple import staple_of
+
+if TYPE_CHECKING:
+    from ansible_collections.fleet.tls.plugins.module_utils.scan.accepts import Accepts
 
 # So many that answer are under way at a time: at first, and between which bounds; and with those that do not answer, so many.
 _FIRST, _FEWEST, _LIVELIEST, _MOST = 64, 8, 256, 2048
@@ -41,6 +44,7 @@ _TICK = 0.1
 _MOST_RESOLVING = 128
 # The program openssl, one process each.
 _MOST_PROGRAMS = 8
+DOZENS = 40
 # Before an endpoint is tried again; longer each time.
 _PAUSE = 0.2
 
@@ -58,7 +62,9 @@ def scan(jobs: Sequence[Job], report: Report, progress: Progress | None = None) 
         return
     with many_descriptors(min(_MOST, len(jobs))) as most:
         placed = list(enumerate(jobs))
-        helper = start_helper(placed[1::2], lambda share, tell: _run(share, tell, None, most, None))
+        # An enumeration is some dozens of handshakes.
+        handshakes = sum(DOZENS if job.enumerate else 1 for job in jobs)
+        helper = start_helper(placed[1::2], handshakes, lambda share, tell: _run(share, tell, None, most, None))
         try:
             _run(placed[::2] if helper else placed, report, progress, most, helper)
         finally:
@@ -206,7 +212,23 @@ class Scan:
         other: tuple[str, ...] = ()
         if job.key_types and result.chain:
             other = await self._loop.run_in_executor(self._programs, other_chain, endpoint, result.chain[0])
-        return JobResult(result, attempts, tuple(resumed), staple, other)
+        accepts, post_quantum = await self._offer(line, job) if job.enumerate or job.post_quantum else (None, None)
+        return JobResult(result, attempts, tuple(resumed), staple, other, accepts, post_quantum)
+
+    async def _offer(self, line: Line, job: Job) -> tuple[Accepts | None, bool | None]:
+        """What the endpoint makes of ClientHellos of our own."""
+        # Late: seldom wanted.
+        from ansible_collections.fleet.tls.plugins.module_utils.scan.accepts import Accepts
+        from ansible_collections.fleet.tls.plugins.module_utils.scan.offering import Offering
+
+        try:
+            offering = Offering(line, job.endpoint, await self._resolve(job.endpoint))
+        except HandshakeError as error:
+            return Accepts(error=str(error)) if job.enumerate else None, None
+        accepts = await offering.accepts() if job.enumerate else None
+        if accepts is not None and accepts.error is None:
+            return accepts, accepts.is_hybrid
+        return accepts, await offering.post_quantum() if job.post_quantum else None
 
     async def _resume(self, line: Line, endpoint: Endpoint, session: ssl.SSLSession) -> Resumed:
         result, shaken = await self._shake(line, endpoint, session)

@@ -43,17 +43,22 @@ def resolved_files(files: Sequence[dict[str, Any]], directory: str, *, check: bo
                 whole = (above + content).decode()
                 found.append({**each, "content": whole, "secret": each["form"] != "chain"})
             elif not check:
-                raise StepError(
-                    "no_certificate",
-                    "the certificate '{0}' is not on this host ({1})".format(each["pair"], directory),
-                    "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
-                )
+                raise no_certificate(each["pair"], directory)
         elif each.get("system_trust"):
             # A copy: what the system trusts is the server's with a reload, and what it had is known when it changes.
             found.append({**each, "content": read(system_bundle(), follow=True).decode(errors="replace")})
         else:
             found.append(each)
     return found
+
+
+def no_certificate(name: str, directory: str) -> StepError:
+    """That a certificate is named and is not there."""
+    return StepError(
+        "no_certificate",
+        f"the certificate '{name}' is not on this host ({directory})",
+        "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
+    )
 
 
 def system_bundle() -> str:

@@ -39,7 +39,12 @@ from ansible_collections.fleet.tls.plugins.module_utils.services.precautions imp
     refuse_taken_ports,
     refuse_unreloadable,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.services.upstreams import Upstreams, left_over, resolved_files
+from ansible_collections.fleet.tls.plugins.module_utils.services.upstreams import (
+    Upstreams,
+    left_over,
+    no_certificate,
+    resolved_files,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.system.commands import find_program, run
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import fingerprint
 
@@ -94,6 +99,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
                 f"service '{service.name}': there is no program '{missing}' on the host",
                 "install it first; nothing was changed",
             )
+        refuse_unmade(request)
         changes = compare(wanted, originals)
         return answer(changes if check else [], changed=check and bool(changes), missing=True)
     refuse_missing_features(service, request.get("requires") or ())
@@ -102,6 +108,7 @@ def configure(request: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         held = held_back(request["files"])
         if held:
             return answer([], held=held)
+        refuse_unmade(request)
         targets = read_targets(raw.get("endpoints") or (), request["directory"], skip_missing=not complete)
         refuse_one_kind_twice(targets)
         upstreams = Upstreams(request.get("upstreams") or (), wanted)
@@ -214,6 +221,23 @@ def missing_program(service: Service) -> str | None:
     return command[0] if command and find_program(command[0]) is None else None
 
 
+def refuse_unmade(request: dict[str, Any]) -> None:
+    """In check mode too: what the host does not have, and the run would not have made by now.
+
+    :raises StepError: no_certificate.
+    """
+    made = request.get("made")
+    if made is None:
+        return
+    endpoints = request["services"][0].get("endpoints") or ()
+    names = [each["certificate"] for each in endpoints] + [
+        each["pair"] for each in request["files"] if each.get("pair")
+    ]
+    for name in names:
+        if name not in made and live_fingerprint(request["directory"], name) is None:
+            raise no_certificate(name, request["directory"])
+
+
 def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_missing: bool) -> list[ProofTarget]:
     """The endpoints and what they are to present: the live leaf of their certificate.
 
@@ -228,11 +252,7 @@ def read_targets(endpoints: Sequence[dict[str, Any]], directory: str, *, skip_mi
             leaf = os.path.join(Layout(directory, each["certificate"]).live, CERT)
             targets.append(target._replace(starttls=each.get("starttls"), leaf=leaf))
         elif not skip_missing:
-            raise StepError(
-                "no_certificate",
-                f"the certificate '{each['certificate']}' is not on this host ({directory})",
-                "add it to tls_certificates and run fleet.tls.certificates first; nothing was changed",
-            )
+            raise no_certificate(each["certificate"], directory)
     return targets
 
 

@@ -41,6 +41,8 @@ def jobs_of(request: dict[str, Any]) -> list[Job]:
             resume_at=tuple(beside(endpoint, place) for place in places),
             stapling=bool(request.get("stapling")),
             key_types=bool(request.get("key_types")),
+            enumerate=bool(request.get("enumerate")),
+            post_quantum=bool(request.get("post_quantum")),
         )
         for endpoint in map(endpoint_of, request.get("endpoints") or ())
     ]
@@ -97,6 +99,8 @@ def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
         "resumption": resumption(seen) if job.resumption else None,
         "other_chain": list(seen.other_chain[:LONGEST_CHAIN]),
         "staple": seen.staple.as_answer() if seen.staple else None,
+        "accepts": seen.accepts.as_answer() if seen.accepts else None,
+        "post_quantum": seen.post_quantum,
     }
 
 

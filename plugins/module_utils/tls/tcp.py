@@ -35,6 +35,11 @@ def connected(addresses: Sequence[Any], deadline: float) -> socket.socket:
     raise problem
 
 
+def deadline_in(seconds: float) -> float:
+    """The moment in so many seconds."""
+    return time.monotonic() + seconds
+
+
 def remaining(deadline: float) -> float:
     """Seconds until then.
 

@@ -14,7 +14,9 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import LONGEST_CHAIN
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError, HostError
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.accepted import judge_accepts, read_accepts
 from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.fields import (
+    boolean_or_none,
     number_or_none,
     printable,
     read_resumption,
@@ -75,10 +77,14 @@ class Judge:
     """Reads results and says what is wrong, and remembers what it has said: ten thousand endpoints serve few chains.
 
     :param anchors: as in :func:`read_answer`.
+    :param profiles: by which to judge what endpoints accept.
     """
 
-    def __init__(self, anchors: Sequence[x509.Certificate] | None, now: dt.datetime) -> None:
+    def __init__(
+        self, anchors: Sequence[x509.Certificate] | None, now: dt.datetime, profiles: Sequence[str] = ()
+    ) -> None:
         self._anchors = anchors
+        self._profiles = profiles
         self._now = now
         # Per judge, not per class: they go when it goes.
         self._read = functools.lru_cache(MOST_KNOWN)(lambda pem: read_certificate(pem, now))
@@ -96,6 +102,7 @@ class Judge:
         problems = self._problems(tuple(chain), name)
         other = other_chain_of(result)
         problems += [f"the second certificate: {each}" for each in self._problems(other, name)]
+        accepts = read_accepts(result.get("accepts"))
         count = result.get("chain_length")
         if isinstance(count, int) and count > len(chain):
             problems.append(f"it sent {count} certificates, of which the first {len(chain)} were looked at")
@@ -111,6 +118,9 @@ class Judge:
             "seconds": number_or_none(result.get("seconds")),
             "resumption": read_resumption(result.get("resumption")),
             "staple": read_staple(result.get("staple")),
+            "accepts": accepts,
+            "profiles": judge_accepts(accepts, self._profiles) if accepts else {},
+            "post_quantum": boolean_or_none(result.get("post_quantum")),
             "chain": chain,
             "certificates": [self._read(pem)[0] for pem in chain],
             "other_chain": list(other),

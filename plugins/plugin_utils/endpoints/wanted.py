@@ -131,12 +131,21 @@ def parse_version(fields: Fields, field: str, default: str | None) -> str | None
 def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     """What is wanted of every endpoint besides a handshake, as the request has it.
 
-    :param options: ``retries``, ``resumption``, ``resume_at``, ``stapling``, ``key_types``.
+    :param options: ``retries``, ``resumption``, ``resume_at``, ``stapling``, ``key_types``, ``enumerate``, ``post_quantum``, and ``profiles`` and
+        ``trace``, with which some of them do not go.
     :raises SpecError: retries that are none; places to resume at that are none, or nothing to resume.
     """
     retries, places = options["retries"], parse_endpoints(options["resume_at"], defaults)
     if not 0 <= retries <= MOST_RETRIES:
         raise SpecError(f"retries: {retries} is not a number of retries", remedy=f"write 0 to {MOST_RETRIES}")
+    if options["profiles"] and not options["enumerate"]:
+        raise SpecError(
+            "profiles judge what an endpoint accepts, and nobody asks it that", remedy="add enumerate: true"
+        )
+    if options["trace"] and (options["enumerate"] or options["post_quantum"]):
+        raise SpecError(
+            "a trace shows one handshake, and enumerate and post_quantum make others", remedy="leave out one of them"
+        )
     if len(places) > MOST_PLACES:
         raise SpecError(f"resume_at: {len(places)} are too many", remedy=f"give {MOST_PLACES} at most")
     return {
@@ -145,6 +154,8 @@ def parse_wishes(options: Mapping[str, Any], defaults: Defaults) -> dict[str, An
         "resume_at": [endpoint_request(place) for place in places],
         "stapling": options["stapling"],
         "key_types": options["key_types"],
+        "enumerate": options["enumerate"],
+        "post_quantum": options["post_quantum"],
     }
 
 
@@ -168,7 +179,7 @@ def parse_anchors(raw: Any) -> tuple[x509.Certificate, ...] | None:
         return None
     texts = [raw] if isinstance(raw, str) else raw
     if not isinstance(texts, (list, tuple)) or not texts:
-        raise SpecError("anchors has to be PEM text, or a list of PEM texts", remedy="leave it out to verify nothing")
+        raise SpecError("anchors must be PEM text, or a list of PEM texts", remedy="leave it out to verify nothing")
     try:
         return tuple(certificate for text in texts for certificate in parse_pem_chain(str(text)))
     except CertificateError as error:

@@ -133,7 +133,7 @@ def add_left_over(seen: HostInput, entries: HostEntries) -> list[Finding]:
     findings = []
     for each in mappings(seen.left_over.get("left_over")):
         kind, name, remedy = (str(each.get(key)) for key in ("kind", "name", "remedy"))
-        message = f"{WORDS.get(kind, kind)} '{name}' is in the inventory no more"
+        message = f"{WORDS.get(kind, kind)} '{name}' is no longer in the inventory"
         entry = entries.find("name", name) if kind == "certificate" else None
         if entry:
             entry.found("left_over", message, remedy)
@@ -211,6 +211,7 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         group=result.get("group"),
         signature_scheme=result.get("signature_scheme"),
         openssl=result.get("openssl"),
+        post_quantum=result.get("post_quantum"),
     )
     wanted = seen.wanted.get((sight.endpoint, sight.server_name), ())
     if len(wanted) > 1 and fingerprint is not None:

@@ -74,6 +74,7 @@ class Observation:
     :param chain: what it sent, where that is known and can be read.
     :param group, signature_scheme: by which keys were agreed on, and the server signed.
     :param openssl: the version that asked, ``3.0.17``; None: not known.
+    :param post_quantum: whether keys are agreed on with X25519MLKEM768, where that was asked for.
     """
 
     endpoint: str
@@ -85,6 +86,7 @@ class Observation:
     group: str | None = None
     signature_scheme: str | None = None
     openssl: str | None = None
+    post_quantum: bool | None = None
 
     def as_document(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -68,7 +68,7 @@ def key_agreement(hosts: Mapping[str, tuple[int, ...]], entries: Iterable[Certif
             if sight.fingerprint is not None and sight.openssl:
                 sights.setdefault((entry.host, sight.endpoint), []).append(sight)
     hybrid = {place for place, seen in sights.items() if any(is_hybrid(each) for each in seen)}
-    missing = {place for place, seen in sights.items() if not all(too_old(each.openssl) for each in seen)} - hybrid
+    missing = {place for place, seen in sights.items() if any(map(can_tell, seen))} - hybrid
     unknown = sights.keys() - hybrid - missing
     found = []
     if missing:
@@ -88,14 +88,19 @@ def key_agreement(hosts: Mapping[str, tuple[int, ...]], entries: Iterable[Certif
             f" {', '.join(versions)} asked, and that is known from 3.5 on"
             f" ({named(sorted({host for host, _endpoint in unknown}))})"
         )
-        remedy = "ask from a machine with OpenSSL 3.5 or newer"
+        remedy = "set tls_check_post_quantum for hosts with tls_sites or tls_endpoints, or ask from a machine with OpenSSL 3.5"
         found.append(fleet_finding("cannot_judge_here", "key agreement", message, remedy))
     return found
 
 
 def is_hybrid(sight: Observation) -> bool:
     """Whether keys were agreed on with ML-KEM."""
-    return "MLKEM" in (sight.group or "").upper()
+    return sight.post_quantum is True or "MLKEM" in (sight.group or "").upper()
+
+
+def can_tell(sight: Observation) -> bool:
+    """Whether who asked would have seen that."""
+    return sight.post_quantum is not None or not too_old(sight.openssl)
 
 
 def vulnerable_keys(hosts: Mapping[str, tuple[int, ...]], entries: Iterable[CertificateEntry]) -> list[Finding]:

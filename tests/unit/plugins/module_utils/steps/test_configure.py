@@ -276,6 +276,25 @@ def test_check_mode_before_the_certificate_is_there(running: World) -> None:
     assert running.site.read_text() == running.server(running.other)
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_certificate_that_nobody_makes_is_refused_in_check_mode_too(running: World, check: bool) -> None:
+    assert running.run(running.server(), check=True, made=[])[1]["error"] is None
+    (running.directory / "live" / "www" / "cert.pem").unlink()
+    assert running.run(running.server(), check=True, made=["www"])[0]
+    before = running.site.read_text()
+    with pytest.raises(StepError, match="the certificate 'www' is not on this host"):
+        running.run(running.server(), check=check, made=["other"])
+    # Before the server is installed, too.
+    gone = {"name": "gone", "preset": None, "validate": ["/nonexistent/gone", "-t"], "endpoints": []}
+    endpoint = {"host": "127.0.0.1", "port": 1, "server_name": NAME, "certificate": "www", "explicit": True}
+    with pytest.raises(StepError, match="the certificate 'www' is not on this host"):
+        running.run("x", services=[{**gone, "endpoints": [endpoint]}], missing="report", check=check, made=[])
+    with pytest.raises(StepError, match="the certificate 'www' is not on this host"):
+        files = [{"path": str(running.site) + ".pem", "pair": "www", "form": "combined"}]
+        running.run(None, files=files, endpoint=False, check=check, made=[])
+    assert running.site.read_text() == before
+
+
 def test_a_missing_program_is_reported_or_refused(world: World) -> None:
     service = {"name": "gone", "preset": None, "validate": ["/nonexistent/gone", "-t"], "endpoints": []}
     with pytest.raises(StepError, match="service 'gone': there is no program '/nonexistent/gone'"):

@@ -384,6 +384,8 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "attempts": 1,
         "resumption": None,
         "staple": None,
+        "accepts": None,
+        "post_quantum": None,
     }
     assert "25519" in first["group"] and len(first["ticket_key_name"]) == 32
     assert second == {
@@ -401,6 +403,8 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "attempts": 1,
         "resumption": None,
         "staple": None,
+        "accepts": None,
+        "post_quantum": None,
         "error": "connection refused: nothing listens there",
         "client_certificate": None,
     }

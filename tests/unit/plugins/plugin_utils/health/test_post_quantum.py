@@ -75,6 +75,16 @@ def test_who_is_new_enough_decides_where_both_have_asked() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("post_quantum", "expected"), [(True, []), (False, [("pq_key_agreement_missing", "key agreement")])]
+)
+def test_an_old_openssl_judges_by_what_was_asked_without_it(
+    post_quantum: bool, expected: list[tuple[str, str]]
+) -> None:
+    seen = {**probe(*FULL, group="x25519", post_quantum=post_quantum), "openssl": OLD}
+    assert codes(judged(web1(managed(), probes=[seen]))) == expected
+
+
 def test_nothing_is_said_of_what_was_not_seen() -> None:
     assert judged(host("web1", None, None))["findings"] == []
     found = codes(judged(web1(managed(served=[shown(None, openssl=NEW, error="refused")]))))
