@@ -19,7 +19,7 @@ description:
   - The keys are files below C(tickets/POOL) of O(directory), C(cur.key), C(next.key) and C(prev.key) for nginx and C(haproxy.keys) for
     HAProxy. The server's own configuration must name them.
 notes:
-  - A host that has a newer ring than the store, or other keys for the same one, is refused: the store is then a copy of an earlier day.
+  - A host that has a newer ring than the store, or other keys for the same one, is refused. The store is then a copy of an earlier day.
   - Nothing due costs one round trip, needs no passphrase, and leaves HAProxy's socket alone.
 author:
   - fleet.tls contributors (@fleet-tls)
