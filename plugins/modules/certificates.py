@@ -306,6 +306,10 @@ options:
         host. For plays that configure the service afterwards. Run the task again to prove it.
     type: bool
     default: false
+  facts:
+    description: Also returns what M(fleet.tls.host_facts) does, which costs no round trip more. The role C(certificates) wants that for the roles after it.
+    type: bool
+    default: false
   adopt_only:
     description:
       - Takes over the pairs that O(certificates[].adopt) names, and finishes what an interrupted run had begun of that. Nothing is issued, and
@@ -428,7 +432,7 @@ clocks_undecided:
   type: bool
 ansible_facts:
   description: What M(fleet.tls.host_facts) tells, with C(fleet_tls_host.ocsp) for the certificates of this task.
-  returned: when the host was looked at
+  returned: with O(facts), when the host was looked at
   type: dict
 certificates:
   description: The certificates, in the order of the option. Also when the task fails for some of them, but not when bad input is refused.
