@@ -148,7 +148,7 @@ class ActionModule(TlsAction):
                 for certificate in spec.certificates:
                     found = parse_found(answer["certificates"].get(certificate.name), certificate.name)
                     if options["same_key"] and found.leaf and key_id(found.leaf.public_key()) in keys:
-                        problems.append(f"certificate '{certificate.name}' still has a key that is to be used no more")
+                        problems.append(f"certificate '{certificate.name}' still has a key that must no longer be used")
                     served += [(each.endpoint, each.fingerprint) for each in found.served]
                 if options["same_key"]:
                     problems += [f"{where} serves a revoked certificate" for where, seen in served if seen in prints]

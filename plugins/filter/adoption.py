@@ -19,7 +19,7 @@ def told(name: str, make: Callable[[Mapping[str, Any]], Any]) -> Callable[[Any],
 
     def use(results: Any) -> Any:
         if not isinstance(results, Mapping):
-            raise AnsibleFilterError(f"fleet.tls.{name}: this is no mapping of hosts to results")
+            raise AnsibleFilterError(f"fleet.tls.{name}: this is not a mapping of hosts to results")
         try:
             return make(results)
         except TlsError as error:

@@ -20,7 +20,7 @@ version_added: 0.1.0
 author: Contributors to the fleet.tls project (@fleet-tls)
 description:
   - Returns a list of names. A text is one name, because C(-e name=value) and surveys always give texts.
-  - A text that looks like several names is refused, and so is anything else that is no list.
+  - A text that looks like several names is refused, and so is anything else that is not a list.
   - Use it before a test with C(in), which looks for parts of a name in a text.
 positional: variable
 options:

@@ -126,7 +126,7 @@ def test_a_provider_that_refuses_tells_no_secret(pdns: PowerDns) -> None:
     [
         ({"zones": []}, "zones is missing"),
         ({"provider": None}, "provider is missing"),
-        ({"options": "secret"}, "options has to be a mapping"),
+        ({"options": "secret"}, "options must be a mapping"),
     ],
 )
 def test_lexicon_options_that_make_no_sense(pdns: PowerDns, changes: dict[str, Any], words: str) -> None:

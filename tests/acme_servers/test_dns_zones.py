@@ -211,7 +211,7 @@ def test_a_record_stays_while_the_ca_may_look(world: ZonesWorld) -> None:
     ("options", "words"),
     [
         ({"zones": [{"server": "192.0.2.1"}]}, "zones: one has no zone"),
-        ({"server": "192.0.2.1", "resolvers": ["ns.example.com"]}, "resolvers: 'ns.example.com' is no address"),
+        ({"server": "192.0.2.1", "resolvers": ["ns.example.com"]}, "resolvers: 'ns.example.com' is not an address"),
         ({"zones": [{"zone": "example.com", "server": "192.0.2.1", "sekret": "x"}]}, "unknown option 'sekret'"),
         ({}, "challenge: server"),
     ],

@@ -260,7 +260,7 @@ def test_bad_input_is_refused_before_anything_is_touched(hosts: AcmeHosts) -> No
         (hosts.issuer(challenge=None), "challenge is missing"),
         (hosts.issuer(challenge={"type": "http-02"}), "there is no solver type"),
         (hosts.issuer(challenge={"type": "http-01", "webrot": "/x"}), "did you mean 'webroot'?".capitalize()),
-        (hosts.issuer(limits={"orders": "many"}), "is no limit"),
+        (hosts.issuer(limits={"orders": "many"}), "is not a limit"),
         (hosts.issuer(external_account={"kid": "a"}), "hmac_key is missing"),
         (hosts.issuer(anchors="/no/such/file"), "No such file"),
     ):

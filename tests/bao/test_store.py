@@ -300,7 +300,7 @@ def test_engines_that_do_not_fit(cluster: Cluster, open_store: OpenStore) -> Non
         assert "nowhere/" in words and "secrets enable" in words or "mount" in words
     cluster.root.sys.enable_secrets_engine("kv", path="old", options={"version": "1"})
     old = open_store(mount="old", **root)
-    assert "'old/' is no KV engine of version 2. Bao kv enable-versioning old/" in failure(
+    assert "'old/' is not a KV engine of version 2. Bao kv enable-versioning old/" in failure(
         lambda: old.put("a", b"x", expect=None)
     )
     assert cluster.root.list("old") is None
@@ -363,7 +363,7 @@ def test_a_server_without_a_leader_for_long(cluster: Cluster, open_store: OpenSt
         (429, b'{"errors":["request path: rate limit quota exceeded"]}', "takes no more requests now"),
         (502, b"<html>Bad Gateway</html>", "no active node, status 502"),
         (500, b'{"errors":["1 error occurred:\\n\\t* disk full\\n\\n"]}', "1 error occurred: * disk full"),
-        (200, b"no JSON", "is no KV engine of version 2"),
+        (200, b"no JSON", "is not a KV engine of version 2"),
     ],
 )
 def test_other_answers(

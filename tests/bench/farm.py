@@ -24,6 +24,7 @@ ADDRESSES = 100
 SERVER = """
     server {{
         listen {host}:{port} ssl; server_name {name};
+        {settings}
         ssl_certificate {folder}/{name}.pem; ssl_certificate_key {folder}/{name}.key;
     }}
 """
@@ -79,8 +80,11 @@ class Authority:
 
 
 @contextlib.contextmanager
-def farm(folder: Path, count: int) -> Iterator[Farm]:
-    """nginx with so many listeners, up."""
+def farm(folder: Path, count: int, settings: str = "") -> Iterator[Farm]:
+    """nginx with so many listeners, up.
+
+    :param settings: directives for each.
+    """
     authority = Authority()
     ports = [free_port() for _each in range((count + ADDRESSES - 1) // ADDRESSES)]
     listeners = tuple(
@@ -91,7 +95,10 @@ def farm(folder: Path, count: int) -> Iterator[Farm]:
         authority.issue(name, folder)
     root_file = folder / "root.pem"
     root_file.write_bytes(pem(authority.root))
-    servers = "".join(SERVER.format(host=host, port=port, name=name, folder=folder) for host, port, name in listeners)
+    servers = "".join(
+        SERVER.format(host=host, port=port, name=name, folder=folder, settings=settings)
+        for host, port, name in listeners
+    )
     with nginx.running(folder, servers, ports[0]):
         yield Farm(listeners, pem(authority.root).decode(), root_file)
 

@@ -67,7 +67,7 @@ def test_a_name_is_no_part_of_another_ones(world: World) -> None:
     ("playbook", "variables", "said"),
     [
         ("revoke", {"tls_revoke_hosts": ["web1", "laptop7"]}, "the ledger knows no certificate for the host 'laptop7'"),
-        ("revoke", {"tls_revoke_hosts": "web1,web10"}, "tls_revoke_hosts: it has to be a list of names, or one name"),
+        ("revoke", {"tls_revoke_hosts": "web1,web10"}, "tls_revoke_hosts: it must be a list of names, or one name"),
         ("replace_compromised", {"tls_compromised_names": ["www", "wwww"]}, "no certificate for the name 'wwww'"),
         ("rotate_keys", {"tls_rotate": ["typo"]}, "neither inventory nor store know a certificate 'typo'"),
         ("rotate_ca", {"tls_leave_behind": ["wbe1"]}, "neither inventory nor store know a host 'wbe1'"),

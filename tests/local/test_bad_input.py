@@ -23,7 +23,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "empty-dns": ({"dns_names": [""]}, "dns_names: empty name", "check the variable it comes from"),
     "long-dns": ({"dns_names": [LONG]}, "304 characters", "253 is the longest"),
     "long-label": ({"dns_names": [f"{'b' * 64}.example.com"]}, "the label 'bbb", "1 to 63 letters"),
-    "twice-dns": ({"dns_names": ["a.example.com", "A.example.com."]}, "'a.example.com' stands there twice", "Remove one"),
+    "twice-dns": ({"dns_names": ["a.example.com", "A.example.com."]}, "'a.example.com' appears twice", "Remove one"),
     "underscore": ({"dns_names": ["my_host.example.com"]}, "the label 'my_host'", "letters, digits and inner hyphens"),
     "wildcard": ({"dns_names": ["www.*.example.com"]}, "wildcard in the wrong place in 'www.*.example.com'", "*.example.com"),
     "wildcard-tld": ({"dns_names": ["*.com"]}, "wildcard in the wrong place in '*.com'", "has two more behind it"),

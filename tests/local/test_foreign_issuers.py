@@ -86,7 +86,7 @@ def test_another_collections_issuer(hosts: Hosts, ca: OpensslCa) -> None:
     for text, complaint in (
         ("import no_such_package", "needs the Python package 'no_such_package' on the controller"),
         (f"x = '{SECRET}'\ndef", "cannot be loaded: SyntaxError"),
-        ("PROVIDER = 7", "its PROVIDER is no Issuer"),
+        ("PROVIDER = 7", "its PROVIDER is not an Issuer"),
     ):
         module.write_text(text)
         refused = play(hosts, {"theirs": options}, "theirs")

@@ -34,12 +34,20 @@ PACKAGES: dict[str, dict[str, str]] = {
         "python3-config": "python3-dev",
     },
     "java": {"java": "default-jre-headless"},  # only where tools/java.py finds none
+    # Another one who finds out what a server accepts.
+    "testssl": {"testssl": "testssl.sh"},
     "clock": {"faketime": "faketime"},
     "keystores": {"keytool": "default-jre-headless"},
     # Another judge of what a CA may issue.
     "gnutls": {"certtool": "gnutls-bin"},
     # Whose CAs are adopted.
     "cas": {"/usr/share/easy-rsa/easyrsa": "easy-rsa", "mkcert": "mkcert", "minica": "minica"},
+    # Tokens in files; and what writes down which PKCS#11 functions are called (its library is opensc-pkcs11's).
+    "tokens": {
+        "softhsm2-util": "softhsm2",
+        "/usr/share/doc/opensc-pkcs11": "opensc-pkcs11",
+        "openssl": "openssl",
+    },
     "lint": {"shellcheck": "shellcheck"},
     # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.
     "report": {

@@ -108,7 +108,7 @@ SUITES = (
     ),
     Suite(
         "local", "whole runs against real servers on loopback, with the lowest Python and ansible-core of a controller; some with the newest",
-        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock", "keystores"), others=("mitogen",),
+        ("tests/local",), TWO, venv="lowest", controller="lowest", packages=("nginx", "clock", "keystores", "testssl"), others=("mitogen", "sslyze"),
     ),
     Suite(
         "acme", "the issuer acme with real ACME and DNS servers on loopback",
@@ -130,8 +130,16 @@ SUITES = (
         ("tests/bao",), TWO, venv="system", controller="system", packages=("nginx",), others=("bao",),
     ),
     Suite(
+        "keys", "CA keys in tokens of SoftHSM2, in OpenBao's transit engine, and of programs",
+        ("tests/keys",), TWO, venv="system", controller="system", packages=("tokens",), others=("bao",),
+    ),
+    Suite(
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
         CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "gnutls", "cas"),
+    ),
+    Suite(
+        "pq", "ML-DSA beside ECDSA on a host of Debian 13: servers, clients of both kinds, a CA rollover",
+        ("tests/pq",), TWO, venv="system", controller="system", containers=True,
     ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(

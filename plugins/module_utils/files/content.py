@@ -43,12 +43,12 @@ def regular_file(path: str, *, follow: bool = False) -> Iterator[tuple[BinaryIO,
     except OSError as error:
         # A socket, or a device without a driver.
         if error.errno in (errno.ENXIO, errno.ENODEV):
-            raise UnusableFile(error.errno, "it is no regular file", path) from None
+            raise UnusableFile(error.errno, "it is not a regular file", path) from None
         raise
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
         os.close(descriptor)
-        raise UnusableFile(errno.EINVAL, "it is no regular file", path)
+        raise UnusableFile(errno.EINVAL, "it is not a regular file", path)
     with os.fdopen(descriptor, "rb") as stream:
         yield stream, about
 

@@ -155,7 +155,7 @@ def metadata_drift(path: str, owner: Name, group: Name, mode: str) -> list[str]:
 def fix_metadata(path: str, owner: Name, group: Name, mode: str) -> list[str]:
     """Put owner, group and mode of a file right; returns what differed.
 
-    :raises OSError: it is no regular file, or has another name as well: then it may be somebody else's.
+    :raises OSError: it is not a regular file, or has another name as well: then it may be somebody else's.
     """
     drift = metadata_drift(path, owner, group, mode)
     if drift:
@@ -164,7 +164,7 @@ def fix_metadata(path: str, owner: Name, group: Name, mode: str) -> list[str]:
             with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as stream:
                 about = os.fstat(stream.fileno())
                 if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
-                    raise OSError(errno.EMLINK, "it is no file with this name alone", path)
+                    raise OSError(errno.EMLINK, "it is not a file with only this name", path)
                 apply_metadata(stream.fileno(), user_id(owner), group_id(group), int(mode, 8))
     return drift
 

@@ -25,7 +25,7 @@ def lists_more(present: bytes, wanted: bytes) -> bool:
 
 
 def listed(pem: bytes) -> dict[bytes, frozenset[bytes]]:
-    """The CA's name (DER) → the numbers that all its lists hold together; what is no list is passed over."""
+    """The CA's name (DER) → the numbers that all its lists hold together; what is not a list is passed over."""
     found: dict[bytes, frozenset[bytes]] = {}
     for match in BLOCK.finditer(pem):
         try:

@@ -69,4 +69,4 @@ def what_instead(path: str) -> str:
     if not os.path.lexists(path):
         return "is missing"
     long = os.path.isfile(path) and not os.path.islink(path)
-    return "is longer than any of ours" if long else "was replaced by something that is no file"
+    return "is longer than any of ours" if long else "was replaced by something that is not a file"

@@ -75,7 +75,7 @@ def _shake_in_memory(client: ssl.SSLContext, server: ssl.SSLContext, server_name
                 ends.remove(end)
         if not ends:
             return
-    raise ssl.SSLError("the handshake did not come to an end")
+    raise ssl.SSLError("the handshake did not finish")
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def get(wire: Wire, host: str, path: str) -> tuple[int, bytes]:
         if not more or (status and (status < REFUSING or TITLE.search(data))):
             break
     if not status:
-        raise HandshakeError(f"the server's answer to GET {path} is no HTTP: '{printable(data)}'")
+        raise HandshakeError(f"the server's answer to GET {path} is not HTTP: '{printable(data)}'")
     return status, data
 
 

@@ -128,7 +128,7 @@ def decode(text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise StepError("bad_request", "what came is no session ticket key")
+        raise StepError("bad_request", "what came is not a session ticket key")
     return key
 
 

@@ -42,7 +42,7 @@ class AcmeClient:
         missing = [each for each in RESOURCES if not isinstance(self.directory.get(each), str)]
         if missing:
             raise AcmeError(
-                f"{directory_url} is no ACME directory: it lacks {', '.join(missing)}",
+                f"{directory_url} is not an ACME directory: it lacks {', '.join(missing)}",
                 remedy="see what address the CA names in its documentation",
             )
         network.new_nonce = self.directory["newNonce"]
@@ -185,7 +185,7 @@ class AcmeClient:
             or not isinstance(authorizations, list)
             or not all(isinstance(each, str) for each in authorizations)
         ):
-            raise AcmeError("the CA's answer makes no sense: it is no order")
+            raise AcmeError("the CA's answer makes no sense: it is not an order")
         return order
 
     def authorization(self, url: str) -> tuple[dict[str, Any], Any]:
@@ -197,7 +197,7 @@ class AcmeClient:
         found = self.network.json_of(response, url)
         identifier, challenges = found.get("identifier"), found.get("challenges")
         if not isinstance(identifier, dict) or not isinstance(found.get("status"), str):
-            raise AcmeError("the CA's answer makes no sense: it is no authorization")
+            raise AcmeError("the CA's answer makes no sense: it is not an authorization")
         if not isinstance(challenges, list) or not all(isinstance(each, dict) for each in challenges):
             raise AcmeError("the CA's answer makes no sense: an authorization without challenges")
         return found, response.headers

@@ -37,7 +37,7 @@ LONGEST_ANSWER = 1024 * 1024
 USER_AGENT = "fleet.tls (Ansible collection)"
 
 REMEDIES = {
-    "rateLimited": "wait as the CA says; meanwhile what is installed goes on being served",
+    "rateLimited": "wait as the CA says; meanwhile the installed certificate is still served",
     "rejectedIdentifier": "this CA does not issue for that name",
     "unauthorized": "see that the account may do this (one that was deactivated may nothing), and that the name's challenge is answered as this task expects",
     "externalAccountRequired": "set external_account to the kid and hmac_key that the CA gave you",

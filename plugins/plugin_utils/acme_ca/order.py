@@ -35,7 +35,7 @@ class ValidationError(IssuerError):
 
     def __init__(self, message: str, domains: list[str]) -> None:
         super().__init__(
-            message, remedy="see that what the CA says it saw is what it has to see; it counts failed validations"
+            message, remedy="compare what the CA says it saw with what it should see; it counts failed validations"
         )
         self.domains = domains
 
@@ -310,7 +310,7 @@ def parse_chain(content: bytes) -> tuple[x509.Certificate, ...]:
     except (CertificateError, UnicodeDecodeError) as error:
         problem = shortened(error)
     raise AcmeError(
-        f"the CA's answer is no certificate chain: {problem}", remedy="run again: the same order is finished then"
+        f"the CA's answer is not a certificate chain: {problem}", remedy="run again: the same order is finished then"
     )
 
 

@@ -99,7 +99,9 @@ def parse_limit(name: str, text: str | None, where: str) -> Limit:
     """``50/7d``; errors as :func:`parse_limits`."""
     match = LIMIT.fullmatch(str(text).strip())
     if not match or int(match[1]) == 0:
-        raise SpecError(f"{where}: limits: {name}: '{text}' is no limit", remedy="write a number and a duration: 50/7d")
+        raise SpecError(
+            f"{where}: limits: {name}: '{text}' is not a limit", remedy="write a number and a duration: 50/7d"
+        )
     kind, what = KNOWN[name]
     return Limit(name, kind, int(match[1]), parse_duration(match[2], f"{where}: limits: {name}"), what)
 

@@ -25,7 +25,7 @@ def account_thumbprint(raw: Any) -> str:
     for text in found:
         if not THUMBPRINT.fullmatch(text):
             raise SpecError(
-                f"tls_acme_thumbprints: '{text}' is no thumbprint of a key",
+                f"tls_acme_thumbprints: '{text}' is not the thumbprint of a key",
                 remedy="it has 43 letters, digits, hyphens and underscores (RFC 7638)",
             )
     if len(found) > 1:

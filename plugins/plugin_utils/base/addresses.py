@@ -14,9 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Field
 
 # A name, an IPv4 address, or an IPv6 address, with a zone or without; what a URL or a typing mistake adds is none of these.
 HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
-REMEDY = (
-    "write example.com:443, 192.0.2.1:443, [2001:db8::1]:443, or smtp://example.com:25 where TLS has to be asked for"
-)
+REMEDY = "write example.com:443, 192.0.2.1:443, [2001:db8::1]:443, or smtp://example.com:25 if TLS begins with STARTTLS"
 PLACE_FIELDS = ("host", "port", "starttls", "proxy_protocol")
 PROXY_PROTOCOLS = {"true": 1, "yes": 1, "false": 0, "no": 0, "1": 1, "2": 2, "v1": 1, "v2": 2}
 
@@ -109,7 +107,7 @@ def parse_host_name(value: Any, what: str = "endpoints") -> str:
     text = str(value).strip()
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not HOST.fullmatch(host):
-        raise SpecError(f"{what}: '{text}' is no name or address of a host", remedy=REMEDY)
+        raise SpecError(f"{what}: '{text}' is not the name or address of a host", remedy=REMEDY)
     return host
 
 

@@ -34,7 +34,7 @@ class Fields:
         known = tuple(known)
         if not isinstance(raw, Mapping):
             # The value is not told: it may be a key or a passphrase in the wrong place.
-            raise SpecError(f"{where or 'an option'} has to be a mapping", remedy=f"its fields: {', '.join(known)}")
+            raise SpecError(f"{where or 'an option'} must be a mapping", remedy=f"its fields: {', '.join(known)}")
         self.raw = raw
         for field in raw:
             if field not in known:
@@ -64,7 +64,7 @@ class Fields:
         """
         value = self.get(field, [])
         if not isinstance(value, (list, tuple)):
-            raise SpecError(f"{self.prefix}{field} has to be a list", remedy=f"write {field}: [...]")
+            raise SpecError(f"{self.prefix}{field} must be a list", remedy=f"write {field}: [...]")
         return list(value)
 
     def strings(self, field: str) -> list[str]:
@@ -86,7 +86,7 @@ def names_list(value: Any, what: str) -> list[str]:
     plain = isinstance(value, (list, tuple)) and all(isinstance(each, (str, int)) and str(each) for each in value)
     if not plain:
         raise SpecError(
-            f"{what}: it has to be a list of names, or one name", remedy=f'write -e \'{{"{what}": ["web1", "web2"]}}\''
+            f"{what}: it must be a list of names, or one name", remedy=f'write -e \'{{"{what}": ["web1", "web2"]}}\''
         )
     return [str(each) for each in value]
 

@@ -47,7 +47,7 @@ def load_provider(kind: str, name: str) -> Any:
     if len(parts) != 3 or not all(NAME.fullmatch(part) for part in parts):
         # It is not told: a secret may have been typed in the wrong place.
         raise SpecError(
-            f"what is written as type is no {kind} type", remedy="write a plain name or namespace.collection.name"
+            f"the value of type is not a valid {kind} type", remedy="write a plain name or namespace.collection.name"
         )
     module = f"ansible_collections.{parts[0]}.{parts[1]}.plugins.sub_plugins.{kind}.{parts[2]}"
     try:
@@ -68,5 +68,5 @@ def load_provider(kind: str, name: str) -> Any:
             remedy="report this to who maintains it; python3 -m py_compile tells where a syntax error is",
         ) from None
     if provider is None:
-        raise SpecError(f"'{name}' is no {kind} type: it provides nothing", remedy="check its spelling")
+        raise SpecError(f"'{name}' is not a valid {kind} type: it provides nothing", remedy="check its spelling")
     return provider

@@ -55,7 +55,7 @@ def parse_rekey(raw: Any) -> Rekey:
     try:
         before = int(fields.get("before", 0))
     except (TypeError, ValueError):
-        raise SpecError("rekey: before is no number of seconds since the epoch") from None
+        raise SpecError("rekey: before is not a number of seconds since the epoch") from None
     names, ids = (frozenset(fields.strings(each)) or None for each in ("names", "key_ids"))
     return Rekey(before, names, ids)
 
@@ -88,7 +88,7 @@ def old_key(leaf: x509.Certificate, rekey: Rekey, issuances: Iterable[Issuance])
     """
     key = key_id(leaf.public_key())
     if rekey.key_ids is not None:
-        return "its key is to be used no more" if key in rekey.key_ids else None
+        return "its key must no longer be used" if key in rekey.key_ids else None
     first = min((row.issued_at for row in issuances if row.key_id == key), default=None)
     if first is not None and first >= rekey.before:
         return None

@@ -54,7 +54,7 @@ def parse_resolvers(values: Sequence[str], what: str) -> tuple[NameServer, ...]:
     servers = tuple(NameServer.parse(each, what) for each in values)
     for each in servers:
         if not is_address(each.host):
-            raise SpecError(f"{what}: '{each.host}' is no address", remedy="write the resolver's IP address")
+            raise SpecError(f"{what}: '{each.host}' is not an address", remedy="write the resolver's IP address")
     return servers
 
 

@@ -179,7 +179,7 @@ def parse_anchors(raw: Any) -> tuple[x509.Certificate, ...] | None:
         return None
     texts = [raw] if isinstance(raw, str) else raw
     if not isinstance(texts, (list, tuple)) or not texts:
-        raise SpecError("anchors has to be PEM text, or a list of PEM texts", remedy="leave it out to verify nothing")
+        raise SpecError("anchors must be PEM text, or a list of PEM texts", remedy="leave it out to verify nothing")
     try:
         return tuple(certificate for text in texts for certificate in parse_pem_chain(str(text)))
     except CertificateError as error:

@@ -67,11 +67,11 @@ CODES = {
     "cannot_judge_here": Code(NOTICE, "The OpenSSL that asked is too old to tell"),
     "pq_key_agreement_missing": Code(NOTICE, "Keys are agreed on without post-quantum cryptography"),
     "quantum_vulnerable": Code(NOTICE, "The key can be broken by a quantum computer"),
-    "client_auth_ends": Code(NOTICE, "The next renewal is no certificate for clients any more"),
+    "client_auth_ends": Code(NOTICE, "The next renewal will no longer be for clients"),
     "deferred": Code(NOTICE, "The renewal waits for a maintenance window"),
     "due": Code(NOTICE, "The next run settles it"),
     "weak_passphrase": Code(NOTICE, "The store's passphrase is easy to guess"),
-    "left_over": Code(NOTICE, "It is in the inventory no more"),
+    "left_over": Code(NOTICE, "It is no longer in the inventory"),
     "unmanaged": Code(NOTICE, "Nobody manages this certificate"),
 }
 RANKS = {code: rank for rank, code in enumerate(CODES)}

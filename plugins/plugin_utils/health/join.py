@@ -133,7 +133,7 @@ def add_left_over(seen: HostInput, entries: HostEntries) -> list[Finding]:
     findings = []
     for each in mappings(seen.left_over.get("left_over")):
         kind, name, remedy = (str(each.get(key)) for key in ("kind", "name", "remedy"))
-        message = f"{WORDS.get(kind, kind)} '{name}' is in the inventory no more"
+        message = f"{WORDS.get(kind, kind)} '{name}' is no longer in the inventory"
         entry = entries.find("name", name) if kind == "certificate" else None
         if entry:
             entry.found("left_over", message, remedy)

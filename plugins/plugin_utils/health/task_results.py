@@ -58,7 +58,7 @@ def document_of(
         revoked=mapping(store.get("revoked")),
     )
     if not isinstance(quantum_vulnerable, bool):
-        raise SpecError("tls_check_quantum_vulnerable has to be true or false")
+        raise SpecError("tls_check_quantum_vulnerable must be true or false")
     seen = [
         host_input(str(host), mapping(look), files.get(host), [each.get(host) for each in probes], wanted.get(host))
         for host, look in looks.items()

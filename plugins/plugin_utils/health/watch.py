@@ -121,7 +121,7 @@ def parse_options(raw: Any) -> WatchOptions:
     keys = [each.key for each in watched]
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice:
-        raise SpecError(f"endpoints: {twice} stands there twice", remedy="name each endpoint and server name once")
+        raise SpecError(f"endpoints: {twice} appears twice", remedy="name each endpoint and server name once")
     anchors, state_file, remind = fields.get("anchors"), fields.get("state_file"), fields.get("remind_after")
     texts = [anchors] if isinstance(anchors, str) else fields.items("anchors")
     return WatchOptions(
@@ -145,7 +145,7 @@ def parse_watched(raw: Any, defaults: Defaults) -> Watched:
     hosts = tuple(Fields({"hosts": raw.get("hosts")}, ("hosts",), "endpoints").strings("hosts"))
     for host in hosts:
         if not host.strip() or host.startswith("-") or not host.isprintable():
-            raise SpecError(f"endpoints: hosts: '{host}' is no host or group", remedy="write names of the inventory")
+            raise SpecError(f"endpoints: hosts: '{host}' is not a host or group", remedy="write names of the inventory")
     return Watched(parse_endpoint(rest, defaults), hosts)
 
 

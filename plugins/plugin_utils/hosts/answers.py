@@ -109,7 +109,7 @@ class ApplyOutcome:
 def parse_found(answer: Any, certificate: str) -> PairReport:
     """One entry of a look's answer.
 
-    :raises HostError: the host reported an error for this certificate, or said something that is no answer.
+    :raises HostError: the host reported an error for this certificate, or said something that is not an answer.
     """
     if not isinstance(answer, Mapping):
         raise HostError("the host gave no answer for it", certificate=certificate)
@@ -260,7 +260,7 @@ def host_error(raw: Any, certificate: str | None = None) -> HostError:
 
 
 def misshapen(error: Exception, certificate: str) -> HostError:
-    """Something that is no answer."""
+    """Something that is not an answer."""
     return HostError(
         f"the host's answer does not have the agreed form ({type(error).__name__}: {shortened(error)[:80]})",
         remedy="see whether something on the host changes what Python there says, and run again",

@@ -109,7 +109,7 @@ def parse_anchors(raw: Any) -> dict[str, tuple[x509.Certificate, ...]]:
     if isinstance(raw, (list, tuple)):
         raw = {str(place): text for place, text in enumerate(raw, start=1)}
     if not isinstance(raw, Mapping):
-        raise SpecError("anchors has to be a list of PEM texts or a mapping of names to PEM texts")
+        raise SpecError("anchors must be a list of PEM texts or a mapping of names to PEM texts")
     return {str(name): parse_anchor_text(str(name), text) for name, text in raw.items()}
 
 

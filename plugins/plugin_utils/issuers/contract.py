@@ -171,7 +171,7 @@ def load_issuers(raw: Any, store: Store) -> dict[str, Issuer]:
     :raises SpecError: not a mapping, an entry without type, or what the issuer itself refuses.
     """
     if not isinstance(raw, Mapping):
-        raise SpecError("issuers has to be a mapping", remedy="write issuers: {internal: {type: ca}}")
+        raise SpecError("issuers must be a mapping", remedy="write issuers: {internal: {type: ca}}")
     return {str(name): load_issuer(str(name), options, store) for name, options in raw.items()}
 
 
@@ -191,10 +191,12 @@ def refuse_no_issuer(provider: Any, kind: str) -> None:
     """:raises SpecError: what a module provides is no issuer, or half of one."""
     problem = None
     if not (isinstance(provider, type) and issubclass(provider, Issuer)):
-        problem = "its PROVIDER is no Issuer"
+        problem = "its PROVIDER is not an Issuer"
     elif inspect.isabstract(provider):
         problem = f"it lacks {', '.join(sorted(provider.__abstractmethods__))}"
     else:
         problem = undeclared(provider)
     if problem:
-        raise SpecError(f"'{kind}' is no issuer type: {problem}", remedy="see docs/issuers/own.md of fleet.tls")
+        raise SpecError(
+            f"'{kind}' is not a valid issuer type: {problem}", remedy="see docs/issuers/own.md of fleet.tls"
+        )

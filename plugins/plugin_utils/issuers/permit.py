@@ -159,15 +159,13 @@ def permitted(issuers: Any, groups: Collection[str]) -> dict[str, list[dict[str,
 def parse_permit(issuer: str, raw: Any) -> Permit | None:
     """``permit`` of an issuer; None: it permits everything to everybody.
 
-    :raises SpecError: it is no list of rules, or one of them cannot be understood.
+    :raises SpecError: it is not a list of rules, or one of them cannot be understood.
     """
     if raw is None:
         return None
     where = f"issuer '{issuer}': permit"
     if not isinstance(raw, (list, tuple)):
-        raise SpecError(
-            f"{where} has to be a list of rules", remedy="write permit: [{groups: [web], dns_names: [...]}]"
-        )
+        raise SpecError(f"{where} must be a list of rules", remedy="write permit: [{groups: [web], dns_names: [...]}]")
     return Permit(issuer, tuple(parse_rule(each, f"{where}: rule {number}") for number, each in enumerate(raw, 1)))
 
 

@@ -29,7 +29,7 @@ def published_files(
     for name in chosen:
         if not isinstance(issuers[one_of(name, issuers, "published: from_issuers")], LetsFetch):
             raise SpecError(
-                f"published: from_issuers: '{name}' is no CA of ours",
+                f"published: from_issuers: '{name}' is not one of our CAs",
                 remedy="name issuers of the type ca, or leave it out",
             )
     files, due = [], False

@@ -48,7 +48,7 @@ class KeyValues:
     def read(self, path: str, version: int | None = None) -> Kept:
         """The newest version, or another one; of one that is not kept any more, what nothing ever was.
 
-        :raises StoreError: the mount is no KV engine of version 2.
+        :raises StoreError: the mount is not a KV engine of version 2.
         """
         which = f"?version={version}" if version else ""
         answer = self.connection.request("GET", f"{self.mount}/data/{path}{which}", accept=(404,))
@@ -186,7 +186,7 @@ class KeyValues:
     def another_engine(self) -> StoreError:
         """Something else answers there."""
         return StoreError(
-            f"{self.connection.describe()}: '{self.mount}/' is no KV engine of version 2",
+            f"{self.connection.describe()}: '{self.mount}/' is not a KV engine of version 2",
             remedy=f"bao kv enable-versioning {self.mount}/; or set mount to one that is",
         )
 

@@ -82,7 +82,7 @@ def problem_of(status: int, errors: Sequence[str]) -> Problem:
         return Problem("not found", "check mount, path and namespace", final=True, tells_all=False)
     return Problem(
         words or f"status {status}",
-        "what it says has to be put right there",
+        "what it says must be put right there",
         final=status < 500,
         begun=status >= 500,
         tells_all=False,

@@ -19,7 +19,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
 def parse_anchor_text(name: str, text: Any) -> tuple[x509.Certificate, ...]:
     """All certificates of one entry of ``anchors``; errors as :func:`parse_anchors`, naming the entry."""
     if not isinstance(text, str):
-        raise SpecError(f"anchor '{name}' has to be a PEM text")
+        raise SpecError(f"anchor '{name}' must be a PEM text")
     if "PRIVATE KEY-----" in text:
         raise SpecError(f"anchor '{name}' has a private key in it", remedy="give the certificate alone")
     try:

@@ -43,7 +43,7 @@ def refuse_no_ca(certificate: x509.Certificate, what: str, now: dt.datetime) -> 
         raise CertificateError(f"{subject} cannot be read: {facts.error}", remedy="give another CA")
     if not facts.ca:
         raise CertificateError(
-            f"{subject} is no CA (no basic constraints with CA:TRUE)",
+            f"{subject} is not a CA (no basic constraints with CA:TRUE)",
             remedy="give the CA's own certificate, not one that it issued",
         )
     if facts.key_usage is not None and not facts.key_usage.key_cert_sign:
@@ -74,7 +74,7 @@ def refuse_no_root(certificate: x509.Certificate, what: str) -> None:
     """:raises CertificateError: somebody else has signed it, so that most clients would not take it as an anchor."""
     if not is_issued_by(certificate, certificate):
         raise CertificateError(
-            f"{what}: '{subject_text(certificate)}' is not self-signed, so it is no root",
+            f"{what}: '{subject_text(certificate)}' is not self-signed, so it is not a root",
             remedy="give the root that signed it as root, and this one as issuing",
         )
 

@@ -83,7 +83,7 @@ def parse_folders(values: Sequence[str], where: str) -> tuple[str, ...]:
     for each in values:
         if not FOLDER.fullmatch(each):
             raise SpecError(
-                f"{where}: '{each[:120]}' is no folder on a server for plain http",
+                f"{where}: '{each[:120]}' is not a folder on a server for plain http",
                 remedy="write http://pki.example.com/ca/, with a slash at its end: each CA's own file is added to it",
             )
     return tuple(values)

@@ -71,7 +71,7 @@ def encoded(name: str) -> str:
         return star + idna.encode(rest.removesuffix("."), uts46=True).decode("ascii")
     except idna.IDNAError as error:
         raise SpecError(
-            f"dns_names: '{name[:80]}' is no name: {str(error)[:120]}", remedy="check its spelling"
+            f"dns_names: '{name[:80]}' is not a name: {str(error)[:120]}", remedy="check its spelling"
         ) from None
 
 
@@ -132,7 +132,7 @@ def parse_names(raw: Mapping[str, Any]) -> Names:
     for field in NAME_FIELDS:
         values = raw.get(field) or []
         if not isinstance(values, (list, tuple)):
-            raise SpecError(f"{field}: has to be a list", remedy=f"write {field}: [{values}]")
+            raise SpecError(f"{field}: must be a list", remedy=f"write {field}: [{values}]")
         for value in values:
             # An undefined or empty variable would become a name such as "none".
             if not isinstance(value, str):
@@ -140,7 +140,7 @@ def parse_names(raw: Mapping[str, Any]) -> Names:
         parsed = [PARSERS[field](value) for value in values]
         for value in parsed:
             if parsed.count(value) > 1:
-                raise SpecError(f"{field}: '{value}' stands there twice", remedy="remove one of them")
+                raise SpecError(f"{field}: '{value}' appears twice", remedy="remove one of them")
         fields[field] = tuple(sorted(parsed))
     if not any(fields.values()):
         raise SpecError("has no names", remedy="give it at least one of dns_names, ip_addresses, uris, email_addresses")

@@ -57,7 +57,7 @@ def has_curve_of_its_own(certificate: x509.Certificate) -> bool:
 def extensions_of(certificate: x509.Certificate) -> list[x509.Extension[Any]]:
     """Its extensions. What cannot be read is left out, unless it is critical or clients go by it.
 
-    :raises ValueError and its like, see :data:`ODD`: they do go by it; or an extension stands there twice.
+    :raises ValueError and its like, see :data:`ODD`: they do go by it; or an extension appears twice.
     """
     try:
         return list(certificate.extensions)

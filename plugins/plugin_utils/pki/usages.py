@@ -57,7 +57,7 @@ def parse_usage(text: object) -> str:
         valid = None
     if not valid:
         raise SpecError(
-            f"usages: '{usage[:80]}' is no object identifier",
+            f"usages: '{usage[:80]}' is not an object identifier",
             remedy="write numbers with dots, such as 1.3.6.1.5.5.7.3.1",
         )
     return usage_word(usage)

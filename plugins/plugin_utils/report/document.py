@@ -31,7 +31,7 @@ LISTS: dict[str, tuple[str, ...]] = {
         "serial", "fingerprint_sha256", "not_before", "not_after", "days_left", "key_algorithm", "signature_algorithm", "served",
         "next_run", "state", "severity",
     ),
-    "authorities": ("issuer", "kind", "subject", "not_after", "days_left", "state", "severity"),
+    "authorities": ("issuer", "kind", "subject", "not_after", "days_left", "key", "state", "severity"),
     "rings": ("pool", "generation", "created", "age_days", "state", "severity"),
     "findings": (
         "code", "severity", "host", "kind", "subject", "path", "endpoint", "fingerprint_sha256", "message", "remedy",
@@ -51,7 +51,8 @@ def parse_document(raw: Any) -> dict[str, Any]:
     document = plain(raw)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise SpecError(
-            f"this is no document of the schema {SCHEMA}", remedy="give fleet_tls_health, as fleet.tls.check makes it"
+            f"this is not a document of the schema {SCHEMA}",
+            remedy="give fleet_tls_health, as fleet.tls.check makes it",
         )
     lists = {name: entries(document, name) for name in LISTS}
     moment = parse_moment(document.get("generated"))
@@ -63,7 +64,7 @@ def entries(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """One of the lists, each entry checked."""
     found = document.get(name, [])
     if not isinstance(found, list):
-        raise SpecError(f"health document: {name} has to be a list")
+        raise SpecError(f"health document: {name} must be a list")
     return [entry(each, f"{name}[{index}]", LISTS[name]) for index, each in enumerate(found)]
 
 
@@ -73,7 +74,7 @@ def entry(raw: Any, where: str, known: Iterable[str]) -> dict[str, Any]:
     :raises SpecError: a field has another type.
     """
     if not isinstance(raw, dict):
-        raise SpecError(f"health document: {where} has to be a mapping")
+        raise SpecError(f"health document: {where} must be a mapping")
     made = {**dict.fromkeys(known), **raw}
     for field, value in made.items():
         if field in ARRAYS:
@@ -88,9 +89,9 @@ def entry(raw: Any, where: str, known: Iterable[str]) -> dict[str, Any]:
         elif (
             field in NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)))
         ):
-            raise SpecError(f"health document: {where}: {field} has to be a number")
+            raise SpecError(f"health document: {where}: {field} must be a number")
         elif field in known and field not in NUMBERS and isinstance(value, (dict, list)):
-            raise SpecError(f"health document: {where}: {field} has to be a text")
+            raise SpecError(f"health document: {where}: {field} must be a text")
     return made
 
 

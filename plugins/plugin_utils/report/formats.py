@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.report import cbom as report_cbom
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import csv_form as report_csv
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import html_page as report_html
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import ics as report_ics
@@ -41,6 +42,7 @@ FORMATS = {
     "junit": Format(report_junit.render, "health.xml", re.compile(r'(?<=timestamp=")[^"]+')),
     "prometheus": Format(report_prometheus.render, "fleet_tls.prom", ISO),
     "html": Format(report_html.render, "health.html", re.compile(r'(?<=Seen <time datetime=")[^"]+')),
+    "cbom": Format(report_cbom.render, "health.cdx.json", re.compile(r'(?<="timestamp": ")[-0-9T:]{19}')),
     "ics": Format(report_ics.render, "health.ics", re.compile(r"(?<=DTSTAMP:)\w+")),
 }
 

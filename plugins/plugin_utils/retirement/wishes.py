@@ -156,7 +156,7 @@ def parse_absent(raw: Any, presets: Presets, reason: str | None = None) -> Absen
     fields = Fields(raw, CERTIFICATE_FIELDS, "certificates")
     name = str(fields.get("name", ""))
     if not CERTIFICATE_NAME.fullmatch(name):
-        raise SpecError(f"'{name}' is no name for a certificate", remedy="give the name that it had")
+        raise SpecError(f"'{name}' is not a valid certificate name", remedy="give the name that it had")
     try:
         names = parse_names(fields.raw)
     except TlsError:

@@ -133,7 +133,7 @@ class Flow:
                 target = self.issuer.rollover().next_root() if self.issuer else ""
                 made = begin(self.kind, subject, self.inventory, self.moment, names, target)
                 return made.taken_by(me, self.moment).leaving(leave_behind)
-            self.notes.append(f"the {present.title} of an earlier run goes on at '{present.stage}'")
+            self.notes.append(f"the {present.title} of an earlier run continues at '{present.stage}'")
             return take(present, me, self.moment, take_over=self.take_over).leaving(leave_behind)
 
         rotation = self.record.change(work)

@@ -117,7 +117,7 @@ class Rotation:
         if waiting:
             raise RotationError(
                 f"the {self.title} stays at '{self.stage}', held back by {listing(waiting, why or {})}",
-                remedy="put that right and run again, or go on without a host by name:"
+                remedy="put that right and run again, or continue without a host by name:"
                 f' -e \'{{"tls_leave_behind": ["{waiting[0]}"]}}\'',
             )
         # A host that has left the inventory keeps being named, as one that is left behind does.

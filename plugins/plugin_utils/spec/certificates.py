@@ -128,7 +128,7 @@ def parse_host(
         service described in two ways.
     """
     if not isinstance(raw, (list, tuple)):
-        raise SpecError("certificates has to be a list", remedy="see the examples of fleet.tls.certificates")
+        raise SpecError("certificates must be a list", remedy="see the examples of fleet.tls.certificates")
     certificates = tuple(parse_certificate(entry, lifetimes, presets) for entry in present(raw, "certificates"))
     refuse_twice((certificate.name for certificate in certificates), "two certificates have the name")
     refuse_twice((each.adopt.private_key for each in certificates if each.adopt), "two certificates adopt the pair of")
@@ -182,11 +182,11 @@ def parse_certificate(
         lifetime; a key that others could read; services that want different owners of one key.
     """
     if not isinstance(raw, Mapping):
-        raise SpecError("a certificate has to be a mapping", remedy="write {name: www, issuer: ..., dns_names: [...]}")
+        raise SpecError("a certificate must be a mapping", remedy="write {name: www, issuer: ..., dns_names: [...]}")
     name = str(raw.get("name") or "")
     if not CERTIFICATE_NAME.fullmatch(name):
         raise SpecError(
-            f"'{name}' is no name for a certificate",
+            f"'{name}' is not a valid certificate name",
             remedy="a name becomes a directory: up to 64 letters, digits, dots, hyphens and underscores",
         )
     try:
@@ -259,7 +259,9 @@ def parse_pool(name: str, fields: Fields) -> str | None:
             raise SpecError("pool: it has no pool, its scope is host", remedy="write scope: pool, or leave pool out")
         return None
     if pool is not None and not CERTIFICATE_NAME.fullmatch(pool):
-        raise SpecError(f"pool: '{pool}' is no name", remedy="up to 64 letters, digits, dots, hyphens and underscores")
+        raise SpecError(
+            f"pool: '{pool}' is not a valid name", remedy="up to 64 letters, digits, dots, hyphens and underscores"
+        )
     return pool or name
 
 
@@ -330,7 +332,7 @@ def refuse_encipherment(usages: Iterable[str], key: KeySpec) -> None:
 
 
 def refuse_twice(values: Iterable[str], complaint: str) -> None:
-    """:raises SpecError: a value stands there twice."""
+    """:raises SpecError: a value appears twice."""
     seen: set[str] = set()
     for value in values:
         if value in seen:

@@ -26,13 +26,13 @@ def joined(parts: Mapping[str, Any]) -> list[Any]:
     """The entries of all these lists, one after the other.
 
     :param parts: variable → its value.
-    :raises SpecError: one is no list, or two have an entry of the same name.
+    :raises SpecError: one is not a list, or two have an entry of the same name.
     """
     found: list[Any] = []
     names: dict[str, str] = {}
     for variable, entries in parts.items():
         if not isinstance(entries, (list, tuple)):
-            raise SpecError(f"{variable} is no list", remedy="write a list of entries, [] where there are none")
+            raise SpecError(f"{variable} is not a list", remedy="write a list of entries, [] where there are none")
         mine = [name for name in map(name_of, entries) if name is not None]
         for name in mine:
             if name in names:

@@ -92,7 +92,7 @@ def parse_presets(raw: Any) -> dict[str, Mapping[str, Any]]:
     :raises SpecError: not a mapping; an unknown field or a bad value, whether a certificate names the preset or not.
     """
     if not isinstance(raw, Mapping):
-        raise SpecError("service_presets has to be a mapping", remedy="write {gateway: {unit: gateway, reload: [...]}}")
+        raise SpecError("service_presets must be a mapping", remedy="write {gateway: {unit: gateway, reload: [...]}}")
     presets: dict[str, Mapping[str, Any]] = {}
     for name, fields in raw.items():
         presets[str(name)] = Fields(fields, PRESET_FIELDS, f"service_presets: {name}").raw
@@ -167,7 +167,7 @@ def parse_units(fields: Fields) -> tuple[str, ...]:
     units = tuple(name[: -len(".service")] if name.endswith(".service") else name for name in fields.strings("unit"))
     for name in units:
         if not UNIT.fullmatch(name) or name.startswith("-"):
-            raise SpecError(f"services: unit: '{name}' is no name of a systemd unit", remedy="write unit: gateway")
+            raise SpecError(f"services: unit: '{name}' is not the name of a systemd unit", remedy="write unit: gateway")
     return units
 
 

@@ -70,7 +70,9 @@ def parse_head(text: str) -> Head:
     """
     found = HEAD.fullmatch(text.strip())
     if not found:
-        raise SpecError("tls_store_head is no head of a ledger", remedy="give it as the result has it, 1234:9f86d0…")
+        raise SpecError(
+            "tls_store_head is not the head of a ledger", remedy="give it as the result has it, 1234:9f86d0…"
+        )
     return Head(int(found["number"]), found["digest"])
 
 

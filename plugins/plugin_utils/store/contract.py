@@ -255,7 +255,7 @@ def check_key(key: str) -> str:
     :raises StoreError: it could lead out of one.
     """
     if not KEY.fullmatch(key):
-        raise StoreError(f"'{key}' is no key for a store")
+        raise StoreError(f"'{key}' is not a valid store key")
     return key
 
 
@@ -276,6 +276,6 @@ def load_store(raw: Any) -> Store:
     :raises SpecError: not a mapping, no such type, or what the store itself refuses.
     """
     if not isinstance(raw, Mapping):
-        raise SpecError("store has to be a mapping", remedy="write store: {type: directory, path: …, passphrase: …}")
+        raise SpecError("store must be a mapping", remedy="write store: {type: directory, path: …, passphrase: …}")
     rest = {key: value for key, value in raw.items() if key != "type"}
     return load_provider("store", raw.get("type") or "directory")(rest)

@@ -51,7 +51,7 @@ class VisitingAction(TlsAction):
         outcomes = self.step(step, {"requests": requests}, variables).get("outcomes")
         if not isinstance(outcomes, list) or len(outcomes) != len(tasks):
             raise HostError("the host did not answer everything")
-        return [each if isinstance(each, Mapping) else HostError("that is no answer") for each in outcomes]
+        return [each if isinstance(each, Mapping) else HostError("that is not an answer") for each in outcomes]
 
 
 def failed_result(error: BaseException) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def lost_sessions(found: HostRing, record: RingRecord) -> list[str]:
     """What a host's jump to the store's ring costs, for people."""
     if found.generation is not None and record.generation - found.generation > 1:
         return [
-            f"it was {record.generation - found.generation} steps behind its pool: sessions that it had begun do not go on"
+            f"it was {record.generation - found.generation} steps behind its pool: sessions that it began cannot be resumed"
         ]
     return []
 

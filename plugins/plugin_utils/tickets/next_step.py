@@ -60,18 +60,20 @@ def plan_step(
         (unreachable(held), "bring it back"),
     ):
         if points:
-            return Step(REFUSE, tuple(points), f"{remedy}, or go on without it by name with tls_leave_behind")
+            return Step(REFUSE, tuple(points), f"{remedy}, or continue without it by name with tls_leave_behind")
     ahead = [point for host, look in held.items() if (point := newer(host, look, record))]
     if ahead:
         return Step(
             REFUSE,
             tuple(ahead),
-            "restore the newest copy of the store, replace the ring with tls_replace_ring: true, or go on without the host by name"
+            "restore the newest copy of the store, replace the ring with tls_replace_ring: true, or continue without the host by name"
             " with tls_leave_behind",
         )
     far = [point for host, look in held.items() if (point := too_far(host, look, record))]
     if far:
-        return Step(REFUSE, tuple(far), "run fleet.tls.deploy there first, or go on without it with tls_leave_behind")
+        return Step(
+            REFUSE, tuple(far), "run fleet.tls.deploy there first, or continue without it with tls_leave_behind"
+        )
     behind = sorted({host for host, look in held.items() if not look.current} | (set(record.unproven) & set(held)))
     if behind:
         return Step(RESUME, (f"the step to generation {record.generation} is finished first on {', '.join(behind)}",))

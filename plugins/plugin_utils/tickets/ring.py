@@ -162,7 +162,7 @@ def parse_pool_name(value: Any) -> str:
     name = str(value)
     if not POOL_NAME.fullmatch(name):
         raise SpecError(
-            f"'{name}' is no name for a pool of session tickets",
+            f"'{name}' is not a valid name for a pool of session tickets",
             remedy="up to 64 letters, digits, hyphens and underscores",
         )
     return name

@@ -171,7 +171,7 @@ class TicketRotation:
         points = (*unreachable(held), *missing)
         if points:
             return entry(
-                Step(REFUSE, points, "bring it back, or go on without it by name with tls_leave_behind"),
+                Step(REFUSE, points, "bring it back, or continue without it by name with tls_leave_behind"),
                 known.record.generation,
                 known.record.generation,
             )
@@ -180,7 +180,7 @@ class TicketRotation:
         if not self.check_mode:
             record: RingRecord = rings.replace(known, leave, newest, self.now)
             generation = record.generation
-        why = "all keys are replaced: no session from before goes on"
+        why = "all keys are replaced: no earlier session can be resumed"
         return entry(Step(REPLACE, (why,)), known.record.generation, generation)
 
 

@@ -96,7 +96,7 @@ def parse_clients(
         with one bundle; endpoints that are none.
     """
     if not isinstance(raw, (list, tuple)):
-        raise SpecError("clients has to be a list", remedy="write clients: [{certificate: app, endpoints: [...]}]")
+        raise SpecError("clients must be a list", remedy="write clients: [{certificate: app, endpoints: [...]}]")
     clients = tuple(parse_client(entry, certificates, presets) for entry in present(raw, "clients"))
     refuse_twice((client.name for client in clients), "two clients have the name")
     refuse_twice((client.bundle.path for client in clients if client.bundle), "two clients have a bundle at")
@@ -113,7 +113,7 @@ def parse_client(
     for value, what in ((certificate, "certificate"), (name, "name")):
         if not CERTIFICATE_NAME.fullmatch(value):
             raise SpecError(
-                f"clients: '{value}' is no {what} for a client",
+                f"clients: '{value}' is not a valid {what} for a client",
                 remedy="give certificate, the name of one of tls_certificates, and a name where one certificate has several clients",
             )
     try:
@@ -213,6 +213,6 @@ def parse_request(path: str) -> str:
     """
     if not REQUEST.fullmatch(path):
         raise SpecError(
-            f"endpoints: request '{path}' is no path", remedy="begin it with a slash, and encode other letters"
+            f"endpoints: request '{path}' is not a path", remedy="begin it with a slash, and encode other letters"
         )
     return path

@@ -135,7 +135,7 @@ def parse_client_name(text: str, where: str) -> ClientName:
     if DNS.fullmatch(text.lower()):
         return ClientName(dns=f"^{pattern(text.lower(), (('*', DNS_LABEL),))}$")
     raise SpecError(
-        f"{where}: '{text}' is no name of a client",
+        f"{where}: '{text}' is not a client's name",
         remedy="write a DNS name (app.example.com, *.jobs.example.com), a URI (spiffe://example.com/ns/*/sa/web) or a subject (CN=deploy,O=Example)",
     )
 
@@ -152,7 +152,7 @@ def parse_subject(text: str, where: str) -> tuple[tuple[tuple[str, str], ...], .
             raise ValueError("a part of it has no value")
     except ValueError as error:
         raise SpecError(
-            f"{where}: '{text}' is no subject: {str(error) or 'it cannot be read'}",
+            f"{where}: '{text}' is not a subject: {str(error) or 'it cannot be read'}",
             remedy="write it as RFC 4514 does, CN=deploy,O=Example",
         ) from error
     return tuple(

@@ -166,7 +166,7 @@ def without_waiting(site: Site, waiting: Sequence[str]) -> Site:
 def parse_sites(raw: Any, server: str, client_auth: str, client_names: Sequence[str] = ()) -> list[Site]:
     """The checked entries; see :func:`expand_sites`."""
     if not isinstance(raw, (list, tuple)):
-        raise SpecError("tls_sites has to be a list")
+        raise SpecError("tls_sites must be a list")
     one_of(server, SERVERS, "server")
     default = one_of(client_auth, CLIENT_AUTH, "tls_client_auth")
     names = Fields({"tls_client_auth_names": client_names}, ["tls_client_auth_names"]).strings("tls_client_auth_names")
@@ -287,7 +287,7 @@ def parse_server_name(fields: Fields, value: str, server: str) -> str:
     if PLAIN_NAME.fullmatch(text) or (server == "nginx" and NGINX_NAME.fullmatch(text)):
         return text
     raise SpecError(
-        f"{fields.prefix}server_names: '{text}' is no name that {server} can answer to",
+        f"{fields.prefix}server_names: '{text}' is not a name that {server} can answer to",
         remedy="write www.example.com or *.example.com",
     )
 

@@ -89,7 +89,7 @@ def parse_name(fields: Fields, host: str, server: str, *, verify: bool) -> str |
     text = fields.text("upstream_name")
     name = None if text is None else parse_host_name(text, f"{fields.prefix}upstream_name")
     if name is not None and (is_ip_address(name) or (server == "apache" and name != host)):
-        why = "Apache knows the upstream by the name in its URL only" if server == "apache" else "it has to be a name"
+        why = "Apache knows the upstream by the name in its URL only" if server == "apache" else "it must be a name"
         raise SpecError(
             f"{fields.prefix}upstream_name: '{name}' cannot be verified: {why}",
             remedy="give the upstream by that name, as https://app.internal:8443",
@@ -113,7 +113,7 @@ def parse_trust(fields: Fields) -> tuple[tuple[str, ...] | None, tuple[tuple[str
     wanted = fields.strings("upstream_trust")
     if not wanted or (SYSTEM in wanted and len(wanted) > 1):
         raise SpecError(
-            f"{fields.prefix}upstream_trust has to be a list of issuers and CA certificates, or system alone",
+            f"{fields.prefix}upstream_trust must be a list of issuers and CA certificates, or system alone",
             remedy="write [internal], or leave it out for all CAs that the fleet trusts",
         )
     texts = [each for each in wanted if "-----BEGIN" in each]

@@ -152,7 +152,7 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
     def __init__(self, name: str, options: Mapping[str, Any], store: Any) -> None:
         super().__init__(name, options, store)
         if not CERTIFICATE_NAME.fullmatch(name):
-            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+            raise SpecError(f"'{name}' is not a valid issuer name", remedy="it becomes a directory of the store")
         self.options = AcmeOptions.parse(self.fields, f"issuer '{name}'")
         # A CA without anchors of its own is one that every system trusts.
         self.for_clients = self.options.own_anchors

@@ -180,12 +180,12 @@ class CommandIssuer(Issuer, CanRevoke):
         """
         raw = self.fields.get("environment", {})
         if not isinstance(raw, Mapping):
-            raise SpecError(f"issuer '{self.name}': environment has to be a mapping", remedy="write {NAME: value}")
+            raise SpecError(f"issuer '{self.name}': environment must be a mapping", remedy="write {NAME: value}")
         environment = {str(name): str(value) for name, value in raw.items()}
         for name in environment:
             if not name or "=" in name or "\0" in name or name.startswith(PREFIX):
                 raise SpecError(
-                    f"issuer '{self.name}': environment: {named(name)} is no name for a variable of yours",
+                    f"issuer '{self.name}': environment: {named(name)} is not a valid name for a variable",
                     remedy=f"choose one without '=' that does not begin with {PREFIX}",
                 )
         return environment

@@ -147,7 +147,7 @@ class FetchIssuer(Issuer, HandsOutReadyMade):
     def __init__(self, name: str, options: Any, store: Any) -> None:
         super().__init__(name, options, store)
         if not CERTIFICATE_NAME.fullmatch(name):
-            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a directory of the store")
+            raise SpecError(f"'{name}' is not a valid issuer name", remedy="it becomes a directory of the store")
         if self.fields.get("anchors") is None:
             raise SpecError(f"{self.what('anchors')} is missing", remedy="see docs/issuers/fetch.md")
         places = [field for field in ("certificate", "openbao") if self.fields.get(field) is not None]
@@ -294,14 +294,14 @@ class FetchIssuer(Issuer, HandsOutReadyMade):
         """
         raw = self.fields.get("headers", {})
         if not isinstance(raw, Mapping):
-            raise SpecError(f"{self.what('headers')} has to be a mapping", remedy="write {Authorization: Bearer …}")
+            raise SpecError(f"{self.what('headers')} must be a mapping", remedy="write {Authorization: Bearer …}")
         headers = {str(name): str(value) for name, value in raw.items()}
         if any(set(f"{name}{value}") & set("\r\n\0") for name, value in headers.items()):
             raise SpecError(f"{self.what('headers')}: a value has a line break in it", remedy="give each on one line")
         paths = {field: self.fields.text(field) for field in ("ca_certificate", "client_certificate", "client_key")}
         for field, path in paths.items():
             if path is not None and not path.startswith("/"):
-                raise SpecError(f"{self.what(field)} has to be an absolute path", remedy="start it with a slash")
+                raise SpecError(f"{self.what(field)} must be an absolute path", remedy="start it with a slash")
         if paths["client_key"] and not paths["client_certificate"]:
             raise SpecError(f"{self.what('client_key')} needs a client_certificate", remedy="name both")
         timeout = parse_duration(self.fields.get("timeout", "30s"), self.what("timeout"))

@@ -77,7 +77,7 @@ class OpenBaoIssuer(Issuer, CanPrepare, CanRevoke):
         super().__init__(name, options, store)
         where = f"issuer '{name}'"
         if not CERTIFICATE_NAME.fullmatch(name):
-            raise SpecError(f"'{name}' is no name for an issuer", remedy="it becomes a folder of the store")
+            raise SpecError(f"'{name}' is not a valid issuer name", remedy="it becomes a folder of the store")
         self.connection = Connection(parse_server(self.fields, where), parse_auth(self.fields, where), IssuerError)
         self.mount = parse_place(self.fields.get("mount", "pki"), f"{where}: mount")
         if not self.fields.get("role"):

@@ -79,7 +79,7 @@ class AcmeDnsSolver(DnsApiSolver):
         raw = self.fields.get("accounts", {})
         if not isinstance(raw, Mapping):
             raise SpecError(
-                f"{where}: accounts has to be a mapping",
+                f"{where}: accounts must be a mapping",
                 remedy="write DOMAIN: {username, password, subdomain, fulldomain}",
             )
         self.accounts = {str(domain).lower(): registration(each, f"{where}: accounts") for domain, each in raw.items()}

@@ -73,7 +73,7 @@ class LexiconSolver(DnsApiSolver):
         raw = self.fields.get("options", {})
         if not isinstance(raw, Mapping):
             raise SpecError(
-                f"{where}: options has to be a mapping", remedy="write the provider's options, without dashes in front"
+                f"{where}: options must be a mapping", remedy="write the provider's options, without dashes in front"
             )
         self.options = {str(key).replace("-", "_"): str(value) for key, value in raw.items()}
         self.zones = tuple(each.rstrip(".").lower() for each in self.fields.strings("zones"))

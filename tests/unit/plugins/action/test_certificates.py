@@ -103,7 +103,7 @@ def test_a_passphrase_from_the_vault(tmp_path: Path) -> None:
             "",
             "certificate 'a': outputs",
         ),
-        ("", "force: 'www, mail'", "force: it has to be a list of names, or one name"),
+        ("", "force: 'www, mail'", "force: it must be a list of names, or one name"),
         ("", "directory: etc/fleet-tls", "directory: "),
     ],
 )

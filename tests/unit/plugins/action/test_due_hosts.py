@@ -113,7 +113,7 @@ def test_the_hosts_of_each_store(inventory: Inventory) -> None:
         **dict.fromkeys(["web1", "web2", "db1"], "forced"),
         "web3": "unknown",
     }
-    with pytest.raises(AnsibleActionFail, match="force: it has to be a list of names"):
+    with pytest.raises(AnsibleActionFail, match="force: it must be a list of names"):
         inventory.choose("force: {a: b}")
 
 

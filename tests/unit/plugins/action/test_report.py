@@ -20,7 +20,7 @@ from ansible_collections.fleet.tls.tests.unit.support import health_documents as
 from ansible_collections.fleet.tls.tests.unit.support.actions import run_action
 
 LATER = {**given.sample(), "generated": "2026-11-25T03:00:00Z"}
-ALL = "[terminal, json, csv, junit, prometheus, html, ics]"
+ALL = "[terminal, json, csv, junit, prometheus, html, cbom, ics]"
 
 
 def run(

@@ -201,7 +201,7 @@ def test_refused_before_anything_is_touched(fleet: Fleet, options: dict[str, Any
         ({**WWW, "state": "gone"}, "state: 'gone' is unknown"),
         ({**WWW, **GONE, "revoke": "boredom"}, "revoke: 'boredom' is unknown"),
         ({**WWW, **GONE, "colour": "red"}, "unknown option 'colour'"),
-        ({"name": "../www", **GONE}, "is no name for a certificate"),
+        ({"name": "../www", **GONE}, "is not a valid certificate name"),
     ],
 )
 def test_entries_that_are_wrong(fleet: Fleet, entry: dict[str, Any], words: str) -> None:

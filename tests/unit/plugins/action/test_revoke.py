@@ -151,7 +151,7 @@ def test_a_key_that_is_still_in_use(tmp_path: Path) -> None:
     run_task(memory, {"internal": make_issuer(tmp_path)}, wish, now=ActionModule.now())
     run_action(ActionModule, options(tmp_path, "hosts: [web1]"))
     extra = "hosts: [web1]\nsame_key: true\nstate: proven"
-    with pytest.raises(AnsibleActionFail, match="certificate 'www' still has a key that is to be used no more"):
+    with pytest.raises(AnsibleActionFail, match="certificate 'www' still has a key that must no longer be used"):
         run_action(on_host(memory), options(tmp_path, extra))
     assert run_action(on_host(HonestHost()), options(tmp_path, extra))["problems"] == []
 

@@ -216,7 +216,7 @@ def test_begun_again_it_goes_on(site: Site) -> None:
     first = site.run("begun")
     again = site.run("begun")
     assert again["begun_at"] == first["begun_at"] and not again["changed"]
-    assert "of an earlier run goes on at 'prepare'" in again["warnings"][0]
+    assert "of an earlier run continues at 'prepare'" in again["warnings"][0]
     assert make_issuer(site.store).rollover().state().successor == ("root-2", "issuing-2")
 
 

@@ -347,7 +347,7 @@ def test_a_jump_is_told(settled: World) -> None:
     held = settled.rotation()
     assert held["step"] == "refuse" and "web2 is 2 steps behind (generation 1 of 3)" in held["text"]
     back = settled.keys("web2")
-    assert "it was 2 steps behind its pool: sessions that it had begun do not go on" in back["warnings"]
+    assert "it was 2 steps behind its pool: sessions that it began cannot be resumed" in back["warnings"]
 
 
 def test_no_ring_yet(world: World) -> None:

@@ -95,7 +95,7 @@ def test_verified(tmp_path: Path, leaf: Any) -> None:
         ("action: restore", "tls_store_backup is missing"),
         ("action: move", "tls_store_target is missing"),
         ("action: backup\nbackup: somewhere", "'somewhere' is not an absolute path"),
-        ("action: verify\nhead: nonsense", "tls_store_head is no head of a ledger"),
+        ("action: verify\nhead: nonsense", "tls_store_head is not the head of a ledger"),
         ("action: move\ntarget: {pasphrase: x}", "unknown option 'pasphrase'"),
     ],
 )

@@ -52,7 +52,7 @@ def become_a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-NO_FILE = "was replaced by something that is no file"
+NO_FILE = "was replaced by something that is not a file"
 
 
 @pytest.mark.parametrize("name", PUBLIC)

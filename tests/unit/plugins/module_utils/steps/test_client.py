@@ -293,8 +293,8 @@ def test_a_request_is_part_of_the_proof(
         (BAD, "the server refused GET / with '400 Bad Request' (400 The SSL certificate error)"),
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "the server refused GET / with '403 Forbidden'"),
         (b"HTTP/1.0 500 \x1b[31m\r\n\r\n", "the server refused GET / with '500 .[31m'"),
-        (b"SSH-2.0-x\r\n", "the server's answer to GET / is no HTTP: 'SSH-2.0-x'"),
-        (b"", "the server's answer to GET / is no HTTP: ''"),
+        (b"SSH-2.0-x\r\n", "the server's answer to GET / is not HTTP: 'SSH-2.0-x'"),
+        (b"", "the server's answer to GET / is not HTTP: ''"),
     ],
 )
 def test_requests_that_are_refused(

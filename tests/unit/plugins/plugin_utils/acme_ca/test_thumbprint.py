@@ -21,10 +21,10 @@ def test_the_thumbprint(raw: Any, thumbprint: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (["short"], "is no thumbprint"),
-        ([ONE + "="], "is no thumbprint"),
-        ([ONE[:-1] + '"'], "is no thumbprint"),
-        ([ONE + "\n"], "is no thumbprint"),
+        (["short"], "is not the thumbprint"),
+        ([ONE + "="], "is not the thumbprint"),
+        ([ONE[:-1] + '"'], "is not the thumbprint"),
+        ([ONE + "\n"], "is not the thumbprint"),
         ([ONE, OTHER], "those of 2 accounts"),
     ],
 )

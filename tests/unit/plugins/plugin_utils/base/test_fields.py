@@ -35,7 +35,7 @@ def test_unknown_option_without_a_likely_one() -> None:
 def test_no_mapping_and_its_value_is_not_told(raw: Any) -> None:
     with pytest.raises(SpecError) as caught:
         Fields(raw, ("algorithm",), "private_key")
-    assert str(caught.value) == "private_key has to be a mapping. Its fields: algorithm."
+    assert str(caught.value) == "private_key must be a mapping. Its fields: algorithm."
 
 
 def test_values() -> None:
@@ -48,7 +48,7 @@ def test_values() -> None:
 
 @pytest.mark.parametrize("value", [{"x": 1}, 5, "text"])
 def test_no_list(value: Any) -> None:
-    with pytest.raises(SpecError, match="services: a has to be a list") as caught:
+    with pytest.raises(SpecError, match="services: a must be a list") as caught:
         Fields({"a": value}, "a", "services").items("a")
     assert caught.value.remedy
 
@@ -163,6 +163,6 @@ def test_names_are_a_list_however_they_were_given(value: object, names: list[str
     "value", ["web1,web10", "web1 web10", "['web1']", '["web1"]', "   ", [["web1"]], [""], {"web1": 1}, 7, True]
 )
 def test_what_looks_like_several_names_is_refused(value: object) -> None:
-    with pytest.raises(SpecError, match="tls_leave_behind: it has to be a list of names, or one name") as caught:
+    with pytest.raises(SpecError, match="tls_leave_behind: it must be a list of names, or one name") as caught:
         names_list(value, "tls_leave_behind")
     assert '-e \'{"tls_leave_behind": ["web1", "web2"]}\'' in str(caught.value.remedy)

@@ -27,10 +27,10 @@ def test_by_plain_and_by_full_name(name: str) -> None:
         ("acm", "there is no issuer type 'acm'"),
         ("no.such.thing", "there is no issuer type 'no.such.thing'"),
         ("fleet.tls.nothing", "there is no issuer type"),
-        ("a.b", "is no issuer type"),
-        ("../../evil", "is no issuer type"),
-        ("", "is no issuer type"),
-        ("fleet.tls.__init__", "is no issuer type"),
+        ("a.b", "is not a valid issuer type"),
+        ("../../evil", "is not a valid issuer type"),
+        ("", "is not a valid issuer type"),
+        ("fleet.tls.__init__", "there is no issuer type"),
     ],
 )
 def test_unknown(name: str, words: str) -> None:
@@ -42,8 +42,8 @@ def test_unknown(name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (None, "store has to be a mapping"),
-        ("dir", "store has to be a mapping"),
+        (None, "store must be a mapping"),
+        ("dir", "store must be a mapping"),
         ({"type": "floppy"}, "no store type 'floppy'"),
         ({}, "store: path is missing"),
         ({"path": ""}, "store: path is missing"),
@@ -65,15 +65,15 @@ def test_the_directory_is_the_default_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (["internal"], "issuers has to be a mapping"),
+        (["internal"], "issuers must be a mapping"),
         ({"internal": None}, "issuer 'internal' has no type"),
         ({"internal": {}}, "issuer 'internal' has no type"),
         ({"internal": "ca"}, "issuer 'internal' has no type"),
         ({"internal": {"type": "cax"}}, "no issuer type 'cax'"),
         ({"internal": {"type": "ca", "durration": "1d"}}, "issuer 'internal': unknown option 'durration'"),
-        ({"in/ternal": {"type": "ca"}}, "'in/ternal' is no name for an issuer"),
-        ({"internal": {"type": "ca", "duration": "3y"}}, "has to live shorter than the issuing CA"),
-        ({"internal": {"type": "ca", "root_duration": "1y"}}, "has to live shorter than"),
+        ({"in/ternal": {"type": "ca"}}, "'in/ternal' is not a valid issuer name"),
+        ({"internal": {"type": "ca", "duration": "3y"}}, "must be shorter than that of the issuing CA"),
+        ({"internal": {"type": "ca", "root_duration": "1y"}}, "must be shorter than that of"),
         ({"internal": {"type": "ca", "duration": "x"}}, "issuer 'internal': duration: 'x'"),
         ({"internal": {"type": "ca", "key_algorithm": "dsa"}}, "issuer 'internal': key_algorithm: 'dsa'"),
         ({"internal": {"type": "ca", "common_name": "x" * 49}}, "issuer 'internal': common_name"),

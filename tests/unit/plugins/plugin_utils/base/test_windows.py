@@ -111,7 +111,7 @@ def test_what_is_said() -> None:
     ("windows", "freeze", "message"),
     [
         ("sunday", False, "windows: not a list"),
-        (["0 2 * * sun"], False, r"windows\[0\] has to be a mapping"),
+        (["0 2 * * sun"], False, r"windows\[0\] must be a mapping"),
         ([{"cron": "0 2 * * sun"}], False, "cron and duration are needed"),
         ([{**SUNDAYS, "timezone": "Europe/Berlinn"}], False, "'Europe/Berlinn' is unknown"),
         ([{**SUNDAYS, "timezone": "../../etc/passwd"}], False, "is unknown on the controller"),

@@ -395,7 +395,7 @@ def test_the_spec_of_a_pool() -> None:
     for wrong, words in (
         ({"scope": "fleet"}, "scope: 'fleet' is unknown"),
         ({"pool": "blue"}, "pool: it has no pool, its scope is host"),
-        ({"scope": "pool", "pool": "a/b"}, "pool: 'a/b' is no name"),
+        ({"scope": "pool", "pool": "a/b"}, "pool: 'a/b' is not a valid name"),
         ({"scope": "pool", "private_key": {"location": "host"}}, "the hosts of a pool share one key"),
     ):
         with pytest.raises(SpecError) as caught:

@@ -95,9 +95,9 @@ def test_endpoints(raw: Any, defaults: Defaults, expected: Endpoint) -> None:
     [
         ("www.example.com", Defaults(), "'www.example.com' is not host and port"),
         ({"host": "www.example.com"}, Defaults(), "'' is not a port"),
-        ({"port": 443}, Defaults(), "'' is no name or address of a host"),
+        ({"port": 443}, Defaults(), "'' is not the name or address of a host"),
         ({"host": "a", "port": 443, "sni": "b"}, Defaults(), "unknown option 'sni'"),
-        (443, Defaults(), "has to be a mapping"),
+        (443, Defaults(), "must be a mapping"),
         (
             {"host": "a", "port": 443, "client_key": "/k"},
             Defaults(),

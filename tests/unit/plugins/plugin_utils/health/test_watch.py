@@ -193,10 +193,10 @@ def test_options_of_a_rulebook_that_leaves_them_out() -> None:
     ("changes", "complaint"),
     [
         ({"endpoints": []}, "endpoints is empty"),
-        ({"endpoints": "a:1"}, "endpoints has to be a list"),
+        ({"endpoints": "a:1"}, "endpoints must be a list"),
         ({"endpoints": ["a"]}, "'a' is not host and port"),
-        ({"endpoints": ["a:1", "a:1"]}, "tls://a:1/a stands there twice"),
-        ({"endpoints": [{"host": "a", "port": 1, "hosts": ["-x"]}]}, "'-x' is no host or group"),
+        ({"endpoints": ["a:1", "a:1"]}, "tls://a:1/a appears twice"),
+        ({"endpoints": [{"host": "a", "port": 1, "hosts": ["-x"]}]}, "'-x' is not a host or group"),
         ({"endpoints": [{"host": "a", "port": 1, "host_names": ["x"]}]}, "unknown option 'host_names'"),
         ({"interval": "5"}, "interval: '5' is not a duration"),
         ({"threshold": "soon"}, "threshold: 'soon' is not a duration"),

@@ -101,8 +101,8 @@ def test_a_list_is_named_by_place() -> None:
         ({"corp": ""}, "anchor 'corp': not a complete PEM"),
         (["-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----"], "anchor '1': a PEM certificate cannot be"),
         ({"corp": "-----BEGIN PRIVATE KEY-----\n"}, "anchor 'corp' has a private key in it"),
-        ({"corp": 3}, "anchor 'corp' has to be a PEM text"),
-        ("text", "anchors has to be"),
+        ({"corp": 3}, "anchor 'corp' must be a PEM text"),
+        ("text", "anchors must be"),
     ],
 )
 def test_bad_texts_are_refused_by_name(raw: object, words: str) -> None:

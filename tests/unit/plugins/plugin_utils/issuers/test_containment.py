@@ -135,7 +135,7 @@ def test_loaded_by_full_name_and_contained(collection: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("provider", ["text", object, object()])
 def test_what_is_no_issuer(provider: Any, collection: Any, tmp_path: Path) -> None:
     collection.PROVIDER = provider
-    with pytest.raises(SpecError, match="'acme.pki.corp' is no issuer type: its PROVIDER is no Issuer"):
+    with pytest.raises(SpecError, match="'acme.pki.corp' is not a valid issuer type: its PROVIDER is not an Issuer"):
         load_issuers({"theirs": {"type": "acme.pki.corp"}}, make_store(tmp_path))
 
 
@@ -146,12 +146,14 @@ def test_one_that_forgot_a_method(collection: Any, tmp_path: Path) -> None:
             return ()
 
     collection.PROVIDER = Half
-    with pytest.raises(SpecError, match="'acme.pki.corp' is no issuer type: it lacks issue, lifetime, trust"):
+    with pytest.raises(SpecError, match="'acme.pki.corp' is not a valid issuer type: it lacks issue, lifetime, trust"):
         load_issuers({"theirs": {"type": "acme.pki.corp"}}, make_store(tmp_path))
 
 
 def test_one_that_does_not_say_what_it_can_do(collection: Any, tmp_path: Path) -> None:
     """Nobody would ever ask it for its advice."""
     collection.PROVIDER = type("Modest", (CaIssuer,), {"advice": lambda self, leaf, now: None})
-    with pytest.raises(SpecError, match=r"no issuer type: it has advice\(\) without being of class AdvisesRenewal"):
+    with pytest.raises(
+        SpecError, match=r"not a valid issuer type: it has advice\(\) without being of class AdvisesRenewal"
+    ):
         load_issuers({"theirs": {"type": "acme.pki.corp"}}, make_store(tmp_path))

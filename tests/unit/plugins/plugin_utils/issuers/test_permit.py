@@ -139,8 +139,8 @@ def test_a_lifetime_that_only_the_ca_knows() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        ({}, "permit has to be a list of rules"),
-        ("web", "permit has to be a list of rules"),
+        ({}, "permit must be a list of rules"),
+        ("web", "permit must be a list of rules"),
         ([{}], "permit: rule 1 says nothing"),
         ([WEB, {"dnsnames": ["a"]}], "permit: rule 2: unknown option 'dnsnames'. Did you mean 'dns_names'?"),
         ([{"dns_names": ["*a.example.com"]}], "permit: rule 1: dns_names: '*a.example.com' is not understood"),

@@ -75,7 +75,7 @@ def test_what_has_ended_goes_and_a_cross_certificate_comes(tmp_path: Path) -> No
 def test_issuers_that_have_nothing_to_be_fetched(tmp_path: Path) -> None:
     command = {"type": "command", "command": ["/bin/true"], "anchors": "/etc/anchors.pem"}
     issuers = load_issuers({"internal": {"type": "ca"}, "files": command}, make_store(tmp_path))
-    with pytest.raises(SpecError, match="'files' is no CA of ours"):
+    with pytest.raises(SpecError, match="'files' is not one of our CAs"):
         published_files(issuers, ["files"], "/srv", NOW, renew=False)
     with pytest.raises(SpecError, match="'interna' is unknown"):
         published_files(issuers, ["interna"], "/srv", NOW, renew=False)

@@ -39,7 +39,7 @@ def test_what_is_no_health_document_is_refused(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("raw", [None, [], "text", {}])
 def test_anything_else_is_refused_with_a_remedy(raw: Any) -> None:
-    with pytest.raises(SpecError, match=r"no document of the schema .*Give fleet_tls_health"):
+    with pytest.raises(SpecError, match=r"not a document of the schema .*Give fleet_tls_health"):
         documents.parse_document(raw)
 
 

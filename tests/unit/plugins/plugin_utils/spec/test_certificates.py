@@ -84,7 +84,7 @@ def test_the_texts_of_ansible_become_plain_ones() -> None:
         ({"issuer": None}, "has no issuer", "internal, public"),
         ({"issuer": []}, "has no issuer", "internal, public"),
         ({"services": ["ngnix"]}, "services: 'ngnix' is unknown", "did you mean 'nginx'?"),
-        ({"services": "nginx"}, "services has to be a list", "services"),
+        ({"services": "nginx"}, "services must be a list", "services"),
         ({"dns_names": []}, "has no names", "dns_names"),
         ({"dns_names": ["a..b"]}, "an empty label", "63"),
         ({"usages": ["server"]}, "usages: 'server' is unknown", "did you mean 'server_auth'?"),
@@ -100,7 +100,7 @@ def test_the_texts_of_ansible_become_plain_ones() -> None:
         ({"mode": "0644"}, "lets more than its owner", "0600"),
         ({"private_key": {"algorithm": "rsa-1024"}}, "private_key.algorithm: 'rsa-1024' is unknown", "did you mean"),
         ({"private_key": {"size": 2048}}, "private_key: unknown option 'size'", "known"),
-        ({"private_key": "ed25519"}, "private_key has to be a mapping", "algorithm"),
+        ({"private_key": "ed25519"}, "private_key must be a mapping", "algorithm"),
         ({"private_key": {"rotation_policy": "sometimes"}}, "private_key.rotation_policy", "always"),
         ({"private_key": {"location": "moon"}}, "private_key.location", "host"),
         ({"outputs": [{"format": "cert"}]}, "outputs: path: '' is not an absolute path", "slash"),
@@ -171,14 +171,14 @@ def test_refused_with_the_name_and_a_remedy(fields: dict[str, Any], words: str, 
 
 @pytest.mark.parametrize("name", [None, "", ".", "..", "a/b", "-a", "a b", "a" * 65, "ä", "a\n", ["a"], {}])
 def test_names_that_no_directory_can_have(name: Any) -> None:
-    with pytest.raises(SpecError, match="is no name for a certificate") as caught:
+    with pytest.raises(SpecError, match="is not a valid certificate name") as caught:
         parse_host([{**WWW, "name": name}], LIFETIMES)
     assert caught.value.remedy
 
 
 @pytest.mark.parametrize("raw", ["www", {"name": "www"}, None, 5])
 def test_no_list(raw: Any) -> None:
-    with pytest.raises(SpecError, match="certificates has to be a list") as caught:
+    with pytest.raises(SpecError, match="certificates must be a list") as caught:
         parse_host(raw, LIFETIMES)
     assert caught.value.remedy
 

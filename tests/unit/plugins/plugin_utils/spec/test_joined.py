@@ -31,5 +31,5 @@ def test_two_of_one_name_in_one_list_are_left_to_whoever_reads_it() -> None:
 
 
 def test_a_part_is_a_list() -> None:
-    with pytest.raises(SpecError, match="tls_sites_a is no list"):
+    with pytest.raises(SpecError, match="tls_sites_a is not a list"):
         joined({"tls_sites_a": {"name": "www"}})

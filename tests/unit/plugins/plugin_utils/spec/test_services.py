@@ -81,8 +81,8 @@ def test_a_preset_whose_endpoints_are_the_users() -> None:
     ("raw", "words"),
     [
         ("ngin", "services: 'ngin' is unknown"),
-        ({"name": "x", "unit": "a b"}, "unit: 'a b' is no name of a systemd unit"),
-        ({"name": "x", "unit": "-rf"}, "unit: '-rf' is no name of a systemd unit"),
+        ({"name": "x", "unit": "a b"}, "unit: 'a b' is not the name of a systemd unit"),
+        ({"name": "x", "unit": "-rf"}, "unit: '-rf' is not the name of a systemd unit"),
         ({"name": "nginx", "mode": "0644"}, "mode: 0644 lets more than its owner"),
         ({"name": "nginx", "endpoints": ["https://web:443"]}, "'https://web:443' is not host and port"),
         (
@@ -97,17 +97,17 @@ def test_a_preset_whose_endpoints_are_the_users() -> None:
         ({"name": "x", "reload": []}, "reload is empty"),
         ({"name": "x", "reload": ""}, "reload is empty"),
         ({"name": "x", "reload": "it's"}, "reload: No closing quotation"),
-        ({"name": "x", "reload": {"a": 1}}, "reload has to be a list"),
-        ({"name": "nginx", "endpoints": "127.0.0.1:443"}, "endpoints has to be a list"),
+        ({"name": "x", "reload": {"a": 1}}, "reload must be a list"),
+        ({"name": "nginx", "endpoints": "127.0.0.1:443"}, "endpoints must be a list"),
         ({"name": "nginx", "endpoints": ["127.0.0.1"]}, "'127.0.0.1' is not host and port"),
-        ({"name": "nginx", "endpoints": [":443"]}, "'' is no name or address"),
+        ({"name": "nginx", "endpoints": [":443"]}, "'' is not the name or address"),
         ({"name": "nginx", "endpoints": ["web:0"]}, "'0' is not a port"),
         ({"name": "nginx", "endpoints": ["web:65536"]}, "'65536' is not a port"),
         ({"name": "nginx", "endpoints": [{"host": "web", "port": []}]}, "'[]' is not a port"),
-        ({"name": "nginx", "endpoints": [{"port": 443}]}, "'' is no name or address"),
-        ({"name": "nginx", "endpoints": [443]}, "endpoints has to be a mapping"),
+        ({"name": "nginx", "endpoints": [{"port": 443}]}, "'' is not the name or address"),
+        ({"name": "nginx", "endpoints": [443]}, "endpoints must be a mapping"),
         ({"name": "nginx", "endpoints": [{"host": "web", "sni": "x"}]}, "unknown option 'sni'"),
-        (7, "services has to be a mapping"),
+        (7, "services must be a mapping"),
     ],
 )
 def test_refused(raw: Any, words: str) -> None:
@@ -195,8 +195,8 @@ def test_presets_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        ([], "service_presets has to be a mapping"),
-        ({"gateway": "x"}, "service_presets: gateway has to be a mapping"),
+        ([], "service_presets must be a mapping"),
+        ({"gateway": "x"}, "service_presets: gateway must be a mapping"),
         ({"gateway": {"unti": "x"}}, "service_presets: gateway: unknown option 'unti'"),
         ({"gateway": {"name": "x", "unit": "x"}}, "service_presets: gateway: unknown option 'name'"),
         ({"gateway": {"validate": "x"}}, "service_presets: gateway: services: 'gateway' is unknown"),

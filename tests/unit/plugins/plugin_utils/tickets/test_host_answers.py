@@ -44,7 +44,7 @@ def test_a_service_of_ones_own() -> None:
         ([{"server": "nginx", "endpoints": []}], "nginx has no endpoints"),
         ([{"server": "nginx", "service": {"name": "edge", "reload": "x"}}], "nginx has no endpoints"),
         ([{"server": "haproxy", "socket": "admin.sock"}], "is not an absolute path"),
-        ([5], "has to be a mapping"),
+        ([5], "must be a mapping"),
     ],
 )
 def test_what_cannot_be(raw: list[Any], words: str) -> None:

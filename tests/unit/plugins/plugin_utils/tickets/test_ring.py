@@ -95,5 +95,5 @@ def test_a_host_that_is_left_behind_is_remembered_until_it_shows_a_ring() -> Non
 
 @pytest.mark.parametrize("name", ["", "../web", "web.json", "a b", "-x", "x" * 65, "wéb"])
 def test_names_that_no_pool_has(name: str) -> None:
-    with pytest.raises(SpecError, match="no name for a pool"):
+    with pytest.raises(SpecError, match="not a valid name for a pool"):
         parse_pool_name(name)

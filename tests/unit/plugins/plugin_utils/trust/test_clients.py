@@ -45,16 +45,16 @@ def test_endpoints(raw: Any, parsed: ClientEndpoint) -> None:
     [
         ("a.example", "is not host and port"),
         ("http://a.example/", "is not host and port"),
-        ("https://", "is no name or address"),
+        ("https://", "is not the name or address"),
         ("https://a.example:99999/", "99999"),
         ("https://user@a.example/", "a URL with a user"),
         ("https://a.example/#x", "a fragment"),
-        ("https://a.example/ä", "is no path"),
+        ("https://a.example/ä", "is not a path"),
         ({"host": "a.example"}, "'' is not a port"),
-        ({"host": "a.example", "port": 1, "request": "x"}, "request 'x' is no path"),
-        ({"host": "a.example", "port": 1, "request": "/ HTTP/1.1\r\nX: y"}, "is no path"),
+        ({"host": "a.example", "port": 1, "request": "x"}, "request 'x' is not a path"),
+        ({"host": "a.example", "port": 1, "request": "/ HTTP/1.1\r\nX: y"}, "is not a path"),
         ({"host": "a.example", "prot": 1}, "unknown option 'prot'"),
-        (7, "has to be a mapping"),
+        (7, "must be a mapping"),
     ],
 )
 def test_endpoints_that_are_none(raw: Any, words: str) -> None:
@@ -87,10 +87,10 @@ def test_a_client() -> None:
 @pytest.mark.parametrize(
     ("clients", "words"),
     [
-        ({"certificate": "app"}, "has to be a list"),
-        (["app"], "clients has to be a mapping"),
-        ([{"name": "app"}], "'' is no certificate for a client"),
-        ([{"certificate": "app", "name": "../x"}], "'../x' is no name for a client"),
+        ({"certificate": "app"}, "must be a list"),
+        (["app"], "clients must be a mapping"),
+        ([{"name": "app"}], "'' is not a valid certificate for a client"),
+        ([{"certificate": "app", "name": "../x"}], "'../x' is not a valid name for a client"),
         (
             [{"certificate": "ap"}],
             "client 'ap': the certificate 'ap' is none of this host's. .*Did you mean|did you mean",

@@ -187,12 +187,12 @@ def test_nginx_and_apache_give_it_pem(lua: str) -> None:
     [
         (["*"], "would let everybody in"),
         (["**"], "would let everybody in"),
-        (["spiffe:"], "is no name of a client"),
-        (["www.example.com;"], "is no name of a client"),
-        (["CN="], "is no subject"),
-        (["CN=a,,"], "is no subject"),
-        (["FOO=bar"], "is no subject"),
-        (["a b"], "is no name of a client"),
+        (["spiffe:"], "is not a client's name"),
+        (["www.example.com;"], "is not a client's name"),
+        (["CN="], "is not a subject"),
+        (["CN=a,,"], "is not a subject"),
+        (["FOO=bar"], "is not a subject"),
+        (["a b"], "is not a client's name"),
     ],
 )
 def test_what_is_no_name_is_refused(client_names: list[str], words: str) -> None:

@@ -156,7 +156,7 @@ def test_the_proof_asks_for_a_name_that_reaches_the_site(server_names: list[str]
         ({"hsts": 31536000}, "hsts: '31536000' is not a duration"),
         ({"liste": 443}, "Did you mean 'listen'"),
         ({"listen": "a;b:443"}, "cannot be used"),
-        ({"listen": "a/b:443"}, "no name or address"),
+        ({"listen": "a/b:443"}, "not the name or address"),
         ({"name": "../x"}, "cannot be used"),
         ({"certificate": "a/b"}, "cannot be used"),
         ({"root": "srv"}, "not an absolute path"),
@@ -168,7 +168,7 @@ def test_the_proof_asks_for_a_name_that_reaches_the_site(server_names: list[str]
         ({"root": None, "upstream": "http://127.0.0.1:0"}, "not a port"),
         ({"server_names": ["a`b"]}, "cannot be used"),
         ({"server_names": ["<a>"]}, "cannot be used"),
-        ({"server_names": ["a/b"]}, "no name that nginx can answer to"),
+        ({"server_names": ["a/b"]}, "not a name that nginx can answer to"),
         ({"client_auth": "maybe"}, "client_auth: 'maybe' is unknown"),
     ],
 )
@@ -180,7 +180,7 @@ def test_what_cannot_be_done_is_refused(change: dict[str, Any], words: str) -> N
 def test_two_sites_of_one_name_are_refused() -> None:
     with pytest.raises(SpecError, match="two sites have the name 'www'"):
         expand_sites([WWW, {**WWW, "listen": 8443}])
-    with pytest.raises(SpecError, match="has to be a list"):
+    with pytest.raises(SpecError, match="must be a list"):
         expand_sites({"www": WWW})
 
 
@@ -189,8 +189,8 @@ def test_two_sites_of_one_name_are_refused() -> None:
     [
         ("haproxy", {}, "root: HAProxy serves no files"),
         ("haproxy", {"root": None, "upstream": "http://127.0.0.1/app"}, "HAProxy passes paths on as they are"),
-        ("apache", {"server_names": ["~^www"]}, "no name that apache can answer to"),
-        ("haproxy", {"server_names": [".example.com"]}, "no name that haproxy can answer to"),
+        ("apache", {"server_names": ["~^www"]}, "not a name that apache can answer to"),
+        ("haproxy", {"server_names": [".example.com"]}, "not a name that haproxy can answer to"),
         ("caddy", {}, "server: 'caddy' is unknown"),
     ],
 )

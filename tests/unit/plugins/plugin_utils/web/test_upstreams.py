@@ -65,7 +65,7 @@ def test_an_address_needs_a_name_unless_nobody_looks() -> None:
         ({"upstream": "http://app.internal", "upstream_verify": False}, "upstream_verify: the site has no https upstream"),
         ({"upstream": None, "root": "/srv", "upstream_certificate": "x"}, "upstream_certificate: the site has no https upstream"),
         ({"upstream_verify": False, "upstream_trust": ["internal"]}, "upstream_trust: the upstream is not verified"),
-        ({"upstream_trust": []}, "upstream_trust has to be a list"),
+        ({"upstream_trust": []}, "upstream_trust must be a list"),
         ({"upstream_trust": ["system", "internal"]}, "or system alone"),
         ({"upstream_certificate": "a/b"}, "upstream_certificate: 'a/b' cannot be used"),
         ({"upstream_name": "192.0.2.1"}, "upstream_name: '192.0.2.1' cannot be verified"),

@@ -75,7 +75,7 @@ def test_bad_options(tmp_path: Path, options: dict[str, Any], words: str) -> Non
 
 
 def test_a_bad_name(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no name for an issuer"):
+    with pytest.raises(SpecError, match="not a valid issuer name"):
         AcmeIssuer("../x", {"directory_url": URL, "challenge": {"type": "http-01"}}, make_store(tmp_path))
 
 

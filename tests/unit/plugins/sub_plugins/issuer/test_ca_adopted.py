@@ -376,14 +376,14 @@ def keyless_single(ca: ForeignCa) -> Options:
 
 
 UNFIT: dict[str, tuple[Callable[[ForeignCa], Options], str, dt.timedelta]] = {
-    "CA:FALSE": (not_a_ca, "issuing: 'CN=issuing,O=Corp' is no CA (no basic constraints with CA:TRUE)", 0 * DAY),
-    "no basic constraints": (no_constraints, "root: 'CN=root,O=Corp' is no CA (no basic constraints with CA:TRUE)", 0 * DAY),
+    "CA:FALSE": (not_a_ca, "issuing: 'CN=issuing,O=Corp' is not a CA (no basic constraints with CA:TRUE)", 0 * DAY),
+    "no basic constraints": (no_constraints, "root: 'CN=root,O=Corp' is not a CA (no basic constraints with CA:TRUE)", 0 * DAY),
     "no keyCertSign": (no_cert_sign, "may not sign certificates (its key usage has no keyCertSign)", 0 * DAY),
     "expired": (ended, "root: 'CN=root,O=Corp' expired on", 2 * DAY),
     "from the future": (ended, "root: 'CN=root,O=Corp' is not valid yet", -2 * DAY),
     "another root": (of_another_root, "'CN=issuing,O=Corp' is not signed by the root 'CN=root,O=Corp'", 0 * DAY),
     "path length": (no_room_below, "may have no CA below it (its path length is 0). Write issuing: root", 0 * DAY),
-    "not self-signed": (no_root, "'CN=root,O=Corp' is not self-signed, so it is no root", 0 * DAY),
+    "not self-signed": (no_root, "'CN=root,O=Corp' is not self-signed, so it is not a root", 0 * DAY),
     "another key": (another_key, "issuing: the private key does not belong to 'CN=issuing,O=Corp'", 0 * DAY),
     "wrong passphrase": (lambda ca: wrong_passphrase(ca, locked_pkcs8), "issuing: key: the private key cannot be read", 0 * DAY),
     "wrong passphrase, step": (lambda ca: wrong_passphrase(ca, locked_traditional), "issuing: key: the private key cannot be read", 0 * DAY),
@@ -417,7 +417,7 @@ def test_an_unfit_ca_is_refused_before_anything_is_written(what: str, tmp_path: 
         ({"root": {"key": "/ca.key"}}, "root: certificate is missing"),
         ({"root": {"certificate": "ca.pem"}}, "root: certificate is neither a PEM text nor the absolute path"),
         ({"root": {"certificate": "/ca.pem", "password": SECRET}}, "unknown option 'password'"),
-        ({"root": "/ca.pem"}, "root has to be a mapping"),
+        ({"root": "/ca.pem"}, "root must be a mapping"),
         ({"root": {"certificate": "/ca.pem", "key": "/k", "openbao": {"url": "https://bao", "auth": {"token": "x"}}}}, "root has a key and openbao"),
         ({"root": {"certificate": "/ca.pem", "openbao": {"url": "https://bao"}}}, "root: openbao: auth is missing"),
     ],

@@ -195,7 +195,7 @@ def test_a_root_from_the_future_keeps_what_it_says(tmp_path: Path) -> None:
         ({"path_length": 0}, "path_length: '0' is not a number from 1 to 9"),
         ({"path_length": "many"}, "path_length: 'many'"),
         ({"path_length": 1, "cross_certificates": True}, "leaves no room for a new root"),
-        ({"crl_distribution_points": ["https://pki.example.com/"]}, "is no folder on a server for plain http"),
+        ({"crl_distribution_points": ["https://pki.example.com/"]}, "is not a folder on a server for plain http"),
         ({"crl_distribution_points": ["http://pki.example.com/ca.crl"]}, "with a slash at its end"),
         ({"authority_information_access": ["http://pki.example.com/a b/"]}, "authority_information_access: 'http"),
         ({"subject": {"CN": "x"}}, "subject: unknown option 'CN'"),

@@ -116,7 +116,7 @@ def test_a_directory_of_other_things_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_keys_that_could_lead_elsewhere(key: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is no key for a store"):
+    with pytest.raises(StoreError, match="is not a valid store key"):
         make_store(tmp_path / "store").put(key, b"x", expect=None)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"x"]
 
