@@ -131,9 +131,11 @@ def test_client_certificates(
     assert result.error == (f"the server refused with the TLS alert {alert}" if alert else None)
 
 
-def test_a_ticket_saves_the_wait(ca: Authority, www: Pair) -> None:
+def test_a_ticket_saves_the_wait(ca: Authority, www: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than a handshake takes on a busy machine.
+    monkeypatch.setattr(module, "_SHORTEST_LISTEN", 60)
     with tls_server(www, version=TLS13, client_ca=ca.root.certificate, require_client=False) as address:
-        assert handshake(to(address)).seconds < module._SHORTEST_LISTEN
+        assert handshake(to(address, timeout=120)).seconds < 60
 
 
 @pytest.mark.parametrize("version", [TLS12, TLS13], ids=lambda version: version.name)
@@ -412,11 +414,12 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
 
 def test_step_tries_endpoints_at_the_same_time() -> None:
     with serving(silent) as address:
-        wanted = {"host": address.host, "port": address.port, "timeout": 1}
+        wanted = {"host": address.host, "port": address.port, "timeout": 2}
         begin = time.monotonic()
-        _changed, answer = handshake_step({"endpoints": [wanted] * 8})
-    assert len(answer["results"]) == 8
-    assert time.monotonic() - begin < 7
+        _changed, answer = handshake_step({"endpoints": [wanted] * 16})
+    assert len(answer["results"]) == 16
+    # One after the other they would take 32 seconds.
+    assert time.monotonic() - begin < 30
 
 
 def test_step_with_no_endpoints() -> None:
