@@ -151,6 +151,10 @@ left_behind:
   description: Hosts that the rotation continues without, each with the stage at which that was decided.
   returned: when there is a rotation, but not with O(state=proven)
   type: dict
+stage_seconds:
+  description: Stage → how long it took, in seconds, of those that have come to their end.
+  returned: when there is a rotation, but not with O(state=proven)
+  type: dict
 deferred:
   description: Until when the next stage waits for a maintenance window, and why.
   returned: success, but not with O(state=proven) of a rotation that is under way
