@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """ISSUER, STORE and SOLVER: what every type of that kind takes. The others: what single types extend."""
+    """ISSUER, STORE, SOLVER and KEY: what every type of that kind takes. The others: what single types extend."""
 
     ISSUER = r"""
 options:
@@ -110,6 +110,14 @@ options:
 options:
   type:
     description: The type, one of those below, or C(namespace.collection.name) of another collection. A dash counts as an underscore.
+    type: str
+    required: true
+"""
+
+    KEY = r"""
+options:
+  type:
+    description: The type, one of those below, or C(namespace.collection.name) of L(another collection, ../keys.md#a-provider-of-your-own).
     type: str
     required: true
 """

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one door for issuers, stores and solvers of other collections: what they may import of this collection, see docs/issuers/own.md.
+"""The one door for issuers, stores, solvers and key providers of other collections: what they may import of this collection, see docs/issuers/own.md.
 
 What is here stays as it is within a major release. All other modules of this collection are private.
 """
@@ -14,6 +14,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     Deferred,
     DependencyError,
     IssuerError,
+    KeyUnavailable,
     SpecError,
     StoreBusy,
     StoreConflict,
@@ -36,6 +37,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import KeysElsewhere, ToSign
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issued import check_issued
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.usages import USAGES
@@ -83,6 +85,8 @@ __all__ = (
     "IssuerError",
     "JsonEntry",
     "KeepsCrls",
+    "KeyUnavailable",
+    "KeysElsewhere",
     "Ledger",
     "Names",
     "Record",
@@ -96,6 +100,7 @@ __all__ = (
     "StoreConflict",
     "StoreError",
     "TlsError",
+    "ToSign",
     "Who",
     "check_chain",
     "check_issued",

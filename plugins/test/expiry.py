@@ -13,12 +13,14 @@ from ansible.errors import AnsibleTemplatePluginError
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_renew_before
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import require_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import validity_of
 
 
 def expired(value: Any) -> bool:
     """See expired.yml."""
     try:
+        require_cryptography()
         return validity_of(value).expired(dt.datetime.now(dt.timezone.utc))
     except TlsError as error:
         raise AnsibleTemplatePluginError(f"fleet.tls.expired: {error}") from None
@@ -27,6 +29,7 @@ def expired(value: Any) -> bool:
 def expiring(value: Any, within: Any) -> bool:
     """See expiring.yml."""
     try:
+        require_cryptography()
         return validity_of(value).expiring(parse_renew_before(within, "within"), dt.datetime.now(dt.timezone.utc))
     except TlsError as error:
         raise AnsibleTemplatePluginError(f"fleet.tls.expiring: {error}") from None

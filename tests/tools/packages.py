@@ -42,6 +42,12 @@ PACKAGES: dict[str, dict[str, str]] = {
     "gnutls": {"certtool": "gnutls-bin"},
     # Whose CAs are adopted.
     "cas": {"/usr/share/easy-rsa/easyrsa": "easy-rsa", "mkcert": "mkcert", "minica": "minica"},
+    # Tokens in files; and what writes down which PKCS#11 functions are called (its library is opensc-pkcs11's).
+    "tokens": {
+        "softhsm2-util": "softhsm2",
+        "/usr/share/doc/opensc-pkcs11": "opensc-pkcs11",
+        "openssl": "openssl",
+    },
     "lint": {"shellcheck": "shellcheck"},
     # The browser that opens the report's page, a font for it, and what checks the file for Prometheus.
     "report": {

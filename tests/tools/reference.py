@@ -33,6 +33,7 @@ EXTENDS = "extends_documentation_fragment"
 KINDS = {
     "issuer": ("Issuers", "The entries of `tls_issuers`: where certificates come from. [Issuers](../issuers/README.md) compares the types."),
     "store": ("Stores", "`tls_store`: where CA keys, accounts, the ledger and everything else that outlives a run is kept."),
+    "key": ("Keys", "`keys` of an [issuer `ca`](../issuers/ca.md): where the private keys of CAs are. [Keys](../keys.md) says how to set them up."),
     "solver": ("Solvers", "`challenge` of an [issuer `acme`](../issuers/acme.md#challenges): how a CA validates names."),
 }  # fmt: skip
 MADE = "<!-- made by ./dev reference from the documentation beside the code -->\n"

@@ -130,8 +130,16 @@ SUITES = (
         ("tests/bao",), TWO, venv="system", controller="system", packages=("nginx",), others=("bao",),
     ),
     Suite(
+        "keys", "CA keys in tokens of SoftHSM2, in OpenBao's transit engine, and of programs",
+        ("tests/keys",), TWO, venv="system", controller="system", packages=("tokens",), others=("bao",),
+    ),
+    Suite(
         "unit-lowest", "unit tests of the controller with the lowest ansible-core and cryptography that are promised",
         CONTROLLER, TWO, venv="lowest", packages=("nginx", "keystores", "gnutls", "cas"),
+    ),
+    Suite(
+        "pq", "ML-DSA beside ECDSA on a host of Debian 13: servers, clients of both kinds, a CA rollover",
+        ("tests/pq",), TWO, venv="system", controller="system", containers=True,
     ),
     Suite("lint", "ansible-lint, ruff, mypy, shellcheck, changelog and documentation", packages=("lint",), function=checks.lint),
     Suite(
@@ -151,8 +159,8 @@ SUITES = (
         ("tests/awx",), packages=("nginx",), others=("awx",),
     ),
     Suite(
-        "build", "ansible-galaxy builds an artifact, and can install it; the documentation site without a warning", others=("site",),
-        function=checks.build,
+        "build", "a release in a clone, twice the same, as Galaxy's importer wants it; the documentation site without a warning",
+        others=("site", "importer"), function=checks.build,
     ),
     # It counts what a session's lifetime allows, so it must not wait for a processor. Ten minutes for what fleet shows with fewer clients.
     Suite(

@@ -50,7 +50,7 @@ LAYERS = {
     "demo": ("core",),
     "bench": ("bench",),
     "lowest": ("lowest",),
-    "system": ("system",),
+    "system": ("system", "keys"),
     "host": ("host",),
     "sslyze": ("sslyze",),
     "bao": ("bao",),

@@ -13,6 +13,10 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
 
+# Parts of the library that it may change in any release, which network.py uses. So a major version that nobody has tried is kept out.
+PRIVATE = ("_post_once", "_send_request")
+WANTED = "acme>=5.1,<6"
+
 try:
     import josepy as jose
     import requests
@@ -24,15 +28,17 @@ except ImportError as error:
     jose = requests = challenges = jws = messages = acme_errors = None  # type: ignore[assignment]
     ClientNetwork: Any = object  # type: ignore[no-redef]
 else:
-    LIBRARY_PROBLEM = None
+    LIBRARY_PROBLEM = next(
+        (f"this release has no ClientNetwork.{name}" for name in PRIVATE if not hasattr(ClientNetwork, name)), None
+    )
 
 __all__ = ("ClientNetwork", "acme_errors", "challenges", "jose", "jws", "messages", "requests", "require_acme")
 
 
 def require_acme() -> None:
-    """:raises DependencyError: the library is not on the controller."""
+    """:raises DependencyError: the library is not on the controller, or is none that is known here."""
     if LIBRARY_PROBLEM:
         raise DependencyError(
-            f"the Python package 'acme' is missing on the controller ({LIBRARY_PROBLEM})",
-            remedy="install it where ansible runs: pip install 'acme>=5.1'",
+            f"the Python package 'acme' is missing or unknown on the controller ({LIBRARY_PROBLEM})",
+            remedy=f"install it where ansible runs: pip install '{WANTED}'",
         )

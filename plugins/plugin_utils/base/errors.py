@@ -96,6 +96,12 @@ class IssuerError(TlsError):
     code = "issuer"
 
 
+class KeyUnavailable(IssuerError):
+    """A key that is not in the store cannot be used now: its token or service is absent, locked, slow or sealed, or refuses."""
+
+    code = "key"
+
+
 class LedgerLost(IssuerError):
     """A CA is there, and the record of what it issued is not: nobody could tell what is to be revoked or renewed."""
 

@@ -77,7 +77,7 @@ class CaAdoption:
         if given is None:
             return None
         # Where the root's key is elsewhere, it may be the place where a certificate is to come.
-        if given.key is None and root.private_key is None and (not given.is_there() or self.is_ours(given)):
+        if not given.brings_key and root.private_key is None and (not given.is_there() or self.is_ours(given)):
             return None
         issuing = found_authority(given, now)
         if issuing.private_key is None:
@@ -136,7 +136,7 @@ class CaAdoption:
             return root_id
         if found.root.private_key is None:
             return None
-        issuing = self.ca.new_issuing(root_id, self.ca.authority(root_id), now)
+        issuing = self.ca.new_issuing(issuing_id, root_id, self.ca.authority(root_id), now)
         self.ca.keep(issuing_id, issuing)
         self.ca.crl_keeper.sign(issuing_id, issuing, now)
         return issuing_id

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
     CertificateError,
+    KeyUnavailable,
     TlsError,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import (
@@ -156,6 +157,10 @@ class CaCrls:
                 # A root's key that cannot be opened must not let the list of the CA that issues run out.
                 try:
                     self.sign(each, self.ca.authority(each), now)
+                except KeyUnavailable as error:
+                    # As with a key that is kept elsewhere: the one there is counts still.
+                    if not self.may_wait(each, present[each], now):
+                        errors.append(error)
                 except TlsError as error:
                     errors.append(error)
             if errors:
@@ -258,6 +263,10 @@ class CaCrls:
         begin, end = lifetime_of(crl)
         return now < begin + (end - begin) / 2 or now >= end - (end - begin) / 4
 
+    def may_wait(self, authority_id: str, certificate: x509.Certificate, now: dt.datetime) -> bool:
+        """Whether a CRL that is due, and whose key cannot be used now, is good enough: it has not come near its end, and lacks nothing."""
+        return not self.pressing(authority_id, certificate, now)
+
     def remedy(self, authority_id: str) -> str:
         """What lets a CRL be signed."""
         if not signs_crls(self.ca.certificate(authority_id)):
@@ -267,7 +276,7 @@ class CaCrls:
             where = f"put it to {root.place(root.crl)}" if root.crl else f"name it as tls_issuers.{self.name}.root.crl"
             return f"have the root's keeper sign the next one, and {where}"
         if not self.ca.has_key(authority_id):
-            return f"put the key of {authority_id} into the store, so that the next one can be signed"
+            return f"{self.ca.key_remedy(authority_id)}, so that the next one can be signed"
         return "give the store's passphrase, so that the next one can be signed"
 
     def entry(self, authority_id: str) -> str:

@@ -13,7 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import duration_text
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, RotationError, TlsError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import (
+    IssuerError,
+    KeyUnavailable,
+    RotationError,
+    TlsError,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.options import LONGEST_NAME
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState, number_of
@@ -82,7 +87,19 @@ class CaMaker(CaFiles):
             if self.issuing_serves(state, now, leaf_lifetime):
                 return state
             self.date_root(state, now)
+            return self.renew_or_wait(state, now, leaf_lifetime, ahead=ahead)
+
+    def renew_or_wait(
+        self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta, *, ahead: bool = False
+    ) -> CaState:
+        """As :meth:`renew_issuing`; but a key that cannot be used now costs nothing as long as the present issuing CA covers a leaf."""
+        try:
             return self.renew_issuing(state, now, leaf_lifetime, ahead=ahead)
+        except KeyUnavailable as error:
+            if not self.covers(state, now, leaf_lifetime):
+                raise
+            self.put_off = str(error)
+            return state
 
     def covers(self, state: CaState, now: dt.datetime, leaf_lifetime: dt.timedelta) -> bool:
         """Whether the issuing CA outlives a leaf made now."""
@@ -107,7 +124,7 @@ class CaMaker(CaFiles):
 
     def says_what_is_wanted(self, issuing: x509.Certificate) -> bool:
         """Whether an issuing CA has the name constraints that the inventory has. One that the user brings says what it says."""
-        if self.given and self.given.issuing and self.given.issuing.key is not None:
+        if self.given and self.given.issuing and self.given.issuing.brings_key:
             return True
         wanted = self.profile.constraints
         return wanted is None or same_constraints(wanted, extension_of(issuing, x509.NameConstraints))
@@ -164,7 +181,7 @@ class CaMaker(CaFiles):
             return state
         root = self.authority(state.root)
         renewed = state.renewed(f"issuing-{state.made + 1}")
-        issuing = self.new_issuing(state.root, root, now)
+        issuing = self.new_issuing(renewed.issuing, state.root, root, now)
         self.keep(renewed.issuing, issuing)
         self.crl_keeper.sign(renewed.issuing, issuing, now)
         # The root's key is here, and may be gone again tomorrow.
@@ -297,14 +314,15 @@ class CaMaker(CaFiles):
 
     def request_to(self, root_id: str) -> SigningRequest | None:
         """The same where the inventory names this root, and its key is elsewhere; None: it does not. Errors as :meth:`is_named`."""
-        elsewhere = self.given is not None and self.given.root.key is None and not self.has_key(root_id)
+        elsewhere = self.given is not None and not self.given.root.brings_key and not self.knows_key(root_id)
         return self.request() if elsewhere and self.is_named(root_id) else None
 
     def make_pair(self, root_id: str, issuing_id: str, now: dt.datetime) -> None:
         """A new root, under a name that no other of this CA has, an issuing CA below it, and a CRL of each."""
         lifetime = dt.timedelta(seconds=self.root_duration)
-        root = make_root(f"{self.title(root_id)} Root", self.key_algorithm, now, lifetime, self.profile)
-        issuing = self.new_issuing(root_id, root, now)
+        name, key = f"{self.title(root_id)} Root", self.new_key(root_id, self.key_algorithm)
+        root = make_root(name, self.key_algorithm, now, lifetime, self.profile, key=key)
+        issuing = self.new_issuing(issuing_id, root_id, root, now)
         for authority_id, authority in ((root_id, root), (issuing_id, issuing)):
             self.keep(authority_id, authority)
             self.crl_keeper.sign(authority_id, authority, now)
@@ -324,7 +342,7 @@ class CaMaker(CaFiles):
             return shortened_to(self.title(root_id), LONGEST_COMMON_NAME - len(suffix)) + suffix
         return name
 
-    def new_issuing(self, root_id: str, root: Authority, now: dt.datetime) -> Authority:
+    def new_issuing(self, issuing_id: str, root_id: str, root: Authority, now: dt.datetime) -> Authority:
         """An issuing CA."""
         lifetime = dt.timedelta(seconds=self.issuing_duration)
         return make_issuing(
@@ -335,6 +353,7 @@ class CaMaker(CaFiles):
             lifetime,
             self.profile,
             self.pointers_to(root_id),
+            key=self.new_key(issuing_id, self.algorithm_below(root_id)),
         )
 
     def algorithm_below(self, root_id: str) -> str:
@@ -354,7 +373,7 @@ class CaMaker(CaFiles):
     def is_outside(self, authority_id: str) -> bool:
         """Whether a root was made by somebody else, and its key is elsewhere."""
         state = self.state()
-        return state is not None and authority_id in state.adopted and not self.has_key(authority_id)
+        return state is not None and authority_id in state.adopted and not self.knows_key(authority_id)
 
 
 def shortened_to(text: str, size: int) -> str:

@@ -13,6 +13,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import du
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import GivenCa, Sign, parse_given
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys.chosen import ChosenKeys, parse_keys
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import KEY_ALGORITHMS
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import (
     CaProfile,
@@ -24,10 +25,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import (
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import ALGORITHMS as POST_QUANTUM
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import refuse_old_cryptography
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.subject import parse_subject
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 
 OPTION_NAMES = (
     "duration", "root_duration", "issuing_duration", "key_algorithm", "common_name", "subject", "crl_duration", "root", "issuing",
     "name_constraints", "path_length", "crl_distribution_points", "authority_information_access", "cross_certificates",
+    "keys",
 )  # fmt: skip
 # What is left of a common name (64 bytes, RFC 5280 appendix A) beside " Issuing 2026-11".
 LONGEST_NAME = 48
@@ -40,6 +43,7 @@ class CaOptions:
     :param duration: of leaves.
     :param given: the CA, or the root, that the user brings; None: all of it is made here.
     :param crosses: whether an old root signs the new one at a rollover.
+    :param keys: where the keys are that are not in the store.
     """
 
     duration: int
@@ -52,11 +56,13 @@ class CaOptions:
     profile: CaProfile
     pointers: Pointers
     crosses: bool
+    keys: ChosenKeys
 
 
-def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]) -> CaOptions:
+def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign], store: Store) -> CaOptions:
     """The options of the issuer ``name``.
 
+    :param store: where key providers may remember something.
     :param openbao: makes what signs out of ``root.openbao``.
     :raises SpecError: one does not fit.
     :raises DependencyError: a key algorithm for which the controller's cryptography is too old.
@@ -73,11 +79,14 @@ def parse_options(name: str, fields: Fields, openbao: Callable[[Any, str], Sign]
             f"{where}: path_length: 1 leaves no room for a new root below the old one",
             remedy="write 2, or leave it out",
         )
+    key_algorithm = parse_key_algorithm(fields, where)
+    keys = parse_keys(fields, where, store, key_algorithm)
     return CaOptions(
         **durations,
-        key_algorithm=parse_key_algorithm(fields, where),
+        key_algorithm=key_algorithm,
         common_name=parse_common_name(name, fields, where),
-        given=parse_given(fields, where, openbao),
+        given=parse_given(fields, where, openbao, keys),
+        keys=keys,
         profile=CaProfile(
             subject=parse_subject(fields.get("subject", {}), f"{where}: subject"),
             constraints=parse_name_constraints(fields.get("name_constraints"), f"{where}: name_constraints"),

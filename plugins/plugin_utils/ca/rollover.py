@@ -174,7 +174,7 @@ class CaRollover:
         # One that was adopted may have issued by itself.
         itself = {old: above} if old in state.adopted else {}
         for each, certificate in (*reversed(issuing.items()), *itself.items()):
-            if self.ca.has_key(each) and is_issued_by(certificate, above):
+            if self.ca.knows_key(each) and is_issued_by(certificate, above):
                 return {"old": (old, each), **found}
         return found
 

@@ -20,11 +20,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.given import GivenCa
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.keeper import Keeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.state import CaState
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import (
-    Authority,
-    generate_key,
-    make_authority_csr,
-)
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import Authority, make_authority_csr
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_fitness import refuse_no_ca, refuse_not_below
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.ca_profile import same_constraints
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import NameOID, serialization, x509
@@ -37,7 +33,6 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import (
     subject_text,
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ class SigningRequest:
         if state.waiting and state.waiting[0] == root_id:
             return state
         issuing_id = f"issuing-{state.made + 1}"
-        key = generate_key(self.ca.algorithm_below(root_id))
+        key = self.ca.new_key(issuing_id, self.ca.algorithm_below(root_id))
         self.ca.keep_key(issuing_id, key)
         entry = self.ca.entry(f"{issuing_id}.csr")
         csr = make_authority_csr(self.ca.issuing_name(root_id, now), key, self.ca.profile)
@@ -114,7 +109,7 @@ class SigningRequest:
         if answer is None:
             return None
         self.ca.keep_certificate(issuing_id, answer)
-        authority = Authority(answer, get_key(self.ca.store, self.ca.entry(f"{issuing_id}.key")))
+        authority = Authority(answer, self.ca.private_key(issuing_id))
         self.ca.crl_keeper.sign(issuing_id, authority, now)
         return issuing_id
 

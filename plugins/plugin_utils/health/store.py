@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import text_or_none
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.codes import OK, severity_of
 from ansible_collections.fleet.tls.plugins.plugin_utils.health.parts import (
     DAY,
@@ -45,6 +46,7 @@ def judge_store(
             row = judged(
                 str(issuer), kind, str(each.get("subject")), each.get("not_before"), each.get("not_after"), context
             )
+            row[0]["key"] = text_or_none(each.get("key"))
             keep(authorities, findings, *row)
         for each in mappings(known.get("crls")):
             row = judged(

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import is_crl_of, signs_crls
-from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, KeepsCrls
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.abilities import CanPrepare, KeepsCrls, SealsKeys
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issuer
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import fingerprint, iso, seconds, subject_text, to_pem
@@ -63,6 +63,7 @@ def issuer_facts(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
     :raises TlsError: they cannot be read.
     """
     authorities = issuer.authorities()
+    places = issuer.key_places() if isinstance(issuer, SealsKeys) else {}
     signing = issuer.crl_authorities(now) if isinstance(issuer, KeepsCrls) else ()
     # What may sign none has none, and who depends on it is refused, see ``client_trust.py``.
     signing = tuple(each for each in signing if signs_crls(each))
@@ -70,7 +71,9 @@ def issuer_facts(issuer: Issuer, now: dt.datetime) -> dict[str, Any]:
     crls = issuer.crls(now, renew=False) if isinstance(issuer, KeepsCrls) else ()
     return {
         "anchors": "".join(to_pem(anchor) for anchor in issuer.anchors()),
-        "authorities": [authority_facts(each, certificate) for each, certificate in authorities.items()],
+        "authorities": [
+            {**authority_facts(each, certificate), "key": places.get(each)} for each, certificate in authorities.items()
+        ],
         "crls": [crl_facts(certificate, crls) for certificate in signing],
         "ledger_lost": issuer.ledger_lost() if isinstance(issuer, KeepsCrls) else None,
         "signature_wanted": asdict(wanted) if wanted else None,

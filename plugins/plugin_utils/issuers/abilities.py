@@ -214,6 +214,10 @@ class SealsKeys(ABC):
         :raises TlsError: they cannot be told.
         """
 
+    def key_places(self) -> Mapping[str, str | None]:
+        """Id of an authority → where its key is: ``store``, or what has it and what finds it there. None: elsewhere, or unknown. No secret."""
+        return {}
+
 
 ABILITIES: tuple[type, ...] = (
     CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersChallenges, HandsOutReadyMade, CanRevoke, KeepsCrls, LetsFetch, CanRollOver, HasAccount, SealsKeys,

@@ -15,15 +15,19 @@ from urllib.parse import urlsplit
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.durations import parse_timeout
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields, one_of
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.secret_option import (
+    Secret,
+    option_names_of,
+    parse_secret,
+)
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import KEY
 
 CONNECTION_OPTIONS = ("url", "namespace", "ca_certificate", "auth", "timeout")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Method → what it takes; a name with three forms is a secret: itself, or where it is kept.
-SECRET_FORMS = ("", "_file", "_env")
 METHODS = {
-    "token": tuple(f"token{form}" for form in SECRET_FORMS),
-    "approle": ("mount", "role_id", *(f"secret_id{form}" for form in SECRET_FORMS)),
+    "token": option_names_of("token"),
+    "approle": ("mount", "role_id", *option_names_of("secret_id")),
     "cert": ("mount", "name", "certificate_file", "private_key_file"),
 }
 
@@ -31,33 +35,6 @@ METHODS = {
 UNUSABLE = (OSError, ssl.SSLError, ValueError)
 PAIR_REMEDY = "name PEM files of a certificate and its unencrypted key that the playbook's user can read"
 CA_REMEDY = "give the CA of OpenBao's listener, as PEM text or as a path on the controller"
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A secret, or where it is kept; it is read when it is needed and never part of a repr."""
-
-    form: str
-    value: str = field(repr=False)
-
-    def read(self, error: type[TlsError], what: str) -> str:
-        """:raises TlsError: (of the kind ``error``) it is not there."""
-        if self.form == "":
-            return self.value
-        if self.form == "_env":
-            text = os.environ.get(self.value, "").strip()
-            problem = f"the environment variable {self.value} is not set"
-        else:
-            try:
-                with open(os.path.expanduser(self.value), encoding="utf-8") as stream:
-                    text = stream.read().strip()
-                problem = f"the file {self.value} is empty"
-            except (OSError, UnicodeDecodeError) as caught:
-                text = ""
-                problem = f"the file {self.value} cannot be read: {getattr(caught, 'strerror', None) or 'no text'}"
-        if not text:
-            raise error(f"OpenBao: no {what}: {problem}", remedy="set it where the playbook is started")
-        return text
 
 
 @dataclass
@@ -192,11 +169,11 @@ def parse_auth(fields: Fields, where: str) -> Auth:
     method = one_of(raw.get("method", "token"), METHODS, f"{where}: auth: method")
     auth = Fields(raw, ("method", *METHODS[method]), f"{where}: auth")
     if method == "token":
-        return Auth(method, secret=parse_secret(auth, "token", where, required=True))
+        return Auth(method, secret=parse_secret(auth, "token", f"{where}: auth", required=True))
     mount = (auth.text("mount") or method).strip("/")
     if method == "approle":
         role = needed(auth, "role_id", where)
-        return Auth(method, mount, role, secret=parse_secret(auth, "secret_id", where, required=False))
+        return Auth(method, mount, role, secret=parse_secret(auth, "secret_id", f"{where}: auth", required=False))
     files = needed(auth, "certificate_file", where), needed(auth, "private_key_file", where)
     return Auth(
         method, mount, auth.text("name") or "", files=(os.path.expanduser(files[0]), os.path.expanduser(files[1]))
@@ -220,15 +197,3 @@ def needed(auth: Fields, name: str, where: str) -> str:
     if not value:
         raise SpecError(f"{where}: auth: {name} is missing", remedy="docs/stores/openbao.md shows all three methods")
     return value
-
-
-def parse_secret(auth: Fields, name: str, where: str, *, required: bool) -> Secret | None:
-    """A secret in one of its three forms.
-
-    :raises SpecError: none though one is needed, or more than one.
-    """
-    given = [(form, value) for form in SECRET_FORMS if (value := auth.text(f"{name}{form}"))]
-    if len(given) > 1 or (required and not given):
-        forms: Any = ", ".join(f"{name}{form}" for form in SECRET_FORMS)
-        raise SpecError(f"{where}: auth: give one of {forms}", remedy=f"best {name} from Ansible Vault")
-    return Secret(*given[0]) if given else None

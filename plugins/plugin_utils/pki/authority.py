@@ -65,10 +65,19 @@ def generate_key(algorithm: str) -> Any:
 
 
 def make_root(
-    common_name: str, algorithm: str, now: dt.datetime, lifetime: dt.timedelta, profile: CaProfile = USUAL
+    common_name: str,
+    algorithm: str,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
+    profile: CaProfile = USUAL,
+    *,
+    key: Any | None = None,
 ) -> Authority:
-    """A self-signed root that may have as many CAs below it as its profile says (RFC 5280, 4.2.1.9)."""
-    key = generate_key(algorithm)
+    """A self-signed root that may have as many CAs below it as its profile says (RFC 5280, 4.2.1.9).
+
+    :param key: None: one of ``algorithm`` is made.
+    """
+    key = generate_key(algorithm) if key is None else key
     subject = distinguished_name(profile.subject, common_name)
     own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     builder = authority_builder(subject, key.public_key(), subject, own, path_length=profile.path_length)
@@ -95,12 +104,15 @@ def make_issuing(
     lifetime: dt.timedelta,
     profile: CaProfile = USUAL,
     pointers: Iterable[x509.ExtensionType] = (),
+    *,
+    key: Any | None = None,
 ) -> Authority:
     """A CA under ``root`` that signs leaves only; it never outlives the root.
 
     :param pointers: where the root's CRL and certificate are.
+    :param key: None: one of ``algorithm`` is made.
     """
-    key = generate_key(algorithm)
+    key = generate_key(algorithm) if key is None else key
     end = min(now + lifetime, root.certificate.not_valid_after_utc)
     above = root.certificate
     subject = distinguished_name(profile.subject, common_name)

@@ -3,17 +3,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one place where ``cryptography`` is imported: everything else takes its names from here.
 
-Where the package is missing, our modules can be imported all the same, and the first thing an action does is to say what is
-missing and how to get it.
+Where the package is missing or too old, our modules can be imported all the same, and the first thing an action does is to say
+what is missing and how to get it.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
 
+# The oldest release that is promised, and tested.
+OLDEST = 42
+
+
+def refuse_old(release: str) -> None:
+    """:raises ImportError: a release of the package before ``OLDEST``."""
+    number = release.partition(".")[0]
+    if not number.isdecimal() or int(number) < OLDEST:
+        raise ImportError(f"{release} is installed, {OLDEST} or newer is needed")
+
+
 try:
+    from cryptography import __version__ as INSTALLED
+
+    refuse_old(INSTALLED)
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
@@ -77,15 +92,13 @@ __all__ = (
 
 def version() -> str:
     """Which release of the package it is; only where it is there."""
-    import cryptography
-
-    return str(cryptography.__version__)
+    return INSTALLED
 
 
 def require_cryptography() -> None:
-    """:raises DependencyError: the package is not on the controller."""
+    """:raises DependencyError: the package is not on the controller, or too old."""
     if CRYPTOGRAPHY_PROBLEM:
         raise DependencyError(
-            f"the Python package 'cryptography' is missing on the controller ({CRYPTOGRAPHY_PROBLEM})",
-            remedy="install it where ansible runs: pip install 'cryptography>=42'",
+            f"the Python package 'cryptography' is missing or too old on the controller ({CRYPTOGRAPHY_PROBLEM})",
+            remedy=f"install it where ansible runs: {sys.executable} -m pip install 'cryptography>={OLDEST}'",
         )

@@ -31,7 +31,7 @@ LISTS: dict[str, tuple[str, ...]] = {
         "serial", "fingerprint_sha256", "not_before", "not_after", "days_left", "key_algorithm", "signature_algorithm", "served",
         "next_run", "state", "severity",
     ),
-    "authorities": ("issuer", "kind", "subject", "not_after", "days_left", "state", "severity"),
+    "authorities": ("issuer", "kind", "subject", "not_after", "days_left", "key", "state", "severity"),
     "rings": ("pool", "generation", "created", "age_days", "state", "severity"),
     "findings": (
         "code", "severity", "host", "kind", "subject", "path", "endpoint", "fingerprint_sha256", "message", "remedy",

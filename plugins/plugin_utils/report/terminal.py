@@ -66,6 +66,7 @@ def authority_row(authority: Mapping[str, Any]) -> dict[str, Any]:
         "SUBJECT": authority["subject"],
         "DAYS LEFT": authority["days_left"],
         "NOT AFTER": authority["not_after"],
+        "KEY": authority["key"],
         "STATE": authority["state"],
     }
 

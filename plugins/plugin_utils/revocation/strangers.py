@@ -78,7 +78,7 @@ def rows_of_number(issuer: Issuer, number: int, now: dt.datetime) -> Iterator[Is
     for each, ca in authorities.items():
         root = next((name for name, other in authorities.items() if name != each and is_issued_by(ca, other)), None)
         # One that was adopted may have issued by itself.
-        root = each if each in adopted and rollover.ca.has_key(each) else root
+        root = each if each in adopted and rollover.ca.knows_key(each) else root
         if root is not None:
             leaf = parse_pem_chain(rollover.canary(root, each, now, number).chain)[0]
             yield row(issuer.name, leaf, ca, seconds(ca.not_valid_after_utc), now)

@@ -14,9 +14,11 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Certi
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import parse_pem_crls
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.files import CaFiles
 from ansible_collections.fleet.tls.plugins.plugin_utils.certificates.pool_store import Pool
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import KeyRecord
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import UnsupportedAlgorithm, serialization
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_id, parse_pem_chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
-from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP
+from ansible_collections.fleet.tls.plugins.plugin_utils.store.json_entry import BACKUP, JsonEntry
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.passphrase import encoded_passphrase
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealed_entries import KEY_ENDING, Unopened, check_opens
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.sealing import get_key
@@ -24,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tickets.ring_store impor
 
 CA = re.compile(r"ca/(?P<name>[^/]+)/ca\.json")
 POOL = re.compile(r"pools/(?P<name>[^/]+)\.json")
+CA_KEY = re.compile(r"(?P<name>ca/[^/]+/(root|issuing)-[0-9]{1,9})\.key\.json")
 RING = re.compile(r"tickets/(?P<name>[^/]+)\.json")
 
 
@@ -123,6 +126,22 @@ def check_ca(store: Store, name: str) -> None:
         ca.certificate(authority)
 
 
+def check_key_record(store: Store, name: str) -> None:
+    """:raises Mismatch: a key that is elsewhere is not that of its certificate; :raises StoreError: one of the two cannot be read."""
+    key = f"{name}.key.json"
+    record = JsonEntry(store, key, KeyRecord.from_json, KeyRecord.as_json).read()
+    entry = store.get(f"{name}.pem")
+    if record is None or entry is None:
+        return
+    leaf = parse_pem_chain(entry.value.decode())[0]
+    try:
+        public = serialization.load_pem_public_key(record.public_key.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise StoreError(f"the public key in '{key}' cannot be read") from None
+    if key_id(public) != key_id(leaf.public_key()):
+        raise Mismatch(f"'{key}' names another key than that of '{name}.pem'")
+
+
 def check_pool(store: Store, name: str) -> None:
     """:raises Mismatch: key and certificate do not belong together; :raises StoreError: one is damaged or missing."""
     pool = Pool(store, name)
@@ -141,4 +160,4 @@ def check_ring(store: Store, name: str) -> None:
         rings.ring(known)
 
 
-LOOKS = ((CA, check_ca), (POOL, check_pool), (RING, check_ring))
+LOOKS = ((CA, check_ca), (CA_KEY, check_key_record), (POOL, check_pool), (RING, check_ring))

@@ -84,6 +84,9 @@ options:
       key:
         description: The private key, in the same forms, encrypted or not. Without it, the key is somewhere else.
         type: str
+      key_name:
+        description: What finds the key where it is, in the words of O(keys.root) or O(keys.issuing). For keys that are in a token or a service already.
+        type: str
       passphrase:
         description: Of the key or of the PKCS#12 file. Keep it in Ansible Vault.
         type: str
@@ -159,6 +162,25 @@ options:
     type: list
     elements: str
     default: []
+  keys:
+    description:
+      - Where the private keys of root and issuing CAs are made, and stay. Without it, in the store.
+      - It counts for CAs that are made from now on. Keys that exist stay where they are. See L(Keys, ../keys.md).
+    type: dict
+    suboptions:
+      root:
+        description: A L(key provider, keys.md), for the roots.
+        type: raw
+        default: store
+      issuing:
+        description: A L(key provider, keys.md), for the issuing CAs.
+        type: raw
+        default: store
+      earlier:
+        description: Providers that have keys of earlier CAs, where new ones are made somewhere else.
+        type: list
+        elements: raw
+        default: []
   cross_certificates:
     description: At a rollover, the old root signs the new one, for clients outside the inventory that know only the old one.
     type: bool
@@ -176,6 +198,11 @@ tls_issuers:
     name_constraints:
       permitted: {dns_names: [example.com]}
     crl_distribution_points: [http://pki.example.com/ca/]
+
+  in_a_token:
+    type: ca
+    keys:
+      root: {type: pkcs11, module: /usr/lib/softhsm/libsofthsm2.so, token: "pkcs11:token=fleet", pin_env: TOKEN_PIN}
 
   existing:
     type: ca
@@ -246,12 +273,12 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         super().__init__(name, raw, store)
         if not CERTIFICATE_NAME.fullmatch(name):
             raise SpecError(f"'{name}' is not a valid issuer name", remedy="it becomes a directory of the store")
-        options = parse_options(name, self.fields, openbao_root)
+        options = parse_options(name, self.fields, openbao_root, store)
         self.duration, self.issuing_duration = options.duration, options.issuing_duration
         self.root_duration, self.crl_duration = options.root_duration, options.crl_duration
         self.key_algorithm, self.common_name = options.key_algorithm, options.common_name
         self.given, self.profile = options.given, options.profile
-        self.pointers, self.crosses = options.pointers, options.crosses
+        self.pointers, self.crosses, self.keys = options.pointers, options.crosses, options.keys
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -276,6 +303,10 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         # Those of earlier ones lie there still: with them, somebody could sign what is trusted.
         earlier = (f"issuing-{number}" for number in range(1, state.made + 1))
         return tuple(self.entry(f"{each}.key") for each in sorted({*state.ids, *earlier}))
+
+    def key_places(self) -> Mapping[str, str | None]:
+        state = self.state()
+        return {each: self.key_place(each) for each in (state.ids if state else ())}
 
     def superseded(self, chain: Sequence[x509.Certificate]) -> str | None:
         return self.rollover().superseded(chain)
@@ -346,8 +377,10 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         if wanted:
             texts.insert(0, f"{wanted.message}: {wanted.remedy}")
         elif not self.issuing_serves(state, now, lifetime) and self.waits_for_root(state, now, lifetime):
-            remedy = f"put the key of {state.root} into the store, so that the next one can be made"
+            remedy = f"{self.key_remedy(state.root)}, so that the next one can be made"
             texts.insert(0, f"{self.issuing_end(state, now)}: {remedy}")
+        elif self.put_off:
+            texts.insert(0, f"{self.issuing_end(state, now)}: the next one could not be made ({self.put_off})")
         if self.given and not wanted:
             texts += self.next_root(state)
         return "; ".join(texts) or None
@@ -421,7 +454,7 @@ class CaIssuer(CaMaker, Issuer, CanPrepare, KeepsCrls, LetsFetch, CanRollOver, S
         return {
             each: ca
             for each, ca in self.in_use(now, state).items()
-            if each not in state.adopted or self.has_key(each) or self.crl_keeper.kept(each, ca) is not None
+            if each not in state.adopted or self.knows_key(each) or self.crl_keeper.kept(each, ca) is not None
         }
 
     def prepare(self, now: dt.datetime) -> None:
