@@ -129,13 +129,14 @@ class Inventory:
     def endpoint(self, host: str, sight: Mapping[str, Any], certificate: str) -> None:
         """The protocol that an endpoint agreed on, with its group, the server's signature and the certificate."""
         reference = f"protocol:{host}:{sight['endpoint']}:{sight['server_name'] or ''}"
-        facts = {"type": "tls", "version": (sight["protocol"] or "").removeprefix("TLSv") or None, "cryptoRefArray": []}
+        version = (sight["protocol"] or "").removeprefix("TLSv") or None
+        facts: dict[str, Any] = {"type": "tls", "version": version, "cryptoRefArray": []}
         self.add(reference, f"TLS at {sight['endpoint']}", "protocol", "protocolProperties", facts)
         self.note(reference, [("host", host), ("endpoint", sight["endpoint"]), ("server_name", sight["server_name"])])
         known = self._components[reference]["cryptoProperties"]["protocolProperties"]
-        if facts["version"]:
+        if version:
             # The host's own look does not tell it.
-            known["version"] = facts["version"]
+            known["version"] = version
         used = (
             self.algorithm(sight["group"], KEY_AGREEMENT),
             self.algorithm(sight["signature_scheme"], SIGNATURE),
