@@ -58,6 +58,7 @@ class ActionModule(TlsAction):
         **MAINTENANCE_OPTIONS,
         "defer_proof": {"type": "bool", "default": False},
         "adopt_only": {"type": "bool", "default": False},
+        "facts": {"type": "bool", "default": False},
         "service_presets": {"type": "dict", "default": {}},
     }
 
@@ -98,6 +99,8 @@ class ActionModule(TlsAction):
             now=self.now(),
         )()
         result = task_result(run, bool(self._task.diff))
+        if not options["facts"]:
+            result.pop("ansible_facts", None)
         warned = kept_up(store, issuers.values(), check_mode=not self.may_note)
         if warned:
             result["warnings"] = [*result.get("warnings", ()), *warned]

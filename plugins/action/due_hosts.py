@@ -32,6 +32,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import 
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import seconds
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.openable_store import openable_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.user_variables import Watch
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import CONCERNING, digest_of, raw_variables
 
@@ -129,16 +130,24 @@ class ActionModule(TlsAction):
         :raises AnsibleError: its variables cannot be rendered; :raises TlsError: they are refused.
         """
         known = variables["hostvars"][host]
-        return dict(load_issuers(known.get("tls_issuers"), load_store(known.get("tls_store"))))
+        return dict(load_issuers(known.get("tls_issuers"), load_store(self.store_options(host, variables))))
 
-    @staticmethod
-    def read(fleet: Fleet, load: Load, variables: Mapping[str, Any], now: dt.datetime) -> None:
+    def store_options(self, host: str, variables: Mapping[str, Any]) -> Any:
+        """A host's ``tls_store``, without a passphrase that nobody can tell.
+
+        :raises AnsibleError: it cannot be rendered.
+        """
+        raw = raw_variables(variables, host)
+        templar = self._templar.copy_with_new_env(available_variables={**raw, "hostvars": variables["hostvars"]})
+        return openable_store(raw.get("tls_store"), templar.template)
+
+    def read(self, fleet: Fleet, load: Load, variables: Mapping[str, Any], now: dt.datetime) -> None:
         """What the fleet's store says.
 
         :raises AnsibleError, TlsError: it cannot be read.
         """
         # Also where there are no issuers (any more).
-        store = load_store(variables["hostvars"][fleet.first].get("tls_store"))
+        store = load_store(self.store_options(fleet.first, variables))
         fleet.looks = known_looks(store)
         issuers = load()
         if issuers:

@@ -53,6 +53,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.retirement.wishes import
 from ansible_collections.fleet.tls.plugins.plugin_utils.spec.presets import find_preset
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store, load_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.action import TlsAction
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.openable_store import openable_store
 from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import (
     RoleTask,
     role_task,
@@ -100,6 +101,7 @@ class ActionModule(VisitingAction):
 
     def act(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         self.values = self.values_for(variables)
+        variables = self.with_store(variables)
         store, began = self.store(variables), seconds(self.now())
         facts = self.known(store, variables)
         # Variables may ask what the host is, as they may in the roles.
@@ -182,6 +184,18 @@ class ActionModule(VisitingAction):
         """Of the host's variables, which several parts need. They may refer to defaults of the roles, which agree with each other."""
         seen = {**DEFAULTS, **variables}
         return Values(self._templar.copy_with_new_env(available_variables=seen), seen)
+
+    def with_store(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """The variables, without a passphrase that nobody can tell: where nothing is due, nobody needs it."""
+        try:
+            if "tls_store" in variables:
+                self.values.named("tls_store")
+        except AnsibleError:
+            with contextlib.suppress(AnsibleError):
+                store = openable_store(variables["tls_store"], self.values.templar.template)
+                variables = {**variables, "tls_store": store}
+                self.values = self.values_for(variables)
+        return variables
 
     def presumed(self, facts: HostFacts | None, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The host's facts, with what it was when it was asked last; whether it trusts what we put there, it is asked whatever it said then."""

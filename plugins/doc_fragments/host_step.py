@@ -23,7 +23,7 @@ options:
     type: dict
     default: {}
   seconds:
-    description: How long the step may take; it goes back and ends when that is over, and soon after its connection is gone.
+    description: How long the step may take. After that, and soon after its connection is gone, it rolls back and ends.
     type: float
 notes:
   - Needs nothing on the host but Python and, where keys are made, the C(openssl) program.

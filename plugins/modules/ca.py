@@ -10,18 +10,18 @@ short_description: Make the internal CA and show its certificates
 version_added: 0.1.0
 description:
   - Makes what issuers need before they can issue. For an issuer of type V(ca) that is a root and an issuing CA, their keys sealed
-    in the store; when the issuing CA comes near its end, the next one under the same root. For one of type V(acme) it is the
+    in the store; before the issuing CA expires, it makes the next one under the same root. For one of type V(acme) it is the
     account.
-  - With C(root) and C(issuing) among its options, an issuer of type V(ca) adopts a CA that exists. Where the key of the root is elsewhere,
+  - With C(root) and C(issuing) among its options, an issuer of type V(ca) adopts an existing CA. If the key of the root is elsewhere,
     a CSR is made for the issuing CA (RV(issuers.csr)), with a warning until its certificate lies where the inventory says; see
     C(docs/issuers/ca.md) of the collection. A CA that is not fit is refused before anything is written.
-  - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its life is over;
-    where that cannot be done (no passphrase, a root key kept elsewhere) the present one stays, with a warning when its end is near.
-  - Where hosts have shown newer CRLs in this run (M(fleet.tls.due_parts)), because the store was restored from an older copy, what those list
-    is taken over before anything is signed, with a warning that says so.
+  - Keeps a CRL of every CA. A new one is signed when there is none, when a certificate was revoked, and when half of its validity has passed.
+    If that is not possible (no passphrase, a root key kept elsewhere), the present one stays, with a warning before it expires.
+  - If hosts have shown newer CRLs in this run (M(fleet.tls.due_parts)), because the store was restored from an older copy, their entries
+    are taken over before anything is signed, with a warning.
   - M(fleet.tls.certificates) makes the CA as well when it first issues. This module does it ahead, so that the root can be distributed first.
-  - An issuer that cannot be prepared costs the others nothing, and its CRLs are signed all the same; the task fails at its end and says
-    all that went wrong.
+  - If an issuer cannot be prepared, the others are not affected, and its CRLs are signed anyway. The task fails at its end and reports
+    everything that went wrong.
   - Runs on the controller alone and never connects to the host. Use C(run_once), or O(once) where hosts have different issuers.
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -132,7 +132,7 @@ issuers:
   type: dict
   contains:
     anchors:
-      description: What clients have to trust, PEM. Empty where there is no CA yet, and where every system trusts it anyway.
+      description: What clients must trust, PEM. Empty if there is no CA yet, or if every system trusts it anyway.
       type: str
     thumbprints:
       description: As RV(acme_thumbprints), of this issuer.

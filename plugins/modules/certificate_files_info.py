@@ -162,7 +162,7 @@ files:
           type: str
           sample: "2027-02-21T10:00:00Z"
         days_left:
-          description: Days until then, by the controller's clock. Negative when it is over.
+          description: Days until then, by the controller's clock. Negative once it has expired.
           type: float
         serial:
           description: Serial number, hexadecimal.

@@ -9,12 +9,12 @@ module: certificates
 short_description: Issue, install, prove and renew all certificates of a host
 version_added: 0.1.0
 description:
-  - Gives a host every certificate it wants, keeps them fresh, and proves by handshake that they are the ones served. First issue,
+  - Gives a host every certificate that it asks for, keeps them fresh, and proves by handshake that they are the ones served. First issue,
     renewal and repair are the same run.
   - Private keys are made on the host and never leave it, unless RV(certificates) says otherwise with C(private_key.location).
-  - Key and certificate change together, in one rename. The host's services are then checked, reloaded and asked for the new certificate. Where
-    that fails, the pair before is put back and the host fails with the service's own words.
-  - All certificates of a host are looked at in one round trip. A second one follows only when something is due.
+  - Key and certificate change together, in one rename. The task then checks and reloads the host's services, and asks them for the new certificate. If
+    that fails, it restores the previous pair, and the host fails with the service's own words.
+  - One round trip looks at all certificates of a host. A second one follows only when something is due.
 notes:
   - The controller's clock decides what is due. A host whose clock is more than an hour off gets no new certificate.
   - A certificate that is no longer in the list stays on the host.
@@ -106,13 +106,13 @@ options:
             choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44, ml-dsa-65, ml-dsa-87]
             default: ecdsa-p256
           rotation_policy:
-            description: Whether each new certificate gets a new key, or the present one as long as it is sound.
+            description: Whether each new certificate gets a new key, or keeps the present one as long as it is sound.
             type: str
             choices: [always, never]
             default: always
           location:
             description:
-              - Where it is made. V(host) keeps it there.
+              - Where the key is created. V(host) keeps it there.
               - V(controller) is for hosts that may not make keys. It is kept in the store, sealed, and sent to the host.
               - The default is V(host), but for pools, whose keys are made on the controller.
             type: str
@@ -125,11 +125,11 @@ options:
         choices: [host, pool]
         default: host
       pool:
-        description: The name of the pool. Without it, the certificate's. All hosts of a pool have to ask for the same.
+        description: The name of the pool. Without it, the certificate's. All hosts of a pool must ask for the same.
         type: str
       renew_before:
         description:
-          - How long before its end it is renewed, as a part of its lifetime or as a duration such as V(30d).
+          - How long before its expiry it is renewed, as a part of its lifetime or as a duration such as V(30d).
           - A duration that is not shorter than the lifetime the issuer really gives counts as a third of it, with a warning.
         type: str
         default: 33%
@@ -141,13 +141,13 @@ options:
         default: true
       adopt:
         description:
-          - A pair that lies on the host already, made by certbot, lego or whoever. Where the host has no pair of this certificate yet, that one is
-            taken over as it is, same key and same certificate, and nothing is ordered. It is renewed by O(certificates[].issuer) when its time has come.
-          - Where nothing lies there, or what lies there has expired, a pair is issued. A key that does not fit, other names or a chain that
+          - A pair that is already on the host, created by certbot, lego or anything else. If the host has no pair of this certificate yet, it
+            takes that one over as it is, same key and same certificate, and orders nothing. O(certificates[].issuer) renews it when it is due.
+          - If there is none, or it has expired, a pair is issued. A key that does not fit, other names or a chain that
             is out of order are an error.
           - The files are read, never changed, and the key does not leave the host. What an output replaces is kept beside it. Services are not
-            reloaded for it where every output has what lay at its path before, and their endpoints serve the certificate already.
-          - Once the host has a pair, this is not looked at any more. C(fleet.tls.adopt) writes it for what it finds.
+            reloaded if every output has what was at its path before, and their endpoints serve the certificate already.
+          - Once the host has a pair, this option has no effect. C(fleet.tls.adopt) writes it for what it finds.
         type: dict
         suboptions:
           certificate:
@@ -197,8 +197,8 @@ options:
         suboptions:
           path:
             description:
-              - Where it has to be.
-              - Something that lies there and is not of fleet.tls is kept beside it, once, as C(.NAME.before-fleet-tls), with its own owner and
+              - Where to put it.
+              - A file of somebody else's at that path is kept beside it, once, as C(.NAME.before-fleet-tls), with its own owner and
                 mode. It comes back when the output is taken out of the list.
               - Root follows a path through an ordinary user's directory or link only to a directory of that same user, such as the home of
                 the service that the output is for. Anything else is refused as an unsafe path transition, before anything is issued.
@@ -238,15 +238,15 @@ options:
             type: raw
           passphrase:
             description:
-              - What a V(encrypted), V(pkcs12), V(truststore) or V(jks) is encrypted with, best from Ansible Vault. A new passphrase makes the
-                file anew, and no new certificate.
+              - What a V(encrypted), V(pkcs12), V(truststore) or V(jks) is encrypted with, best from Ansible Vault. A new passphrase rewrites the
+                file, and issues no new certificate.
               - V(encrypted) and V(jks) need one. A V(pkcs12) without one has an empty passphrase, which many programs do not take. A
                 V(truststore) without one is not encrypted.
             type: str
           anchors:
             description:
-              - Whether the trust anchors of all issuers of the certificate go into a V(pkcs12), for programs that read whom to trust from it.
-                Java trusts none of them. It needs a V(truststore).
+              - Whether the trust anchors of all issuers of the certificate go into a V(pkcs12), for programs that read trust anchors from it.
+                Java trusts none of them. For Java, use a V(truststore).
             type: bool
             default: false
           profile:
@@ -261,7 +261,7 @@ options:
           - Who uses it. A name of a preset (V(nginx), V(postgresql), V(mariadb) and others, all of them in C(docs/services.md) of the
             collection, or one of O(service_presets)), or a mapping with C(name) and any field of O(service_presets). What is left out comes
             from the preset of that name.
-          - The endpoints that you name, here or in O(service_presets), have to serve the certificate. Those of a built-in preset
+          - The endpoints that you name, here or in O(service_presets), must serve the certificate. Those of a built-in preset
             (V(127.0.0.1:443) for nginx) count once they served it.
           - V(haproxy) reads certificate, chain and key from one file, so give it one of C(outputs) with C(format=combined).
         type: list
@@ -276,34 +276,38 @@ options:
       - C(validate), C(reload), C(check) and C(start) are commands, as lists of words. C(check) ends with 0 when the service runs. Our own
         look at the configuration of a built-in preset is left out where C(validate) or C(reload) is yours.
       - C(endpoints) is where it serves, seen from the host. Each is V(host:port), V([IPv6]:port), either after V(smtp://), V(imap://),
-        V(pop3://), V(ftp://), V(ldap://), V(postgres://), V(mysql://), V(xmpp://) or V(nats://) where TLS has to be asked for, or a
+        V(pop3://), V(ftp://), V(ldap://), V(postgres://), V(mysql://), V(xmpp://) or V(nats://) for STARTTLS, or a
         mapping with C(host), C(port), C(starttls), C(proxy_protocol) and C(server_name) (SNI).
       - C(proxy_protocol) is for an endpoint that takes connections from proxies only. V(true) or V(v1) sends version 1 of the PROXY protocol,
         V(v2) version 2.
       - C(programs) are the names of its processes. A port of an endpoint that another process holds is refused before anything is changed.
-      - C(user) is who has to be able to read the private key, a name, or a number (of a container) that the host need not know. C(owner) (by
+      - C(user) is the account that must be able to read the private key, a name, or a number (of a container) that the host need not know. C(owner) (by
         default C(user)), C(group) and C(mode) are given to the key of a certificate that names no owner or group.
     type: dict
     default: {}
   force:
     description:
-      - Issue anew whatever the present certificates are like. A boolean, a certificate's name, or a list of names. A pool's is issued anew
-        once a run.
-      - It also lets another CA of the same issuer's name take over, where the store of the first is lost.
+      - Reissue certificates, whatever the present ones are like. A boolean, a certificate's name, or a list of names. A pool's certificate is
+        reissued once per run.
+      - It also lets another CA of the same issuer's name take over if the store of the first is lost.
     type: raw
     default: false
   rekey:
     description:
-      - Replace keys, and issue anew for the new ones, whatever C(private_key.rotation_policy) says. A second run replaces nothing.
+      - Replace keys, and issue certificates for the new ones, whatever C(private_key.rotation_policy) says. A second run replaces nothing.
       - C(before) is a moment in seconds since the epoch; keys that were in use before it, by the ledger, are replaced. C(names) are the
-        certificates that it concerns, all by default. C(key_ids) are SHA-256 digests of public keys (DER form, hex); where they are
-        given, only those keys are replaced, whatever their age.
+        certificates that it concerns, all by default. C(key_ids) are SHA-256 digests of public keys (DER form, hex). With them,
+        only those keys are replaced, whatever their age.
     type: dict
     default: {}
   defer_proof:
     description:
       - A certificate that is installed for the first time and that its endpoints do not serve yet is left unproven instead of failing the
         host. For plays that configure the service afterwards. Run the task again to prove it.
+    type: bool
+    default: false
+  facts:
+    description: Also returns what M(fleet.tls.host_facts) does, which costs no round trip more. The role C(certificates) wants that for the roles after it.
     type: bool
     default: false
   adopt_only:
@@ -314,8 +318,8 @@ options:
     default: false
   ledger_lost:
     description:
-      - Issues though the ledger of an internal CA was lost (error V(ledger_lost)). Nobody can tell any more what that CA has issued before; what
-        its CRLs list goes on being listed.
+      - Issues although the ledger of an internal CA was lost (error V(ledger_lost)). Nothing knows any longer what that CA has issued before. Its
+        CRLs keep the entries that they have.
     type: bool
     default: false
   await_clocks:
@@ -329,7 +333,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: A certificate for nginx, renewed at two thirds of its life
+- name: A certificate for nginx, renewed after two thirds of its lifetime
   fleet.tls.certificates:
     store:
       path: "{{ inventory_dir }}/tls-store"
@@ -428,7 +432,7 @@ clocks_undecided:
   type: bool
 ansible_facts:
   description: What M(fleet.tls.host_facts) tells, with C(fleet_tls_host.ocsp) for the certificates of this task.
-  returned: when the host was looked at
+  returned: with O(facts), when the host was looked at
   type: dict
 certificates:
   description: The certificates, in the order of the option. Also when the task fails for some of them, but not when bad input is refused.
@@ -481,7 +485,7 @@ certificates:
       description: The issuer that is asked first, where it is from another one of the list.
       type: str
     failed_issuers:
-      description: Who was asked in vain this time, each with C(issuer), C(code), C(message) and C(remedy).
+      description: Issuers that failed this time, each with C(issuer), C(code), C(message) and C(remedy).
       type: list
       elements: dict
     pool:

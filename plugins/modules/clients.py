@@ -10,13 +10,13 @@ short_description: Set up mTLS clients and prove that servers accept them
 version_added: 0.1.0
 description:
   - Gives the mTLS clients of a host the bundle of CAs they trust, and proves them. From that host, with its certificate and key, it shakes
-    hands with every server the client is meant to talk to. The server has to accept the client, and its own certificate has to lead to the
-    bundle and be for the name.
+    hands with every server the client is meant to talk to. The server must accept the client, and its own certificate must chain to the
+    bundle and match the name.
   - The certificates themselves come from M(fleet.tls.certificates), with C(usages=[client_auth]), as PEM, combined PEM or PKCS#12.
-  - Where a server refuses, the bundle that was there before is put back, and where that is not enough the pair that was accepted last. The
-    host fails with the server's own words. Where nothing worked before, the new files stay.
+  - If a server refuses, the task restores the previous bundle and, if that is not enough, the pair that was accepted last. The
+    host fails with the server's own words. If nothing worked before, the new files stay.
   - Services of the host that use the files are reloaded after the proof, when bundle or certificate changed.
-  - One round trip a host for all clients.
+  - One round trip per host for all clients.
 notes:
   - In TLS 1.3 a server's refusal comes after the handshake, and is waited for. A web server may refuse only the request (nginx does, with
     status 400). Name such a server by a URL.
@@ -45,7 +45,7 @@ options:
       - C(bundle) is the file of what the client trusts, a mapping of C(path), C(issuers) (names, by default all), C(anchors) (as in
         M(fleet.tls.trust_bundle)), C(owner), C(group) and C(mode) (V(0644)). Without it, servers are verified with what the system
         trusts.
-      - C(endpoints) are the servers that have to accept it. V(host:port), or V(https://host/path) where a request has to be answered with a
+      - C(endpoints) are the servers that must accept it. V(host:port), or V(https://host/path) if a request must be answered with a
         status below 400, or a mapping of C(host), C(port), C(server_name) (the name in its certificate, by default C(host)) and C(request)
         (a path).
       - C(state=absent) leaves it to M(fleet.tls.retire) to take its bundle away.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: due_hosts
-short_description: Which hosts a deployment has to visit (internal)
+short_description: Which hosts a deployment must visit (internal)
 version_added: 0.1.0
 description:
   - The first task of the playbook C(fleet.tls.deploy_due). It compares what the inventory says of the play's hosts with what the store says, and asks no

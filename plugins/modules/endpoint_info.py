@@ -11,7 +11,7 @@ version_added: 0.1.0
 description:
   - Shakes hands with endpoints, thousands of them in one task, and returns what each one showed. Chain, names, dates, issuer, protocol,
     cipher, group, signature algorithm, and whether it asks for client certificates.
-  - Those that do not answer wait side by side. However many they are, they hold up no other. Where a process may not have as many
+  - Endpoints that do not answer never hold up the others, however many they are. If a process may not have as many
     open files as there are endpoints, fewer are tried at a time.
   - An endpoint that cannot be reached or refuses the handshake is an answer as well, not a failure, unless O(required) is set.
   - The chain of a server that insists on a client certificate is seen without one, too.
@@ -33,7 +33,7 @@ options:
       - Where to shake hands, each as V(host:port), V([IPv6]:port) or a mapping of C(host) and C(port), and where they differ from the
         options of the same names also C(server_name), C(timeout), C(starttls), C(proxy_protocol), C(alpn), C(client_certificate),
         C(client_key), C(minimum_version) and C(maximum_version).
-      - Where TLS has to be asked for, V(smtp://host:port), or another protocol of O(starttls), does the same as C(starttls).
+      - For STARTTLS, V(smtp://host:port), or another protocol of O(starttls), does the same as C(starttls).
     type: list
     elements: raw
     required: true
@@ -106,7 +106,7 @@ options:
       - A server may have a second certificate with a key of another kind, RSA beside ECDSA. Ask for it, see RV(endpoints[].other_chain), by
         offering the signature algorithms of the other kinds only (RSA, ECDSA, Ed25519).
       - That is another handshake by the program C(openssl) of the probing machine, in TLS 1.2 and 1.3. It takes O(timeout) again, and a process
-        each; eight run at a time. Where it fails, there is no second certificate. Not done with O(trace).
+        each; eight run at a time. If it fails, there is no second certificate. Not done with O(trace).
     type: bool
     default: false
   enumerate:
@@ -403,6 +403,10 @@ endpoints:
           C(problem) (C(not_allowed), or C(required) for what is missing) and C(rule), the rule's name in the document, or null.
       type: dict
       sample: {}
+    ml_dsa:
+      description: >-
+        Whether no certificate was seen because its key is ML-DSA, and the OpenSSL that asked is older than 3.5. RV(endpoints[].error) says so, too.
+      type: bool
     post_quantum:
       description: >-
         Whether it agrees on keys with C(X25519MLKEM768). Null without O(post_quantum) and O(enumerate), and where it cannot be told.
@@ -464,7 +468,7 @@ endpoints:
           type: str
           sample: "2027-02-21T10:00:00Z"
         days_left:
-          description: Days until then, by the controller's clock. Negative when it is over.
+          description: Days until then, by the controller's clock. Negative once it has expired.
           type: float
         serial:
           description: Serial number, hexadecimal.
@@ -504,7 +508,7 @@ endpoints:
       type: dict
       contains:
         recorded:
-          description: Whether the probing Python can show messages. Where it cannot, only the outcome is there.
+          description: Whether the probing Python can show messages. If it cannot, there is only the outcome.
           type: bool
         starttls:
           description: The protocol in which TLS was asked for, or null.

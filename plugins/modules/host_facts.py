@@ -6,10 +6,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_facts
-short_description: What the roles for web servers have to know of a host
+short_description: What the roles for web servers need to know of a host
 version_added: 0.1.0
 description:
-  - Tells the family of a host's distribution, the version of its OpenSSL, and a few things more, in one round trip that starts no
+  - Returns the family of a host's distribution, the version of its OpenSSL, and a few things more, in one round trip that starts no
     process there.
   - M(fleet.tls.certificates) tells the same of the hosts it works on, so this is for plays that do without it.
 author:

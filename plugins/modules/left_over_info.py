@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: left_over_info
-short_description: Show what of this collection a host has and the inventory names no more
+short_description: Show what of this collection a host has and the inventory no longer names
 version_added: 0.1.0
 description:
   - Certificates, mTLS clients, trust bundles, session ticket keys and files of web servers that this collection has put on the host, and that are

@@ -11,7 +11,7 @@ version_added: 0.1.0
 description:
   - Writes the health document, C(fleet_tls_health) of the playbook C(fleet.tls.check), as files on the controller, each whole or not at all,
     and hands it to a program of yours when something is wrong. It connects to no host; use C(run_once).
-  - Every run makes the files anew, so that their readers see when the fleet was last looked at. It counts as a change when a file has
+  - Every run writes the files again, so that their readers see when the fleet was last looked at. It counts as a change when a file has
     more to say than another moment and what is counted from it (days left, ages, the place of things on the timeline).
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -26,7 +26,7 @@ options:
     type: dict
     required: true
   directory:
-    description: Where files go that O(files) does not name. It is made where it is missing.
+    description: Where files go that O(files) does not name. It is created if it is missing.
     type: str
     required: true
   formats:
@@ -41,7 +41,7 @@ options:
   files:
     description:
       - Paths of forms that go elsewhere, by the form's name; such a form need not be in O(formats).
-      - Their directories have to exist.
+      - Their directories must exist.
     type: dict
     default: {}
   mode:

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: retire
-short_description: Take certificates, clients, bundles and session ticket keys away again
+short_description: Remove certificates, clients, bundles and session ticket keys again
 version_added: 0.1.0
 description:
-  - Takes away what has C(state=absent) in O(certificates), O(clients) and O(bundles), and the session ticket keys of O(session_ticket_pool), or
-    with O(whole_host=true) everything of this collection. What lay at a path first is put back.
-  - Nothing is taken from a service that still uses it. A certificate that a site or a client still names is refused. One that an endpoint still
-    serves after a reload stays. All else is moved out of the services' way first. They are checked and reloaded, and every endpoint has to have
-    stopped serving it; otherwise everything is put back. Only then are keys removed.
-  - In the store, what C(revoke) asks for is revoked, then the host's keys go. A pool's pair goes when no host wants it any more. The ledger keeps
+  - Removes what has C(state=absent) in O(certificates), O(clients) and O(bundles), and the session ticket keys of O(session_ticket_pool), or
+    with O(whole_host=true) everything of this collection. What was at a path first is restored.
+  - Nothing is removed from a service that still uses it. A certificate that a site or a client still names is refused. One that an endpoint still
+    serves after a reload stays. Everything else is first moved out of the services' way. They are checked and reloaded, and every endpoint must have
+    stopped serving it; otherwise everything is restored. Only then are keys removed.
+  - In the store, what C(revoke) asks for is revoked, then the host's keys are removed, and a pool's pair once no host wants it. The ledger keeps
     everything.
-  - A run that was killed is finished by the next one.
+  - The next run finishes a killed one.
   - It comes after the tasks that configure servers and clients, which leave out what is absent. C(docs/retire.md) of the collection has the
     order of things.
 author:
@@ -41,7 +41,7 @@ options:
   certificates:
     description:
       - All certificates of the host, as for M(fleet.tls.certificates). Those with C(state=absent) go; their other fields stay as they were.
-        C(services) says who has to stop serving it.
+        C(services) says which services must stop serving it.
       - C(revoke) in an entry that is absent is the reason to revoke it with, as in M(fleet.tls.revoke). Of a pool it is the present pair that is
         revoked, once no host wants it.
     type: list
@@ -92,7 +92,7 @@ options:
     description: With O(whole_host=true), the reason to revoke all valid certificates of the host with. Without it, only those are revoked that say so.
     type: str
   unreachable:
-    description: With O(whole_host=true), do not ask the host. It is no more, and only the store is cleared up.
+    description: With O(whole_host=true), do not ask the host. It no longer exists, and only the store is cleaned up.
     type: bool
     default: false
   prove_timeout:

@@ -10,12 +10,12 @@ short_description: Revoke certificates, and prove that servers know of it
 version_added: 0.1.0
 description:
   - Revokes certificates of the ledger, at whichever issuer they are from. Those of an issuer of type V(ca) are listed in its CRL, which is
-    signed anew at once; other issuers are asked to revoke them. What hosts' CRLs list that were shown in this run is listed as well, as
+    signed again at once; other issuers are asked to revoke them. Entries of CRLs that hosts have shown in this run are listed as well, as
     M(fleet.tls.ca) does it.
   - The playbook C(fleet.tls.revoke) brings the CRLs to every server as well, ends old sessions, and proves it;
     C(fleet.tls.replace_compromised) replaces keys before.
   - With each revocation at an issuer of type V(ca) the serial number of a canary is revoked, too, which nobody has a key for. With
-    O(state=proven) a client of that number, made for the proof, has to be refused by every server that takes another one of the CA.
+    O(state=proven) a client of that number, made for the proof, must be refused by every server that accepts another one of the CA.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
@@ -79,7 +79,7 @@ options:
   certificates:
     description: The certificates of the host, as for M(fleet.tls.certificates), with O(state=proven).
 notes:
-  - Certificates that fit all of O(which), O(names), O(hosts) and O(issuer) are meant; at least one of these has to be given. What has
+  - Certificates that fit all of O(which), O(names), O(hosts) and O(issuer) are meant; give at least one of these. What has
     expired is left out.
 """
 

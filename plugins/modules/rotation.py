@@ -12,13 +12,13 @@ description:
   - Begins a rotation, proves its present stage on a host, and takes it to its next stage once every host has proven the present one.
     The playbooks C(fleet.tls.rotate_ca) and C(fleet.tls.rotate_keys) do all of it; use this module to look, or for playbooks of your own.
   - A CA goes through V(prepare) (the new one is made and trusted beside the old one), V(activate) (the new one issues) and V(retire)
-    (the old one is trusted no more). Keys have the one stage V(rekey).
-  - The proof of a CA's stage is made with canaries, leaves that live for two hours and whose keys are kept nowhere. Bundle files and
-    servers that take one of the old CA have to take one of the new; after V(retire) none takes one of the old. What a host serves
-    has to be what was issued for it.
-  - With O(windows) or O(freeze), a rotation begins, and goes on to its next stage, only when those allow it; a stage that has begun
-    is finished. A CA's does not wait once a sixth of its lifetime is left.
-  - One run drives a rotation at a time. A run that was killed is gone on with by the next one.
+    (the old one is no longer trusted). Keys have the one stage V(rekey).
+  - The proof of a CA's stage uses canaries, leaves with a validity of two hours whose keys are stored nowhere. Bundle files and
+    servers that accept a canary of the old CA must accept one of the new. After V(retire) none accepts one of the old. What a host serves
+    must be what was issued for it.
+  - With O(windows) or O(freeze), a rotation begins, and moves to its next stage, only when those allow it.
+    It finishes a stage that has begun. A CA's does not wait once a sixth of its lifetime is left.
+  - One run drives a rotation at a time. The next run resumes a killed one.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
@@ -39,9 +39,9 @@ attributes:
 options:
   state:
     description:
-      - V(begun) begins a rotation, or goes on with one that is under way. Use C(run_once).
+      - V(begun) begins a rotation, or resumes one that is under way. Use C(run_once).
       - V(proven) proves the present stage on the host, in one round trip, and records it.
-      - V(advanced) goes on to the next stage, or fails naming the hosts that hold it back. Use C(run_once).
+      - V(advanced) moves to the next stage, or fails and names the hosts that hold it back. Use C(run_once).
       - V(shown) only tells.
     type: str
     choices: [begun, proven, advanced, shown]
@@ -62,7 +62,7 @@ options:
   inventory:
     description:
       - All hosts of the inventory, whatever the play is limited to, each with the names of its issuers; with O(rotation=keys), of its
-        certificates. Those that know the issuer, or have certificates, have to prove each stage. See the example.
+        certificates. Those that know the issuer, or have certificates, must prove each stage. See the example.
       - The states V(begun) and V(advanced) need it. With V(shown), hosts that are new since the rotation began are counted too.
     type: dict
   failures:
@@ -71,28 +71,28 @@ options:
       C(part='failure'). V(advanced) says so of a host that holds it back.
     type: dict
   leave_behind:
-    description: Hosts to go on without. That is remembered until they have proven a stage.
+    description: Hosts to continue without. The store remembers them until they have proven a stage.
     type: list
     elements: str
     default: []
   take_over:
-    description: Go on with a rotation that a run on another machine has driven within the last ten minutes.
+    description: Take over a rotation that a run on another machine has driven within the last ten minutes.
     type: bool
     default: false
   clients:
-    description: The mTLS clients of the host; their bundles have to hold the CA.
+    description: The mTLS clients of the host; their bundles must hold the CA.
     type: list
     elements: dict
     default: []
   bundles:
     description:
-      - Bundle files of M(fleet.tls.trust_bundle), and of the upstreams of sites, which have to hold the CA. Their C(path) is read, and C(issuers),
+      - Bundle files of M(fleet.tls.trust_bundle), and of the upstreams of sites, which must hold the CA. Their C(path) is read, and C(issuers),
         the issuers of a bundle that does not have those of O(trust_issuers).
     type: list
     elements: dict
     default: []
   system:
-    description: Whether the system's trust store has to hold the CA.
+    description: Whether the system's trust store must hold the CA.
     type: bool
     default: false
   trust_issuers:
@@ -102,7 +102,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Where is the rotation of the CA, and who holds it back
+- name: Show the stage of the CA's rotation, and which hosts hold it back
   fleet.tls.rotation:
     store: "{{ tls_store }}"
     issuers: "{{ tls_issuers }}"
@@ -148,7 +148,11 @@ held_back_by:
   type: list
   elements: str
 left_behind:
-  description: Hosts that the rotation goes on without, each with the stage at which that was decided.
+  description: Hosts that the rotation continues without, each with the stage at which that was decided.
+  returned: when there is a rotation, but not with O(state=proven)
+  type: dict
+stage_seconds:
+  description: Stage → how long it took, in seconds, of those that have come to their end.
   returned: when there is a rotation, but not with O(state=proven)
   type: dict
 deferred:

@@ -11,12 +11,12 @@ version_added: 0.1.0
 description:
   - Writes a set of configuration files in one round trip, then has the service check its configuration, reloads it once and proves with
     handshakes that it serves the certificates it should.
-  - Where the check, the reload or the proof fails, all files are put back as they were, the service is reloaded again, and the task fails
-    with the service's own words. A service that found fault with its configuration before this task came is reported as such.
+  - If the check, the reload or the proof fails, the task restores all files, reloads the service again, and fails
+    with the service's own words. It says so if the service rejected its configuration already before this task.
   - Templates are rendered on the controller, with the search path of M(ansible.builtin.template).
 notes:
   - In check mode the files are compared, but the service cannot check files that are not there. So RV(validated) is false then.
-  - A run that was interrupted between writing and reloading is made good by the next one.
+  - If a run was interrupted between writing and reloading, the next one recovers.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
@@ -30,14 +30,14 @@ extends_documentation_fragment:
   - fleet.tls.host.proven
 options:
   files:
-    description: The files. One of C(template), C(content), C(link) and C(client) is needed for each that has to be there.
+    description: The files. One of C(template), C(content), C(link) and C(client) is needed for each that should be there.
     type: list
     elements: dict
     required: true
     suboptions:
       path:
         description:
-          - Where it has to be. Its directory is made where it is missing.
+          - Where to put it. A missing directory is created.
           - Something there that is not of fleet.tls is kept beside it, once, as C(.NAME.before-fleet-tls), before it is replaced.
         type: path
         required: true
@@ -78,16 +78,16 @@ options:
         type: raw
         default: "0644"
       state:
-        description: Whether it has to be there.
+        description: Whether it should be there.
         type: str
         choices: [present, absent]
         default: present
   client_trust:
     description:
       - By what the service is to verify its clients, for files with C(client). It is put together on the controller.
-      - Where revocation is checked, every CA needs a current revocation list, or nobody could connect. One that has none is refused here.
+      - If revocation is checked, every CA needs a current revocation list, or nobody could connect. A CA without one is refused.
         Before one is signed, the host is asked whether its own lists more.
-      - Templates find C(client_trust_digest) of it, for names that have to change with it.
+      - Templates find C(client_trust_digest) of it, for names that must change with it.
     type: dict
     suboptions:
       store:
@@ -118,7 +118,7 @@ options:
     description:
       - What clients fetch of internal issuers by plain http. A file with the revocation list (C(.crl)) and one with the certificate (C(.crt))
         of each of their CAs, both DER, under the names that C(crl_distribution_points) and C(authority_information_access) give them.
-      - Lists that are due are signed anew, where the store has the passphrase.
+      - Lists that are due are signed again, if the store has the passphrase.
     type: dict
     suboptions:
       store:
@@ -140,7 +140,7 @@ options:
   upstreams:
     description:
       - The upstreams of sites, for the roles of web servers. Files with the CAs, the revocation lists and
-        the server's own certificate go to C(upstreams/SERVER) in O(directory); what is there and wanted no more is removed.
+        the server's own certificate go to C(upstreams/SERVER) in O(directory); what is no longer wanted there is removed.
       - Each upstream is asked directly before anything is changed, with the CAs and the certificate that are to come, and through the service
         afterwards. One that refuses, or would be refused, fails the task; one that does not answer is a warning.
       - Templates find the names of the sites whose upstreams are checked against revocation lists in C(upstreams_with_crls).
@@ -196,7 +196,7 @@ options:
     default: fail
   requires:
     description:
-      - What the service's program has to be able to do for these files. A host where it cannot is refused before anything is touched, with the
+      - What the service's program must be able to do for these files. A host where it cannot is refused before anything is touched, with the
         package that brings it.
     type: list
     elements: str
@@ -215,7 +215,7 @@ options:
         configuration has them for something else, the task fails before anything is touched, and names file and line.
     type: raw
   endpoints:
-    description: Where the service has to serve which certificate afterwards, seen from the host.
+    description: Where the service must serve which certificate afterwards, seen from the host.
     type: list
     elements: dict
     default: []

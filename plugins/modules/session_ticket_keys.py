@@ -13,13 +13,13 @@ description:
   - Brings the ring of a pool from the store to the host, lets nginx (reload) and HAProxy (runtime socket, without a reload) take it,
     and shakes hands until their session tickets show the name of the ring's current key.
   - A ring is three keys, C([prev, cur, next]). The servers of a pool encrypt tickets with C(cur) and decrypt with all three, so that a
-    client resumes its session on whichever host it meets. The first host of a pool makes the ring; M(fleet.tls.session_ticket_rotation)
-    moves it a step.
-  - Where a server refuses the keys, or does not come to use them, everything is put back and the task fails.
+    client resumes its session on whichever host it meets. The first host of a pool creates the ring; M(fleet.tls.session_ticket_rotation)
+    moves it by one step.
+  - If a server refuses the keys, or does not start using them, the task restores everything and fails.
   - The keys are files below C(tickets/POOL) of O(directory), C(cur.key), C(next.key) and C(prev.key) for nginx and C(haproxy.keys) for
-    HAProxy. The server's own configuration has to name them.
+    HAProxy. The server's own configuration must name them.
 notes:
-  - A host that has a newer ring than the store, or other keys for the same one, is refused. The store is a copy of an earlier day then.
+  - A host that has a newer ring than the store, or other keys for the same one, is refused. The store is then a copy of an earlier day.
   - Nothing due costs one round trip, needs no passphrase, and leaves HAProxy's socket alone.
 author:
   - fleet.tls contributors (@fleet-tls)
@@ -66,7 +66,7 @@ options:
     type: str
     default: 24h
   defer_proof:
-    description: For the time before a server's configuration names the keys. What is not proven is told in RV(proven), and no failure.
+    description: For the time before a server's configuration names the keys. A missing proof is then no failure; RV(proven) reports it.
     type: bool
     default: false
   keeps_configuration:

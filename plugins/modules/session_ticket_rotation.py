@@ -37,13 +37,13 @@ options:
     type: dict
     required: true
   leave_behind:
-    description: Hosts to go on without. They are remembered until they have taken a ring again.
+    description: Hosts to continue without. The store remembers them until they have taken a ring again.
     type: list
     elements: str
     default: []
   replace:
     description:
-      - Replace all three keys instead. No session from before goes on, as it has to be when a client's certificate was revoked or a key
+      - Replace all three keys instead. No earlier session can be resumed, which is necessary when a client's certificate was revoked or a key
         has leaked.
     type: bool
     default: false

@@ -9,9 +9,9 @@ module: store
 short_description: Look after the store
 version_added: 0.1.0
 description:
-  - Changes the store's passphrase, backs it up, verifies it, puts a backup in place, or moves it to another place or kind of store.
+  - Changes the store's passphrase, backs it up, verifies it, restores a backup, or moves it to another place or kind of store.
   - It is what the playbook C(fleet.tls.store) runs; C(docs/stores/care.md) of the collection says how each of these works.
-  - Other runs may go on meanwhile. What was interrupted is finished by the same task.
+  - Other runs may continue meanwhile. The same task finishes what was interrupted.
   - Runs on the controller alone and never connects to the host. Use C(run_once).
 author:
   - fleet.tls contributors (@fleet-tls)

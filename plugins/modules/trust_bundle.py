@@ -13,12 +13,12 @@ description:
   - Every anchor is checked on the controller first. A truncated text, a certificate that is not a CA's and an empty set are refused
     before anything is touched. An expired anchor is left out, with a warning. Each anchor is installed once, in a stable order.
   - In the system trust store, all files whose names begin with C(fleet-tls-) belong to this module. Those that are no longer wanted
-    are removed, other files are left alone. So let one task a host have O(system=true).
-  - A bundle file that is no longer in O(bundles) stays, as something may still read it. M(fleet.tls.retire) takes away one with
+    are removed, other files are left alone. So let one task per host have O(system=true).
+  - A bundle file that is no longer in O(bundles) stays, as something may still read it. M(fleet.tls.retire) removes one with
     C(state=absent).
 notes:
-  - Known system trust stores are those of Debian and Ubuntu, of the RHEL family and of SUSE. Which one a host has is told by its programs and
-    directories; no facts are needed.
+  - Known system trust stores are those of Debian and Ubuntu, of the RHEL family and of SUSE. The host's programs and directories show
+    which one it has; no facts are needed.
 author:
   - fleet.tls contributors (@fleet-tls)
 requirements:
@@ -80,7 +80,7 @@ options:
         default: present
   services:
     description:
-      - Who reads the bundles and has to be reloaded when they change. A name of a preset (V(nginx)), or a mapping with C(name), C(validate),
+      - Which services read the bundles and must be reloaded when they change. A name of a preset (V(nginx)), or a mapping with C(name), C(validate),
         C(reload) and C(check), as in M(fleet.tls.certificates). When a service refuses, the files before are put back.
     type: list
     elements: raw

@@ -39,6 +39,13 @@ def test_many_hosts_at_once_share_what_is_left(world: World) -> None:
     assert len(world.rows()) == 2
 
 
+def test_what_is_left_goes_to_the_first_of_one_host(world: World) -> None:
+    issuer = world.ready(**TWO)
+    answers = issuer.issue([world.request(f"host{number}") for number in range(5)], now())
+    assert [type(answer).__name__ for answer in answers] == ["Issued", "Issued", "Deferred", "Deferred", "Deferred"]
+    assert len(world.rows()) == 2
+
+
 def test_the_plan_of_check_mode_says_the_same(world: World) -> None:
     issuer = world.ready(**TWO)
     assert issuer.forecast("web1", make_spec(), None, now()) is None

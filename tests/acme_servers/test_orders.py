@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography import x509
 
 from acme_servers import pebble, proxy
 from acme_servers.pebble import Pebble
-from acme_servers.proxy import Answer, times
+from acme_servers.proxy import Answer, Seen, times
 from acme_servers.servers import Pair
 from acme_servers.world import PASSPHRASE, Responder, World, make_spec, now, obtained, refused
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import IssuerError, PassphraseError, SpecError
@@ -235,6 +236,28 @@ def test_several_requests_one_fails(world: World) -> None:
     assert isinstance(found, Issued)
     assert "policy forbids it [rejectedIdentifier]" in str(failed)
     assert "does not issue for that name" in str(failed)
+
+
+def test_orders_of_one_host_are_under_way_at_the_same_time(world: World) -> None:
+    issuer = world.ready()
+    requests = [world.request(f"host{number}", dns_names=[f"www{number}.example.com"]) for number in range(3)]
+    change, finalized, alone = threading.Condition(), set[str](), list[str]()
+
+    def meet(seen: Seen) -> None:
+        # No order is finished before all of them have come as far.
+        if "/finalize-order/" in seen.path:
+            with change:
+                finalized.add(seen.path)
+                change.notify_all()
+                if not change.wait_for(lambda: len(finalized) == len(requests), 120):
+                    alone.append(seen.path)
+
+    world.proxy.before.append(meet)
+    answers = issuer.issue(requests, now())
+    assert not alone
+    assert [names_of(each.chain[0]).dns_names for each in answers if isinstance(each, Issued)] == [
+        (f"www{number}.example.com",) for number in range(3)
+    ]
 
 
 def test_the_responder_is_asked_before_the_ca(world: World) -> None:

@@ -8,6 +8,7 @@ Those of README.md are absolute, because Galaxy shows it without its repository.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -26,9 +27,10 @@ FOUND = sorted({path for pattern in (*PAGES, "docs/**/*.md") for path in paths.R
 
 
 def text_of(page: Path) -> str:
-    """A page without its blocks. Links into this repository, pictures among them, are those of a page at its root."""
-    text = FENCED.sub("", page.read_text(encoding="utf-8"))
-    return re.sub(rf'(?:"{RAW}/main/([^"]+)")', r"](\1)", text.replace(f"({REPOSITORY}/blob/main/", "("))
+    """A page without its blocks. Links into this repository, pictures among them, are those of files beside it."""
+    text, root = FENCED.sub("", page.read_text(encoding="utf-8")), os.path.relpath(paths.ROOT, page.parent)
+    text = re.sub(rf'(?:"{RAW}/main/([^"]+)")', rf"]({root}/\1)", text)
+    return re.sub(rf"\({REPOSITORY}/(?:blob|tree)/main/", f"({root}/", text)
 
 
 def headings(path: Path) -> set[str]:

@@ -30,11 +30,27 @@ def test_links_lead_to_pages_of_the_site_or_to_the_repository(tmp_path: Path) ->
 
 def test_a_page_is_in_one_section(tmp_path: Path) -> None:
     (tmp_path / "docsite").mkdir()
-    start, more = tmp_path / "docsite/start.rst", tmp_path / "docsite/more.rst"
-    start.write_text("   /docs/a\n", encoding="utf-8")
-    more.write_text("   /docs/*\n", encoding="utf-8")
+    for section in site.SECTIONS:
+        (tmp_path / f"docsite/{section}.rst").write_text("Title\n", encoding="utf-8")
     index = tmp_path / "index.rst"
     index.write_text("Title\n\n.. contents::\n   :local:\n   :depth: 1\n\nText\n", encoding="utf-8")
-    site.finish(tmp_path, {Path("docs/a.md"), Path("docs/b.md"), Path("docs/guides/c.md")})
-    assert (start.read_text(), more.read_text()) == ("   /docs/a\n", "   /docs/b\n")
-    assert index.read_text() == "Title\n\n\nText\n"
+    names = (
+        "docs/faq.md",
+        "docs/awx.md",
+        "docs/guides/b.md",
+        "docs/guides/a.md",
+        "docs/other.md",
+        "roles/ca/README.md",
+    )
+    site.finish(tmp_path, set(map(Path, names)))
+    listed = {
+        each.stem: each.read_text(encoding="utf-8").split("\n\n")[-1].split() for each in tmp_path.glob("docsite/*")
+    }
+    assert listed == {
+        "start": ["/docs/faq"],
+        "guides": ["/docs/guides/a", "/docs/guides/b", "/docs/awx"],
+        "runbooks": [],
+        "reference": ["/roles/ca/README"],
+        "more": ["/docs/other"],
+    }
+    assert index.read_text(encoding="utf-8") == "Title\n\n\nText\n"

@@ -78,6 +78,12 @@ def test_what_it_makes_has_to_be_a_key(program: dict[str, Any], tmp_path: Path) 
     assert "public_key" in words and not (tmp_path / "store/ca/internal/ca.json").exists()
 
 
+def test_no_key_is_made_that_nothing_here_could_sign_with(program: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="'command' makes no keys of the algorithm ed448"):
+        make_issuer(tmp_path / "store", key_algorithm="ed448", keys={"root": program})
+    assert not (tmp_path / "kept").exists()
+
+
 def test_another_collections_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = tmp_path / "collections/ansible_collections/example/kms/plugins/sub_plugins/key/vaulted.py"
     module.parent.mkdir(parents=True)

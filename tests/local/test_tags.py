@@ -1,7 +1,7 @@
 # Copyright: Contributors to the fleet.tls project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parts of a deployment by their tags."""
+"""Parts of a deployment by their tags, and what a task returns on request."""
 
 from __future__ import annotations
 
@@ -71,3 +71,10 @@ def test_a_rotation_is_whole_or_nothing(hosts: Hosts, bundle: Path) -> None:
         result = deploy(hosts, bundle, "--tags", "certificates", playbook=playbook).check()
         assert ours(result) == set()
     assert hosts["web"].snapshot() == before
+
+
+def test_facts_are_returned_on_request(hosts: Hosts) -> None:
+    changes = {"web": {"tls_certificates": [hosts["web"].certificate(services=[])]}}
+    for facts in (False, True):
+        (result,) = hosts.play(changes, facts=facts).check().results(action="fleet.tls.certificates")
+        assert ("fleet_tls_host" in result.get("ansible_facts", {})) is facts

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from tools import packages, paths, venvs
 from tools import site as documentation
 from tools.running import Failed, Run, program, tool_environment
 
+# A version that no release has, who makes it, and what galaxy-importer says where it does not like something.
+TRIED = "999.0.0"
+COMMITTER = {f"GIT_{who}_{what}": "nobody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+FINDING = re.compile(rb"^(?:WARNING|ERROR).*$", re.MULTILINE)
 # What ansible-test says of its environments while it makes them.
 NOISE = re.compile(
     rb"^(WARNING: Location|Collecting |Looking in |Processing |Installing collected|Successfully| +\S).*\n|^\n",
@@ -73,11 +78,30 @@ def seed_get_pip() -> None:
 
 
 def build(run: Run) -> None:
-    """ansible-galaxy builds an artifact, and can install it; Sphinx builds the documentation site."""
-    galaxy, env = [program("ansible-galaxy"), "collection"], tool_environment()
+    """A release of what is committed, made twice in clones: the same bytes, and Galaxy's importer and ansible-galaxy take them. And the site."""
+    galaxy = [program("ansible-galaxy"), "collection", "install", "--offline", "--force"]
     with tempfile.TemporaryDirectory(prefix="fleet-tls-build-") as folder:
-        run.run([*galaxy, "build", "--output-path", folder], name="build", cwd=paths.COPY, env=env)
-        artifact = str(next(Path(folder).glob("*.tar.gz")))
-        command = [*galaxy, "install", "--offline", "--force", "--collections-path", folder, artifact]
-        run.run(command, name="install", env=env)
+        clone = Path(folder) / "clone"
+        run.run(["git", "clone", "--quiet", "--local", str(paths.ROOT), str(clone)], name="clone")
+        tool = [sys.executable, str(paths.TOOLS / "release.py"), "--root", str(clone), TRIED]
+        run.run(tool, name="release", env=tool_environment(**COMMITTER))
+        (artifact,) = (clone / ".dev" / "release").glob("*.tar.gz")
+        first = artifact.read_bytes()
+        run.run([*tool, "--build"], name="build again")
+        if artifact.read_bytes() != first:
+            raise Failed("two builds of one tag differ")
+        run.run([*galaxy, "--collections-path", folder, str(artifact)], name="install", env=tool_environment())
+        import_artifact(run, artifact)
     documentation.build(run)
+
+
+def import_artifact(run: Run, artifact: Path) -> None:
+    """What Galaxy and Automation Hub would say of it. ansible-lint, which they run too, is the suite lint's."""
+    env = tool_environment(GALAXY_IMPORTER_RUN_ANSIBLE_LINT="false", GALAXY_IMPORTER_CHECK_REQUIRED_TAGS="true")
+    env["PATH"] = os.pathsep.join([str(paths.venv("importer") / "bin"), env["PATH"]])
+    command = [program("python", "importer"), "-m", "galaxy_importer.main", str(artifact)]
+    start = run.log.stat().st_size
+    run.run(command, name="importer", cwd=artifact.parent, env=env)
+    found = FINDING.findall(run.log.read_bytes()[start:])
+    if found:
+        raise Failed("galaxy-importer: " + b"; ".join(found).decode(errors="replace")[:400])

@@ -23,6 +23,20 @@ from tools.running import Failed, Run, program, tool_environment
 
 SITE = paths.DEV / "site"
 PAGES = ("docs/**/*.md", "examples/*/README.md", "roles/*/README.md")
+# The pages of docs/docsite/rst, and what they lead to; antsibull-docs takes no lists of files that are not beside them.
+SECTIONS = {
+    "start": ("docs/getting-started.md", "docs/concepts.md", "docs/faq.md", "docs/upgrade.md"),
+    "guides": ("docs/guides/*.md", "docs/awx.md", "examples/*/README.md"),
+    "runbooks": ("docs/runbooks/*.md", "docs/troubleshooting.md"),
+    "reference": (
+        "docs/variables.md",
+        "docs/reference/*.md",
+        "docs/issuers/*.md",
+        "docs/stores/*.md",
+        "roles/*/README.md",
+    ),
+    "more": ("docs/**/*.md", "docs/*.md"),
+}
 IMAGES = ("docs/**/*.png", "docs/**/*.svg")
 REPOSITORY = "https://github.com/fleet-tls/fleet.tls/{kind}/main/{path}"
 LINK = re.compile(r"(?<=\]\()(?P<path>[^)#:\s]+)(?P<heading>#[^)\s]*)?(?=\))")
@@ -67,15 +81,27 @@ def lay_out(copy: Path, source: Path) -> None:
 
 
 def finish(source: Path, pages: set[Path]) -> None:
-    """Pages of docs/ that no section names go to the last one, and what the theme has of its own is left out: a page's contents."""
-    sections = {each: each.read_text(encoding="utf-8") for each in source.glob("docsite/*.rst")}
-    named = {line.strip() for text in sections.values() for line in text.splitlines()}
-    others = [f"/{each.with_suffix('')}" for each in sorted(pages) if each.parent == Path("docs")]
-    rest = "".join(f"   {each}\n" for each in others if each not in named)
-    for section, text in sections.items():
-        section.write_text(text.replace("   /docs/*\n", rest), encoding="utf-8")
+    """The sections lead to their pages, and what the theme has of its own is left out: a page's contents."""
+    for section, entries in sections(pages).items():
+        page = source / "docsite" / f"{section}.rst"
+        lines = "".join(f"   /{each.with_suffix('')}\n" for each in entries)
+        page.write_text(
+            f"{page.read_text(encoding='utf-8')}\n.. toctree::\n   :maxdepth: 1\n\n{lines}", encoding="utf-8"
+        )
     for page in source.glob("*.rst"):
         page.write_text(CONTENTS.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def sections(pages: set[Path]) -> dict[str, list[Path]]:
+    """Section → its pages, each in one section alone, those of one pattern by their names."""
+    left, found = set(pages), {}
+    for section, patterns in SECTIONS.items():
+        found[section] = []
+        for pattern in patterns:
+            fitting = sorted(each for each in left if each.match(pattern))
+            found[section] += fitting
+            left -= set(fitting)
+    return found
 
 
 def led(page: Path, text: str, pages: set[Path], source: Path) -> str:

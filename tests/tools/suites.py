@@ -159,8 +159,8 @@ SUITES = (
         ("tests/awx",), packages=("nginx",), others=("awx",),
     ),
     Suite(
-        "build", "ansible-galaxy builds an artifact, and can install it; the documentation site without a warning", others=("site",),
-        function=checks.build,
+        "build", "a release in a clone, twice the same, as Galaxy's importer wants it; the documentation site without a warning",
+        others=("site", "importer"), function=checks.build,
     ),
     # It counts what a session's lifetime allows, so it must not wait for a processor. Ten minutes for what fleet shows with fewer clients.
     Suite(

@@ -32,13 +32,15 @@ class Payload:
 class AcmeClient:
     """A connection to one CA for one account key.
 
-    :param network: signed requests; the directory is read at once.
+    :param network: signed requests.
+    :param directory: as it was read; None: it is read at once.
     :raises AcmeError: the directory is not to be had, or is none.
     """
 
-    def __init__(self, network: Network, directory_url: str) -> None:
+    def __init__(self, network: Network, directory_url: str, directory: Mapping[str, Any] | None = None) -> None:
         self.network = network
-        self.directory = network.read(directory_url)
+        self.directory_url = directory_url
+        self.directory = network.read(directory_url) if directory is None else directory
         missing = [each for each in RESOURCES if not isinstance(self.directory.get(each), str)]
         if missing:
             raise AcmeError(
@@ -48,6 +50,10 @@ class AcmeClient:
         network.new_nonce = self.directory["newNonce"]
         # What went wrong on the way without costing the certificate.
         self.notes: list[str] = []
+
+    def another(self) -> AcmeClient:
+        """The same for another thread."""
+        return AcmeClient(self.network.another(), self.directory_url, self.directory)
 
     @property
     def meta(self) -> Mapping[str, Any]:

@@ -85,6 +85,7 @@ class Network(ClientNetwork):
 
     def __init__(self, key: Any, *, verify: str | None, patience: float, timeout: float = 30.0) -> None:
         require_acme()
+        self.made_of = {"key": key, "verify": verify, "patience": patience, "timeout": timeout}
         signer, algorithm = signing(key) if key is not None else (None, jose.ES256)
         super().__init__(
             signer,
@@ -98,6 +99,12 @@ class Network(ClientNetwork):
         self.begin()
         self.new_nonce: str | None = None
         self.answer: Any = None
+
+    def another(self) -> Network:
+        """The same for another thread: a connection, nonces and a deadline of its own."""
+        made = Network(**self.made_of)
+        made.new_nonce, made.account = self.new_nonce, self.account
+        return made
 
     def begin(self) -> None:
         """A new piece of work: time runs anew."""

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import queue
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.account import Account, AccountKeeper
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.budget import Budget, wanted
@@ -24,10 +28,12 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.refusals import explained
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.caa import Asking, check_caa
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
+from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import must_staple, seconds
 
@@ -36,6 +42,42 @@ NOT_REPLACEABLE = frozenset({"alreadyReplaced", "malformed", "unauthorized", "co
 # The same for "no order of yours is there", by status and by word; the last: the CA has forgotten the account itself.
 GONE = frozenset({403, 404, 410})
 GONE_WORDS = frozenset({"malformed", "unauthorized", "accountDoesNotExist"})
+# So many orders of one host are under way at a time. Most of an order is waiting for the CA.
+MOST_AT_A_TIME = 8
+
+
+class SolvedAtHome(Solver):
+    """A solver that leaves traces, for orders in other threads: it is asked in the thread that has the host's connection."""
+
+    def __init__(self, solver: Solver, home: HomeThread) -> None:
+        self.solver, self.home = solver, home
+        self.challenge_type = solver.challenge_type
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def stateless(self) -> bool:
+        return self.solver.stateless
+
+    def challenge(
+        self, authorization: Mapping[str, Any], raw: Mapping[str, Any], thumbprint: str, account: str
+    ) -> Challenge | None:
+        return self.home.do(lambda: self.solver.challenge(authorization, raw, thumbprint, account))
+
+    def rehearse(self, domains: Sequence[str], thumbprint: str) -> None:
+        self.home.do(lambda: self.solver.rehearse(domains, thumbprint))
+
+    def present(self, challenges: Sequence[Challenge], host: HostStep | None) -> None:
+        self.home.do(lambda: self.solver.present(challenges, host))
+
+    def cleanup(self, challenges: Sequence[Challenge], host: HostStep | None) -> None:
+        self.home.do(lambda: self.solver.cleanup(challenges, host))
+
+
+def no_turn() -> None:
+    """Nobody else orders."""
 
 
 @dataclass
@@ -44,6 +86,7 @@ class OrderRound:
 
     :param account: signs for the client.
     :param called_at, called: when the issuer was asked, by the controller's clock and by ``time.monotonic``.
+    :param await_turn, pass_on: what there is room for is decided in the order of the requests.
     """
 
     issuer: Issuer
@@ -55,6 +98,34 @@ class OrderRound:
     account: Account
     called_at: dt.datetime
     called: float
+    await_turn: Callable[[], None] = field(default=no_turn)
+    pass_on: Callable[[], None] = field(default=no_turn)
+
+    def all(self, requests: Sequence[IssueRequest]) -> list[Issued | TlsError]:
+        """The answers to all of them, whose orders overlap."""
+        width = min(len(requests), MOST_AT_A_TIME)
+        if width < 2:
+            return [self(each) for each in requests]
+        home, turns = HomeThread(), Turns(len(requests))
+        options = self.options
+        if not options.solver.stateless:
+            options = replace(options, solver=SolvedAtHome(options.solver, home))
+        # Each with a client of its own.
+        free: queue.SimpleQueue[OrderRound] = queue.SimpleQueue()
+        for number in range(width):
+            free.put(replace(self, options=options, client=self.client.another() if number else self.client))
+
+        def one(number: int, request: IssueRequest) -> Issued | TlsError:
+            mine = free.get()
+            mine.await_turn = partial(turns.await_turn, number)
+            mine.pass_on = partial(turns.pass_on, number)
+            try:
+                return mine(request)
+            finally:
+                turns.pass_on(number)
+                free.put(mine)
+
+        return home.work(one, requests, width)
 
     @property
     def now(self) -> dt.datetime:
@@ -143,6 +214,7 @@ class OrderRound:
 
         :param registered: whether the account has just been registered again.
         """
+        self.await_turn()
         self.budget.take(
             request.request_id,
             wanted(request.names, request.present),
@@ -151,6 +223,7 @@ class OrderRound:
             ari=self.client.renewal_info is not None,
             now=seconds(self.now),
         )
+        self.pass_on()
         try:
             url, order = self.client.new_order(identifiers_of(request.names), self.options.profile, replaces)
         except AcmeError as error:

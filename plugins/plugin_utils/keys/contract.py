@@ -113,6 +113,9 @@ class KeysElsewhere(KeyProvider):
     Nothing here may be done in one process and used in another: Ansible forks, and asks each provider anew in every worker.
     """
 
+    #: Those that foreign.py signs with; a place that can make fewer says so.
+    algorithms = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
+
     @abstractmethod
     def make(self, label: str, algorithm: str) -> Reference:
         """Make a key that does not leave the place; what finds it again.

@@ -45,6 +45,7 @@ class Rotation:
     :param runner: who drives it, last heard of at ``seen``.
     :param names: of certificates, where it is about some only.
     :param target: the root that is to take over.
+    :param entered: stage → when it began.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Rotation:
     runner: Runner | None = None
     names: tuple[str, ...] = ()
     target: str = ""
+    entered: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rotation:
@@ -67,6 +69,7 @@ class Rotation:
             raise ValueError("no record of a rotation")
         raw.update({each: tuple(str(one) for one in raw[each]) for each in ("hosts", "names")})
         raw["proven"] = {str(host): int(moment) for host, moment in raw["proven"].items()}
+        raw["entered"] = {str(stage): int(moment) for stage, moment in raw.get("entered", {}).items()}
         raw["left_behind"] = {str(host): str(stage) for host, stage in raw["left_behind"].items()}
         raw["runner"] = Runner(**raw["runner"]) if raw["runner"] else None
         return cls(**raw)
@@ -122,7 +125,8 @@ class Rotation:
             )
         # A host that has left the inventory keeps being named, as one that is left behind does.
         hosts = tuple(sorted({*self.hosts, *inventory}))
-        return replace(self, stage=self.next_stage, hosts=hosts, proven={}, seen=now)
+        entered = {**self.entered, self.next_stage: now}
+        return replace(self, stage=self.next_stage, hosts=hosts, proven={}, seen=now, entered=entered)
 
     def taken_by(self, runner: Runner, now: int) -> Rotation:
         """The same, driven by ``runner``."""
@@ -136,6 +140,16 @@ class Rotation:
         if self.is_done or self.runner is None or self.runner == me:
             return False
         return now - self.seen < LEASE if alive is None else alive
+
+    @property
+    def stage_seconds(self) -> dict[str, int]:
+        """How long each stage took that has come to its end, as far as it is known."""
+        stages = STAGES[self.kind]
+        return {
+            stage: self.entered[following] - self.entered[stage]
+            for stage, following in zip(stages, stages[1:], strict=False)
+            if stage in self.entered and following in self.entered
+        }
 
     @property
     def title(self) -> str:
@@ -162,9 +176,8 @@ def begin(
         raise SpecError(
             "no host of the inventory has to do with this rotation", remedy="check tls_issuers and tls_hosts"
         )
-    return Rotation(
-        kind, subject, STAGES[kind][0], now, now, hosts=chosen, names=tuple(sorted(set(names))), target=target
-    )
+    stage, names = STAGES[kind][0], tuple(sorted(set(names)))
+    return Rotation(kind, subject, stage, now, now, hosts=chosen, names=names, target=target, entered={stage: now})
 
 
 def position(rotation: Rotation) -> dict[str, Any]:
@@ -180,4 +193,5 @@ def as_result(rotation: Rotation, inventory: Iterable[str] = ()) -> dict[str, An
         "proven": sorted(rotation.proven),
         "held_back_by": [] if rotation.is_done else list(rotation.holding_back(inventory)),
         "left_behind": dict(rotation.left_behind),
+        "stage_seconds": rotation.stage_seconds,
     }

@@ -276,7 +276,8 @@ class AcmeIssuer(Issuer, CanPrepare, AdvisesRenewal, ForeseesDeferral, AnswersCh
         ordering = OrderRound(
             self, self.options, self.records, self.budget, self.accounts, client, account, now, called
         )
-        return tuple(answer or ordering(request) for request, answer in zip(requests, answers))
+        ordered = iter(ordering.all([request for request, answer in zip(requests, answers) if not answer]))
+        return tuple(answer or next(ordered) for answer in answers)
 
     def connect(self, key: Any) -> AcmeClient:
         """A client of this CA."""

@@ -128,5 +128,11 @@ def test_result() -> None:
     rotation = proven(begin("ca", "internal", ["web1", "web2"], 1000), "web1")
     assert as_result(rotation, ["web3"]) == {
         "stage": "prepare", "next": "activate", "begun_at": 1000, "names": [], "proven": ["web1"],
-        "held_back_by": ["web2", "web3"], "left_behind": {},
+        "held_back_by": ["web2", "web3"], "left_behind": {}, "stage_seconds": {},
     }  # fmt: skip
+    later = rotation.proved("web2", 1005).advanced([], 1007).leaving(["web1", "web2"]).advanced([], 1010)
+    assert Rotation.from_json(asdict(later)) == later
+    assert as_result(later)["stage_seconds"] == {"prepare": 7, "activate": 3}
+    # Recorded before stages were timed.
+    before = {name: value for name, value in asdict(later).items() if name != "entered"}
+    assert Rotation.from_json(before).stage_seconds == {}
