@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.fleet import Fleet, Host
-from tools.playbook import PlaybookResult, ansible_environment, playbook_command, run_playbook
+from tools.playbook import PlaybookResult, ansible_environment, playbook_command, run_playbook, start_playbook
 
 SERVERS = {"web1": "nginx", "web2": "apache", "web3": "haproxy"}
 CLIENT = "client1"
@@ -180,8 +180,8 @@ class World:
     def started(self, playbook: str) -> Iterator[subprocess.Popen[bytes]]:
         """A playbook that runs meanwhile; killed at the end where it is not through."""
         with (self.folder / "started.log").open("ab") as log:
-            process = subprocess.Popen(
-                playbook_command(f"fleet.tls.{playbook}", self.inventory()), env=ansible_environment(),
+            process = start_playbook(
+                playbook_command(f"fleet.tls.{playbook}", self.inventory()), ansible_environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
             try:

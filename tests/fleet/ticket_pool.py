@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.fleet import Fleet
-from tools.playbook import PlaybookResult, ansible_environment, playbook_command, run_playbook
+from tools.playbook import PlaybookResult, ansible_environment, playbook_command, run_playbook, start_playbook
 
 PORTS = {"nginx": 443, "haproxy": 8443}
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
@@ -124,9 +124,9 @@ class Pool:
     def start(self, playbook: str, *args: str) -> subprocess.Popen[str]:
         """A run in a process group of its own, to be killed or waited for."""
         path, inventory = self.command(playbook)
-        return subprocess.Popen(
+        return start_playbook(
             playbook_command(path, inventory, args=args),
-            env=ansible_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            ansible_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.playbook import ansible_environment, playbook_command
+from tools.playbook import ansible_environment, playbook_command, start_playbook
 
 
 class Family:
@@ -23,9 +23,10 @@ class Family:
     """
 
     def __init__(self, playbook: str | Path, inventory: Path, settings: Mapping[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
+        self.process = start_playbook(
             playbook_command(playbook, inventory),
-            env=ansible_environment(extra=settings),
+            ansible_environment(extra=settings),
+            cold=bool(settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

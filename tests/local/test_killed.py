@@ -108,8 +108,9 @@ def inventory(hosts: Hosts, *sites: Site) -> Path:
 
 def durations(playbook: Path, path: Path, site: Site) -> tuple[float, float]:
     """How long a run takes until it has a new key, and from then to its end, in seconds."""
-    start = time.monotonic()
     run = Family(playbook, path)
+    # Not before: the first one may have to wait for the process that it is forked from.
+    start = time.monotonic()
     await_event("key", [site], run, start + 60)
     key = time.monotonic()
     run.process.communicate(timeout=300)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools import paths
+from tools import paths, warm
 
 # The environment variable with the name of controller().
 CONTROLLER_VARIABLE = "FLEET_TLS_CONTROLLER"
@@ -84,10 +84,25 @@ def playbook_command(
     args: Sequence[str] = (),
     venv: str | None = None,
 ) -> list[str]:
-    """The command line; for tests that start ansible-playbook themselves in order to kill it."""
+    """The command line; for tests that start ansible-playbook themselves."""
     program = paths.venv(venv or controller()) / "bin" / "ansible-playbook"
     options = ["--extra-vars", json.dumps(extra_vars)] if extra_vars else []
     return [str(program), "-i", str(inventory), *options, *args, str(playbook)]
+
+
+def start_playbook(
+    command: Sequence[str], environment: Mapping[str, str], *, cold: bool = False, **options: Any
+) -> subprocess.Popen[Any]:
+    """Start a command of :func:`playbook_command`, and do not wait for it.
+
+    Runs of the suite's own controller are forked from a process that has imported ansible-core (tools/warm.py).
+
+    :param cold: start it from nothing: for settings of its own, which Ansible may read while it is imported, and for tests that look at
+        a start, at command lines or at environments.
+    :param options: of ``subprocess.Popen``.
+    """
+    cold = cold or Path(command[0]).parents[1] != paths.venv(controller()) or not warm.is_possible()
+    return (subprocess.Popen if cold else warm.Popen)(command, env=environment, **options)
 
 
 def run_playbook(
@@ -100,8 +115,12 @@ def run_playbook(
     *,
     venv: str | None = None,
     cwd: str | Path | None = None,
+    cold: bool = False,
 ) -> PlaybookResult:
-    """Run a playbook (a path, or a collection's fleet.tls.name) and wait; subprocess.TimeoutExpired when it takes too long."""
+    """Run a playbook (a path, or a collection's fleet.tls.name) and wait; subprocess.TimeoutExpired when it takes too long.
+
+    :param env: more of the environment. With that, or with ``cold``, it is started from nothing (:func:`start_playbook`).
+    """
     with tempfile.TemporaryDirectory(prefix="fleet-tls-run-") as folder:
         record = Path(folder) / "results.jsonl"
         settings = {
@@ -111,20 +130,23 @@ def run_playbook(
             "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1",
         }
         environment = ansible_environment(venv, {**settings, **(env or {})})
-        done = subprocess.run(
+        with start_playbook(
             playbook_command(playbook, inventory, extra_vars, args, venv),
-            env=environment,
+            environment,
+            cold=cold or bool(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
-        )
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
         records = (
             [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
         )
     stats: dict[str, dict[str, int]] = next((each["stats"] for each in records if "stats" in each), {})
-    return PlaybookResult(
-        done.returncode, done.stdout, done.stderr, stats, [each for each in records if "host" in each]
-    )
+    return PlaybookResult(process.returncode, stdout, stderr, stats, [each for each in records if "host" in each])
