@@ -403,6 +403,10 @@ endpoints:
           C(problem) (C(not_allowed), or C(required) for what is missing) and C(rule), the rule's name in the document, or null.
       type: dict
       sample: {}
+    ml_dsa:
+      description: >-
+        Whether no certificate was seen because its key is ML-DSA, and the OpenSSL that asked is older than 3.5. RV(endpoints[].error) says so, too.
+      type: bool
     post_quantum:
       description: >-
         Whether it agrees on keys with C(X25519MLKEM768). Null without O(post_quantum) and O(enumerate), and where it cannot be told.

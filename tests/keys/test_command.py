@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem
@@ -18,6 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import loa
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import to_pem
 from ansible_collections.fleet.tls.tests.unit.support.openssl_verify import verdict
 from ansible_collections.fleet.tls.tests.unit.support.pki import DAY, NOW, make_issuer, make_spec, snapshot
+from keys.apart import apart
 from keys.test_pkcs11 import issue, refusal
 from tools import paths
 
@@ -103,3 +107,25 @@ def test_another_collections_provider(tmp_path: Path, monkeypatch: pytest.Monkey
     module.with_name("seven.py").write_text("PROVIDER = 7\n")
     with pytest.raises(SpecError, match="no KeyProvider"):
         load_key_provider("example.kms.seven", "x")
+
+
+def test_the_token_of_the_docs(tmp_path: Path) -> None:
+    text = (paths.ROOT / "docs/keys.md").read_text(encoding="utf-8")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nslots.removable = false\n")
+    environment = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "softhsm2.conf")}
+    commands = re.findall(r"^\$ (softhsm2-util .*)$", text, re.MULTILINE)
+    shown = [
+        subprocess.run(each.split(), env=environment, check=True, capture_output=True, text=True, timeout=120).stdout
+        for each in commands
+    ]
+    assert len(commands) == 2 and re.search(r"Label: +fleet", shown[1])
+    (options,) = yaml.safe_load(documented("yaml"))["tls_issuers"].values()
+    environment["TOKEN_PIN"] = re.search(r"\$ TOKEN_PIN=(\d+) ansible-playbook", text)[1]  # type: ignore[index]
+
+    def work() -> str | None:
+        ca = make_issuer(tmp_path / "store", **{name: value for name, value in options.items() if name != "type"})
+        issue(ca)
+        return ca.key_place("root-1")
+
+    assert str(apart(environment, work)).startswith("pkcs11 pkcs11:token=fleet;serial=")

@@ -9,11 +9,9 @@ import datetime as dt
 import json
 from typing import Any
 
-import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
 from ansible_collections.fleet.tls.plugins.plugin_utils.report import cbom
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import as_of, parse_document
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.formats import as_before, render
@@ -107,9 +105,3 @@ def test_a_later_run_has_nothing_new_to_say() -> None:
     before = cbom.render(document)
     later = as_of(document, health_documents.NOW + dt.timedelta(days=1))
     assert cbom.render(later) != before and as_before(later, "cbom", before) == before
-
-
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cbom, "LIBRARY_PROBLEM", "No module named 'cyclonedx'")
-    with pytest.raises(DependencyError, match="cyclonedx-python-lib"):
-        render(health_documents.sample(), "cbom")

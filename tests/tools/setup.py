@@ -24,6 +24,7 @@ PARTS = {
     "certbot": lambda: venvs.ensure("certbot"),
     "nginx": lambda: packages.ensure("nginx"),
     "acme": lambda: packages.ensure("nginx", "acme", "lego"),
+    "tokens": lambda: packages.ensure("tokens"),
     "fleet": lambda: packages.ensure("fleet"),
 }
 

@@ -28,15 +28,16 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.signatures import SC
 from ansible_collections.fleet.tls.plugins.module_utils.tls.suites import SUITES, key_exchange, suites_of
 
 NAMES = {TLS13: "TLSv1.3", TLS12: "TLSv1.2", TLS11: "TLSv1.1", TLS10: "TLSv1", SSL3: "SSLv3"}
-HYBRID = 4588
+X25519, HYBRID = 29, 4588
 ALL_GROUPS = tuple(GROUPS)
 # Finite fields, and hybrids with ML-KEM, are for TLS 1.3 (RFC 7919 allows the former before, where nearly nobody has them).
 CURVES = tuple(group for group in GROUPS if group < 256)
 ALL_SCHEMES = tuple(SCHEMES)
+ML_DSA = (0x0904, 0x0905, 0x0906)
 # Of TLS 1.3, by the keys that they need: where a server has none, one refusal is enough for all.
 TLS13_KINDS = (
     (0x0403, 0x0503, 0x0603), (0x0804, 0x0805, 0x0806), (0x0809, 0x080A, 0x080B), (0x0807, 0x0808), (0x081A, 0x081B, 0x081C),
-    (0x0904, 0x0905, 0x0906),
+    ML_DSA,
 )  # fmt: skip
 Offers = Generator[Offer, Answer, Any]
 
@@ -92,6 +93,18 @@ def hybrid() -> Offers:
     """Whether keys are agreed on with X25519MLKEM768: the server asks for one (RFC 8446 section 4.1.4), or refuses."""
     answer = yield Offer(TLS13, suites_of(TLS13), (HYBRID,), ALL_SCHEMES)
     return answer.version == TLS13 and answer.group == HYBRID
+
+
+def ml_dsa() -> Offers:
+    """Whether a server goes on with a client that takes ML-DSA signatures alone: it has a certificate with such a key.
+
+    Each offer has one group and a key for it: where a server asks for another it has not chosen a certificate yet.
+    """
+    for group in (X25519, HYBRID):
+        answer = yield Offer(TLS13, suites_of(TLS13), (group,), ML_DSA, group)
+        if answer.version == TLS13:
+            return True
+    return False
 
 
 def modern() -> Offers:

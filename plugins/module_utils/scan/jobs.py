@@ -58,6 +58,7 @@ class JobResult:
     :param attempts: how many handshakes it took.
     :param other_chain: what clients are shown that take only keys of the other kind, PEM.
     :param accepts, post_quantum: None: that was not asked for; ``post_quantum`` also where it cannot be told.
+    :param ml_dsa: it shows its certificate to clients that know ML-DSA, and ours does not.
     :param resumed: of the endpoint itself first; empty where it was not tried, or there is no session.
     """
 
@@ -68,3 +69,4 @@ class JobResult:
     other_chain: tuple[str, ...] = ()
     accepts: Accepts | None = None
     post_quantum: bool | None = None
+    ml_dsa: bool = False

@@ -15,6 +15,7 @@ from ansible_collections.fleet.tls.plugins.module_utils.scan.accepts import (
     Offers,
     enumeration,
     hybrid,
+    ml_dsa,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.scan.async_connection import Line
 from ansible_collections.fleet.tls.plugins.module_utils.tls.client_hello import Offer, client_hello
@@ -57,6 +58,13 @@ class Offering:
             return bool(await self._through(hybrid()))
         except HandshakeError:
             return None
+
+    async def ml_dsa(self) -> bool:
+        """Whether it has a certificate with an ML-DSA key; False: no, or that cannot be told."""
+        try:
+            return bool(await self._through(ml_dsa()))
+        except HandshakeError:
+            return False
 
     async def _through(self, offers: Offers) -> Any:
         """:raises HandshakeError: the endpoint does not answer any more, or its answers have no end."""

@@ -45,6 +45,9 @@ _MOST_RESOLVING = 128
 # The program openssl, one process each.
 _MOST_PROGRAMS = 8
 DOZENS = 40
+ML_DSA_SINCE = (3, 5)
+# What a server says to a client that can use none of its certificates (RFC 8446 section 6.2).
+HANDSHAKE_FAILURE = 40
 # Before an endpoint is tried again; longer each time.
 _PAUSE = 0.2
 
@@ -213,7 +216,18 @@ class Scan:
         if job.key_types and result.chain:
             other = await self._loop.run_in_executor(self._programs, other_chain, endpoint, result.chain[0])
         accepts, post_quantum = await self._offer(line, job) if job.enumerate or job.post_quantum else (None, None)
-        return JobResult(result, attempts, tuple(resumed), staple, other, accepts, post_quantum)
+        ml_dsa = not result.chain and shaken is not None and await self._has_ml_dsa(line, shaken)
+        return JobResult(result, attempts, tuple(resumed), staple, other, accepts, post_quantum, ml_dsa)
+
+    async def _has_ml_dsa(self, line: Line, shaken: Handshake) -> bool:
+        """Whether a handshake failed because our OpenSSL does not know the server's kind of key."""
+        alert = shaken.tls.heard.alert if shaken.tls else None
+        if ssl.OPENSSL_VERSION_INFO >= ML_DSA_SINCE or alert != HANDSHAKE_FAILURE:
+            return False
+        from ansible_collections.fleet.tls.plugins.module_utils.scan.offering import Offering
+
+        endpoint = shaken.endpoint
+        return await Offering(line, endpoint, await self._resolve(endpoint)).ml_dsa()
 
     async def _offer(self, line: Line, job: Job) -> tuple[Accepts | None, bool | None]:
         """What the endpoint makes of ClientHellos of our own."""

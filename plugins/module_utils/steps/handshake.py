@@ -101,6 +101,7 @@ def seen_as_answer(job: Job, seen: JobResult) -> dict[str, Any]:
         "staple": seen.staple.as_answer() if seen.staple else None,
         "accepts": seen.accepts.as_answer() if seen.accepts else None,
         "post_quantum": seen.post_quantum,
+        "ml_dsa": seen.ml_dsa,
     }
 
 

@@ -34,6 +34,8 @@ TEXT_FIELDS = ("protocol", "cipher", "group", "signature_scheme", "alpn", "ticke
 BROKEN = (CertificateError, OverflowError, LookupError, *UNREADABLE)
 # What is said of a chain that leads nowhere.
 PATHLESS = ("no_path", "bad_signature", "self_signed")
+# Of an endpoint that goes on with clients that take nothing else.
+ML_DSA = "it serves a certificate with an ML-DSA key, which the OpenSSL that asked does not know: that takes 3.5"
 # So many certificates and chains are kept in mind, for thousands of endpoints serve few.
 MOST_KNOWN = 2048
 
@@ -102,6 +104,7 @@ class Judge:
         problems = self._problems(tuple(chain), name)
         other = other_chain_of(result)
         problems += [f"the second certificate: {each}" for each in self._problems(other, name)]
+        ml_dsa = not chain and result.get("ml_dsa") is True
         accepts = read_accepts(result.get("accepts"))
         count = result.get("chain_length")
         if isinstance(count, int) and count > len(chain):
@@ -112,7 +115,7 @@ class Judge:
             "port": endpoint.port,
             "server_name": endpoint.server_name,
             "reachable": bool(chain),
-            "error": text_or_none(result.get("error")),
+            "error": ML_DSA if ml_dsa else text_or_none(result.get("error")),
             **{field: text_or_none(result.get(field)) for field in TEXT_FIELDS},
             "attempts": number_or_none(result.get("attempts")),
             "seconds": number_or_none(result.get("seconds")),
@@ -120,6 +123,7 @@ class Judge:
             "staple": read_staple(result.get("staple")),
             "accepts": accepts,
             "profiles": judge_accepts(accepts, self._profiles) if accepts else {},
+            "ml_dsa": ml_dsa,
             "post_quantum": boolean_or_none(result.get("post_quantum")),
             "chain": chain,
             "certificates": [self._read(pem)[0] for pem in chain],

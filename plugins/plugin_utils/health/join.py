@@ -212,6 +212,7 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         signature_scheme=result.get("signature_scheme"),
         openssl=result.get("openssl"),
         post_quantum=result.get("post_quantum"),
+        ml_dsa=result.get("ml_dsa") is True,
     )
     wanted = seen.wanted.get((sight.endpoint, sight.server_name), ())
     if len(wanted) > 1 and fingerprint is not None:
@@ -220,6 +221,12 @@ def add_sight(seen: HostInput, entries: HostEntries, result: Mapping[str, Any], 
         return []
     facts = describe(chain[0], context.now) if chain else {"fingerprint_sha256": fingerprint, **shown}
     entry = meant(seen.host, entries, sight, next(iter(wanted), None), facts, context)
+    if entry is None and sight.ml_dsa:
+        remedy = "ask from a machine with OpenSSL 3.5 or newer: its own host with tls_check_origin: host"
+        message = f"{sight.endpoint}: {sight.error} ({sight.openssl} asked)"
+        return [
+            Finding("cannot_judge_here", "host", sight.endpoint, message, remedy, seen.host, endpoint=sight.endpoint)
+        ]
     if entry is None and fingerprint is None:
         remedy = "see whether its server runs and can be reached from here, or take it out of tls_endpoints"
         message = f"{sight.endpoint} shows no certificate: {sight.error}"

@@ -108,9 +108,7 @@ def judge_leaf(entry: CertificateEntry, context: Context) -> None:
 def judge_sight(entry: CertificateEntry, sight: Observation, context: Context) -> None:
     """What one endpoint shows."""
     if cannot_show(entry, sight):
-        message = (
-            f"{sight.endpoint} was asked by OpenSSL {sight.openssl}, which does not know {entry.facts['key_algorithm']}"
-        )
+        message = f"{sight.endpoint} was asked by OpenSSL {sight.openssl}, which does not know its kind of key"
         remedy = "ask from a machine with OpenSSL 3.5 or newer: its own host with tls_check_origin: host"
         once(entry, "cannot_judge_here", message, remedy, sight)
         return

@@ -74,6 +74,7 @@ class Observation:
     :param chain: what it sent, where that is known and can be read.
     :param group, signature_scheme: by which keys were agreed on, and the server signed.
     :param openssl: the version that asked, ``3.0.17``; None: not known.
+    :param ml_dsa: it shows a certificate to others, which the OpenSSL that asked does not know.
     :param post_quantum: whether keys are agreed on with X25519MLKEM768, where that was asked for.
     """
 
@@ -87,6 +88,7 @@ class Observation:
     signature_scheme: str | None = None
     openssl: str | None = None
     post_quantum: bool | None = None
+    ml_dsa: bool = False
 
     def as_document(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -42,7 +42,7 @@ def post_quantum(seen: Sequence[HostInput], entries: Iterable[CertificateEntry],
 def cannot_show(entry: CertificateEntry, sight: Observation) -> bool:
     """Whether an endpoint may serve a certificate all the same: the OpenSSL that asked does not know keys of its kind."""
     differs = sight.fingerprint is None or sight.fingerprint != entry.fingerprint
-    return differs and is_safe(entry) and too_old(sight.openssl)
+    return sight.ml_dsa or (differs and is_safe(entry) and too_old(sight.openssl))
 
 
 def too_old(version: str | None) -> bool:

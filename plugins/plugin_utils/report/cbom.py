@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The health document as a CBOM, CycloneDX 1.6: certificates, keys and where they are, algorithms, and the protocol of each endpoint. Pure.
 
-https://cyclonedx.org/docs/1.6/json/#components_items_cryptoProperties has what each field means. The library ``cyclonedx-python-lib`` writes it,
-and only who wants this form needs that.
+https://cyclonedx.org/docs/1.6/json/#components_items_cryptoProperties has what each field means. The library ``cyclonedx-python-lib`` compares
+every component with many others when it writes, which takes minutes for ten thousand certificates, so the tests alone use it, to validate.
 """
 
 from __future__ import annotations
@@ -15,65 +15,36 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.expiry import parse_moment
 from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import title_of
-
-try:
-    from cyclonedx.model import Property
-    from cyclonedx.model.bom import Bom, BomMetaData
-    from cyclonedx.model.bom_ref import BomRef
-    from cyclonedx.model.component import Component, ComponentType
-    from cyclonedx.model.crypto import (
-        AlgorithmProperties,
-        CertificateProperties,
-        CryptoAssetType,
-        CryptoPrimitive,
-        CryptoProperties,
-        ProtocolProperties,
-        ProtocolPropertiesType,
-        RelatedCryptoMaterialProperties,
-        RelatedCryptoMaterialSecuredBy,
-        RelatedCryptoMaterialType,
-    )
-    from cyclonedx.output import make_outputter
-    from cyclonedx.schema import OutputFormat, SchemaVersion
-except ImportError as error:
-    LIBRARY_PROBLEM: str | None = str(error)
-else:
-    LIBRARY_PROBLEM = None
 
 # The categories of NIST's call for post-quantum algorithms (FIPS 203 and 204), 0: a quantum computer breaks it.
 QUANTUM_LEVELS = {"mldsa44": 2, "mldsa65": 3, "mldsa87": 5, "mlkem512": 1, "mlkem768": 3, "mlkem1024": 5}
 NAMESPACE = "https://fleet-tls.example/cbom/"
 PREFIX = "fleet-tls:"
 STORE, HOST = "store", "host"
+SIGNATURE, KEY_AGREEMENT = "signature", "key-agree"
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """JSON, indented.
-
-    :raises DependencyError: the library is not on the controller.
-    """
-    if LIBRARY_PROBLEM:
-        raise DependencyError(
-            f"the Python package 'cyclonedx-python-lib' is missing on the controller ({LIBRARY_PROBLEM})",
-            remedy="install it where ansible runs: pip install 'cyclonedx-python-lib>=8', or leave cbom out of tls_report_formats",
-        )
+    """JSON, indented."""
     inventory = Inventory()
     for certificate in document["certificates"]:
         inventory.add_certificate(certificate)
     for authority in document["authorities"]:
         inventory.add_authority(authority)
-    # The same document has the same number.
-    number = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE + json.dumps(document, sort_keys=True, default=str))
-    bom = Bom(
-        components=inventory.components.values(),
-        serial_number=number,
-        metadata=BomMetaData(timestamp=parse_moment(document["generated"])),
-    )
-    text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
-    return text + "\n"
+    components = inventory.listed()
+    # The same components of the same moment have the same number.
+    text = json.dumps([document["generated"], components], sort_keys=True)
+    bill = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE + text).urn,
+        "version": 1,
+        "metadata": {"timestamp": document["generated"]},
+        "components": components,
+    }
+    return json.dumps(bill, indent=2, ensure_ascii=True) + "\n"
 
 
 def provider_of(row: Mapping[str, Any]) -> str:
@@ -85,7 +56,17 @@ class Inventory:
     """The components by their references, each once, however many hosts have it."""
 
     def __init__(self) -> None:
-        self.components: dict[str, Component] = {}
+        self._components: dict[str, dict[str, Any]] = {}
+        self._notes: dict[str, set[tuple[str, str]]] = {}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All of them, by their references, with what was noted of them."""
+        found = []
+        for reference, component in sorted(self._components.items()):
+            notes = sorted(self._notes.get(reference, ()))
+            properties = [{"name": PREFIX + name, "value": value} for name, value in notes]
+            found.append({**component, "properties": properties} if properties else component)
+        return found
 
     def add_certificate(self, row: Mapping[str, Any]) -> None:
         """One of ``certificates``, with its key, and the endpoints that serve it."""
@@ -93,27 +74,22 @@ class Inventory:
         if fingerprint is None or row["not_after"] is None:
             return
         reference = f"certificate:{fingerprint}"
-        if reference not in self.components:
-            properties = CertificateProperties(
-                subject_name=row["subject"],
-                issuer_name=row["issuer_subject"],
-                not_valid_before=parse_moment(row["not_before"]) if row["not_before"] else None,
-                not_valid_after=parse_moment(row["not_after"]),
-                signature_algorithm_ref=self.algorithm(row["signature_algorithm"], CryptoPrimitive.SIGNATURE),
-                subject_public_key_ref=self.public_key(fingerprint, row),
-                certificate_format="X.509",
-            )
-            self.add(
-                reference,
-                title_of(row),
-                CryptoProperties(asset_type=CryptoAssetType.CERTIFICATE, certificate_properties=properties),
-            )
+        if reference not in self._components:
+            facts = {
+                "subjectName": row["subject"],
+                "issuerName": row["issuer_subject"],
+                "notValidBefore": row["not_before"],
+                "notValidAfter": row["not_after"],
+                "signatureAlgorithmRef": self.algorithm(row["signature_algorithm"], SIGNATURE),
+                "subjectPublicKeyRef": self.public_key(fingerprint, row),
+                "certificateFormat": "X.509",
+            }
+            self.add(reference, title_of(row), "certificate", "certificateProperties", facts)
         where = [("host", row["host"]), ("path", row["path"]), ("origin", row["origin"]), ("issuer", row["issuer"])]
         self.note(reference, [*where, ("serial", row["serial"]), ("state", row["state"])])
         if row["origin"] != "wire":
-            self.private_key(
-                f"private-key:{fingerprint}:{row['host']}", title_of(row), row["key_algorithm"], HOST, row["host"]
-            )
+            key = f"private-key:{fingerprint}:{row['host']}"
+            self.private_key(key, title_of(row), row["key_algorithm"], HOST, row["host"])
         for sight in row["served"]:
             if sight["fingerprint_sha256"] == fingerprint:
                 self.endpoint(row["host"], sight, reference)
@@ -126,84 +102,75 @@ class Inventory:
         self.private_key(reference, str(row["subject"]), row.get("key_algorithm"), provider_of(row), None)
         self.note(reference, [("issuer", row["issuer"]), ("kind", row["kind"]), ("not_after", row["not_after"])])
 
-    def public_key(self, fingerprint: str, row: Mapping[str, Any]) -> BomRef:
-        """The key in a certificate."""
-        material = RelatedCryptoMaterialProperties(
-            type=RelatedCryptoMaterialType.PUBLIC_KEY,
-            algorithm_ref=self.algorithm(row["key_algorithm"], CryptoPrimitive.SIGNATURE),
-            size=bits_of(row["key_algorithm"]),
+    def public_key(self, fingerprint: str, row: Mapping[str, Any]) -> str:
+        """The key in a certificate; its reference."""
+        return self.material(
+            f"public-key:{fingerprint}", f"public key of {title_of(row)}", "public-key", row["key_algorithm"]
         )
-        properties = CryptoProperties(
-            asset_type=CryptoAssetType.RELATED_CRYPTO_MATERIAL, related_crypto_material_properties=material
-        )
-        return self.add(f"public-key:{fingerprint}", f"public key of {title_of(row)}", properties)
 
     def private_key(self, reference: str, name: str, algorithm: str | None, provider: str, host: str | None) -> None:
         """A private key, and where it is."""
-        if reference in self.components:
-            return
-        material = RelatedCryptoMaterialProperties(
-            type=RelatedCryptoMaterialType.PRIVATE_KEY,
-            algorithm_ref=self.algorithm(algorithm, CryptoPrimitive.SIGNATURE),
-            size=bits_of(algorithm),
-            secured_by=RelatedCryptoMaterialSecuredBy(mechanism=provider),
-        )
-        properties = CryptoProperties(
-            asset_type=CryptoAssetType.RELATED_CRYPTO_MATERIAL, related_crypto_material_properties=material
-        )
-        self.add(reference, f"private key of {name}", properties)
+        secured = {"securedBy": {"mechanism": provider}}
+        self.material(reference, f"private key of {name}", "private-key", algorithm, secured)
         self.note(reference, [("key_provider", provider), ("host", host)])
+
+    def material(
+        self, reference: str, name: str, kind: str, algorithm: str | None, more: Mapping[str, Any] | None = None
+    ) -> str:
+        """A key; its reference."""
+        facts = {
+            "type": kind,
+            "algorithmRef": self.algorithm(algorithm, SIGNATURE),
+            "size": bits_of(algorithm),
+            **(more or {}),
+        }
+        return self.add(reference, name, "related-crypto-material", "relatedCryptoMaterialProperties", facts)
 
     def endpoint(self, host: str, sight: Mapping[str, Any], certificate: str) -> None:
         """The protocol that an endpoint agreed on, with its group, the server's signature and the certificate."""
         reference = f"protocol:{host}:{sight['endpoint']}:{sight['server_name'] or ''}"
-        used = [
-            self.algorithm(sight["group"], CryptoPrimitive.KEY_AGREE),
-            self.algorithm(sight["signature_scheme"], CryptoPrimitive.SIGNATURE),
-            self.components[certificate].bom_ref,
-        ]
-        known = self.components.get(reference)
-        if known is not None:
-            # A second certificate of the same endpoint, or the same look from somewhere else.
-            known.crypto_properties.protocol_properties.crypto_refs.update(each for each in used if each)  # type: ignore[union-attr]
-            return
         version = (sight["protocol"] or "").removeprefix("TLSv") or None
-        protocol = ProtocolProperties(
-            type=ProtocolPropertiesType.TLS, version=version, crypto_refs=[each for each in used if each]
-        )
-        properties = CryptoProperties(asset_type=CryptoAssetType.PROTOCOL, protocol_properties=protocol)
-        self.add(reference, f"TLS at {sight['endpoint']}", properties)
+        facts: dict[str, Any] = {"type": "tls", "version": version, "cryptoRefArray": []}
+        self.add(reference, f"TLS at {sight['endpoint']}", "protocol", "protocolProperties", facts)
         self.note(reference, [("host", host), ("endpoint", sight["endpoint"]), ("server_name", sight["server_name"])])
+        known = self._components[reference]["cryptoProperties"]["protocolProperties"]
+        if version:
+            # The host's own look does not tell it.
+            known["version"] = version
+        used = (
+            self.algorithm(sight["group"], KEY_AGREEMENT),
+            self.algorithm(sight["signature_scheme"], SIGNATURE),
+            certificate,
+        )
+        known["cryptoRefArray"] = sorted({*known["cryptoRefArray"], *(each for each in used if each)})
 
-    def algorithm(self, name: str | None, primitive: CryptoPrimitive) -> BomRef | None:
-        """The component of an algorithm, by the name that the document has for it; None: it is not known."""
+    def algorithm(self, name: str | None, primitive: str) -> str | None:
+        """The reference of an algorithm, by the name that the document has for it; None: it is not known."""
         if not name:
             return None
         plain = re.sub(r"[^a-z0-9]", "", name.lower())
         level = next((level for word, level in QUANTUM_LEVELS.items() if word in plain), 0)
         if "mlkem" in plain:
-            primitive = CryptoPrimitive.COMBINER if not plain.startswith("mlkem") else CryptoPrimitive.KEM
-        algorithm = AlgorithmProperties(
-            primitive=primitive, parameter_set_identifier=name, nist_quantum_security_level=level
-        )
-        properties = CryptoProperties(asset_type=CryptoAssetType.ALGORITHM, algorithm_properties=algorithm)
-        return self.add(f"algorithm:{primitive.value}:{name}", name, properties)
+            primitive = "kem" if plain.startswith("mlkem") else "combiner"
+        facts = {"primitive": primitive, "parameterSetIdentifier": name, "nistQuantumSecurityLevel": level}
+        return self.add(f"algorithm:{primitive}:{name}", name, "algorithm", "algorithmProperties", facts)
 
-    def add(self, reference: str, name: str, properties: CryptoProperties) -> BomRef:
-        """A component, unless it is there."""
-        if reference not in self.components:
-            self.components[reference] = Component(
-                name=name or reference,
-                type=ComponentType.CRYPTOGRAPHIC_ASSET,
-                bom_ref=reference,
-                crypto_properties=properties,
-            )
-        return self.components[reference].bom_ref
+    def add(self, reference: str, name: str, kind: str, field: str, facts: Mapping[str, Any]) -> str:
+        """A component, unless it is there; its reference."""
+        if reference not in self._components:
+            told = {key: value for key, value in facts.items() if value is not None}
+            self._components[reference] = {
+                "type": "cryptographic-asset",
+                "bom-ref": reference,
+                "name": name or reference,
+                "cryptoProperties": {"assetType": kind, field: told},
+            }
+        return reference
 
     def note(self, reference: str, facts: Iterable[tuple[str, Any]]) -> None:
         """What the schema has no field for."""
-        known = self.components[reference].properties
-        known.update(Property(name=PREFIX + name, value=str(value)) for name, value in facts if value is not None)
+        known = self._notes.setdefault(reference, set())
+        known.update((name, str(value)) for name, value in facts if value is not None)
 
 
 def bits_of(algorithm: str | None) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.sqlite_ledger impo
 
 BUSY_SECONDS = 60.0
 PAGE = 1000
+# SQLite's locks are POSIX locks: a process loses all of a file's as soon as one of its threads closes the file (sqlite.org/howtocorrupt.html,
+# 2.2). So one thread at a time has it open.
+ONE_THREAD = threading.RLock()
 WRITABLE = "see that the user who runs the playbook owns it, and that its file system has room and is not read-only"
 
 
@@ -64,7 +68,7 @@ class LedgerFile:
         """All rows of a query at once: an open query would keep writers waiting for whoever reads."""
         if not self.path.exists():
             return []
-        with self.translated(), contextlib.closing(self.connect()) as connection:
+        with ONE_THREAD, self.translated(), contextlib.closing(self.connect()) as connection:
             # A run that was killed while it made the ledger leaves one without tables.
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
             return connection.execute(query, values).fetchall() if made else []
@@ -76,14 +80,15 @@ class LedgerFile:
         :param allowed: called when nobody else writes any more; what it raises ends the session.
         :raises StoreError: it cannot be used; :raises StoreBusy: another session held it for too long.
         """
-        with self.translated():
-            # SQLite would create the file with the umask's mode.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with self.translated(), self.held() as connection:
-            allowed()
-            make_tables(connection)
-            yield connection
-            connection.execute("COMMIT")
+        with ONE_THREAD:
+            with self.translated():
+                # SQLite would create the file with the umask's mode.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with self.translated(), self.held() as connection:
+                allowed()
+                make_tables(connection)
+                yield connection
+                connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def held(self) -> Iterator[sqlite3.Connection]:
@@ -105,7 +110,7 @@ class LedgerFile:
         """
         # A database without a name is a temporary file that has no name either.
         with contextlib.closing(sqlite3.connect("", isolation_level=None)) as copy:
-            with self.translated(), self.still(), meanwhile:
+            with ONE_THREAD, self.translated(), self.still(), meanwhile:
                 if self.path.exists():
                     with contextlib.closing(self.connect()) as connection:
                         connection.backup(copy)

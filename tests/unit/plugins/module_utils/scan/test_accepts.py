@@ -20,7 +20,13 @@ from ansible_collections.fleet.tls.plugins.module_utils.scan.accepts import (
     hybrid,
 )
 from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import handshake_step
-from ansible_collections.fleet.tls.plugins.module_utils.tls.client_hello import TLS12, TLS13, Offer, client_hello
+from ansible_collections.fleet.tls.plugins.module_utils.tls.client_hello import (
+    TLS12,
+    TLS13,
+    Offer,
+    client_hello,
+    vector,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.tls.server_answer import Answer, read_answer
 from ansible_collections.fleet.tls.plugins.module_utils.tls.suites import SUITES, suites_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, serving, tls_server
@@ -118,6 +124,25 @@ def test_servers_that_refuse_or_are_none(answer: Any, error: str | None) -> None
     with serving(answer) as server:
         accepts = asked(server.port, enumerate=True)["accepts"]
     assert accepts["protocols"] == {} and accepts["error"] == error
+
+
+HELLO = b"\x02\x00\x00\x2e\x03\x03" + bytes(32) + b"\x00\x13\x01\x00\x00\x06\x00\x2b\x00\x02\x03\x04"
+
+
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO >= (3, 5), reason="this OpenSSL knows ML-DSA by itself")
+def test_a_key_that_our_openssl_does_not_know(closed_port: int) -> None:
+    """The server chooses as OpenSSL 3.5 does; those of Debian 13 are in tests/fleet."""
+
+    def answer(connection: socket.socket) -> None:
+        hello = connection.recv(65536)
+        # signature_algorithms with the three kinds of ML-DSA and no other.
+        alone = b"\x00\x0d\x00\x08\x00\x06\x09\x04\x09\x05\x09\x06" in hello
+        connection.sendall(b"\x16\x03\x03" + vector(HELLO, 2) if alone else b"\x15\x03\x03\x00\x02\x02\x28")
+
+    with serving(answer) as server:
+        result = asked(server.port)
+    assert result["ml_dsa"] and not result["chain"] and "handshake_failure" in result["error"]
+    assert not asked(closed_port)["ml_dsa"]
 
 
 def test_a_server_that_is_silent_or_not_there(closed_port: int) -> None:

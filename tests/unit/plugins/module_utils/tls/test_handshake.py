@@ -388,6 +388,7 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "staple": None,
         "accepts": None,
         "post_quantum": None,
+        "ml_dsa": False,
     }
     assert "25519" in first["group"] and len(first["ticket_key_name"]) == 32
     assert second == {
@@ -407,6 +408,7 @@ def test_step(www: Pair, client: Pair, ca: Authority, closed_port: int) -> None:
         "staple": None,
         "accepts": None,
         "post_quantum": None,
+        "ml_dsa": False,
         "error": "connection refused: nothing listens there",
         "client_certificate": None,
     }

@@ -109,9 +109,16 @@ def test_a_certificate_that_the_asking_side_does_not_know_is_not_called_unserved
     document = judged(web1({**safe, "served": [served]}))
     found = {code for code, _subject in codes(document)}
     assert "cannot_judge_here" in found and not found & {"not_served", "endpoint_down"}
-    assert any(OLD in each["message"] and "ml-dsa-65" in each["message"] for each in document["findings"])
+    assert any(OLD in each["message"] and "kind of key" in each["message"] for each in document["findings"])
     told = codes(judged(web1({**safe, "served": [{**served, "openssl": NEW}]})))
     assert told[0][0] == ("not_served" if fingerprint else "endpoint_down")
+
+
+@pytest.mark.parametrize("name", ["www.example.com", "other.example.com"])
+def test_an_endpoint_with_ml_dsa_is_not_called_down(name: str) -> None:
+    seen = {**probe(name=name, error="…", ml_dsa=True), "openssl": OLD}
+    (finding,) = judged(web1(managed(), probes=[seen]))["findings"]
+    assert (finding["code"], finding["severity"]) == ("cannot_judge_here", "notice") and OLD in finding["message"]
 
 
 def test_versions() -> None:

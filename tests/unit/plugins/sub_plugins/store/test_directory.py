@@ -8,6 +8,8 @@ import os
 import sqlite3
 import stat
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +213,39 @@ def test_a_ledger_that_was_tampered_with(damage: str, words: list[str], tmp_path
         connection.executescript(damage)
     found = list(breaks(records_of(make_store(tmp_path))))
     assert found[: len(words)] == words and len(found) <= len(words) + 1
+
+
+def test_a_second_thread_takes_nobodys_lock_away(tmp_path: Path) -> None:
+    """POSIX locks are a process's: whoever closes the file drops those of all its threads, and another process writes in between."""
+    store = make_store(tmp_path)
+    add(store, ROW)
+    program = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute('BEGIN IMMEDIATE')"
+    )
+    begun = threading.Event()
+
+    def other() -> None:
+        begun.set()
+        add(store, row(request_id="request-0002", serial="s2", fingerprint="f2"))
+
+    def look() -> None:
+        begun.set()
+        list(store.issuances())
+
+    with store.ledger() as ledger:
+        ledger.add(row(request_id="request-0003", serial="s3", fingerprint="f3"))
+        threads = [threading.Thread(target=each) for each in (other, look)]
+        for each in threads:
+            begun.clear()
+            each.start()
+            assert begun.wait(60)
+            each.join(0.5)
+        command = [sys.executable, "-c", program, str(tmp_path / "ledger.sqlite3")]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "database is locked" in found.stderr
+    for each in threads:
+        each.join(60)
+    assert {each.serial for each in store.issuances()} == {ROW.serial, "s2", "s3"}
 
 
 def test_a_damaged_row_of_an_earlier_release_stops_nobody(tmp_path: Path) -> None:
