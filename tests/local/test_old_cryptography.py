@@ -27,6 +27,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "check_host": {},
     "clients": {**STORE, "clients": [], "certificates": []},
     "deployed": {"store": OPTIONS["store"]},
+    "drill": {"state": "removed"},
     "due_hosts": {},
     "due_parts": {},
     "endpoint_info": {"endpoints": []},
