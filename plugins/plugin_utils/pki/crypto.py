@@ -49,6 +49,10 @@ except ImportError as error:
         def __getattr__(self, name: str) -> Any:
             return self
 
+        def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+            """A class that would be derived from one of the package's is derived from nothing instead."""
+            return ()
+
     x509 = hashes = serialization = pkcs7 = pkcs12 = ec = ed448 = ed25519 = rsa = Missing()  # type: ignore[assignment]
     AES256 = AESGCM = CBC = Cipher = PKCS7 = Missing()  # type: ignore[assignment,misc]
     ExtendedKeyUsageOID = ExtensionOID = NameOID = Missing()  # type: ignore[assignment,misc]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import warnings
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import Any
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import first
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import CertificateError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import pkcs7, pkcs12, serialization, x509
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.post_quantum import read_expanded
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.suitability import in_order
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import UNREADABLE, key_id, parse_pem_chain, to_pem
 
@@ -125,6 +127,8 @@ def read_key(content: bytes, passphrase: str | None) -> Any:
             return load(content, attempt)
         except UNREADABLE:
             continue
+    with contextlib.suppress(*UNREADABLE):
+        return read_expanded(content)
     raise CertificateError(
         "the private key cannot be read",
         remedy="check passphrase" if passphrase else "it may be encrypted: give its passphrase",

@@ -8,9 +8,12 @@ It signs without a hash of its own, and its private keys are kept as their seed 
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import SEQUENCE, elements, first
+from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys import NAMES
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import DependencyError
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki import crypto
 
@@ -36,6 +39,23 @@ def generate(algorithm: str) -> Any:
     """
     refuse_old_cryptography(f"a key of {algorithm}")
     return getattr(crypto.mldsa, f"MLDSA{algorithm[-2:]}PrivateKey").generate()
+
+
+def read_expanded(pem: bytes) -> Any:
+    """A private key (PEM, PKCS#8, not encrypted) that holds its seed and the expanded key, as OpenSSL writes it (RFC 9881, section 6: ``both``).
+    ``cryptography`` reads the seed alone.
+
+    :raises ValueError: it is no such key.
+    """
+    if crypto.mldsa is None:
+        raise ValueError("no ML-DSA here")
+    _begin, _label, rest = pem.partition(b"-----BEGIN PRIVATE KEY-----")
+    _version, algorithm, key, *_rest = elements(first(base64.b64decode(rest.partition(b"-----END")[0])).content)
+    both = first(key.content)
+    name = NAMES.get(first(algorithm.content).content)
+    if name not in ALGORITHMS or both.tag != SEQUENCE:
+        raise ValueError("no such key")
+    return getattr(crypto.mldsa, f"MLDSA{name[-2:]}PrivateKey").from_seed_bytes(first(both.content).content)
 
 
 def refuse_old_cryptography(what: str) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.keys import cont
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki import crypto, post_quantum
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import generate_key, make_issuing, make_root
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.chains import check_chain
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.file_formats import read_key
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.issuance import signature_fits
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.partial_certificate import describe_partly
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.weakness import is_weak_key, weaknesses
@@ -103,6 +104,15 @@ def test_keys_are_seeds_and_are_sealed_as_all_others(size: int, tmp_path: Path) 
     spec = make_spec(private_key={"algorithm": f"ml-dsa-{size}", "location": "controller"})
     made = controller_key(store, "web1", spec, None)
     assert key_algorithm(made.csr.public_key()) == f"ml-dsa-{size}"
+
+
+@with_new
+def test_a_key_that_openssl_has_made_is_read() -> None:
+    """Seed and expanded key, by OpenSSL 3.5: ``openssl genpkey -algorithm ML-DSA-44``."""
+    pem = FOREIGN.with_name("ml-dsa-44-both.key").read_bytes()
+    assert key_algorithm(read_key(pem, None).public_key()) == "ml-dsa-44"
+    with pytest.raises(CertificateError, match="cannot be read"):
+        read_key(pem[:2000] + pem[2200:], None)
 
 
 @with_new
