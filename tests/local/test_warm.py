@@ -78,7 +78,7 @@ def start(playbook: Path, gate: Path) -> subprocess.Popen[Any]:
 def test_its_process_is_its_own(playbook: Path, tmp_path: Path, no_servers: dict[Any, warm.Server]) -> None:
     """Several at once, with one server: each is waited for, and killed, alone."""
     gate = tmp_path / "gate"
-    runs = [start(playbook, gate) for _ in range(3)]
+    runs = [start(playbook, gate) for _run in range(3)]
     try:
         assert len(no_servers) == 1 and all(isinstance(each, warm.Popen) for each in runs)
         assert [os.getsid(each.pid) for each in runs] == [each.pid for each in runs]

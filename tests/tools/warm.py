@@ -155,8 +155,9 @@ class Server:
         socket.send_fds(self._requests, [json.dumps(request).encode()], descriptors)
 
     def end(self) -> None:
-        """End it; runs go on."""
+        """End it; runs go on. Not by the socket alone, of which a fork of this process may have a copy."""
         self._requests.close()
+        self._process.terminate()
         self._process.wait()
 
 
