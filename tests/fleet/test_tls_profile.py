@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.module_utils.steps.handshake import handshake_step
+from ansible_collections.fleet.tls.plugins.plugin_utils.endpoints.accepted import judge_accepts, read_accepts
 from fleet.fleet import Fleet
 from fleet.web_servers import PUBLIC, SERVERS, WebServers, web_servers
 from tools import venvs
+from tools.playbook import run_playbook
 
 HOSTS = ("deb12", "deb13")
 NAME = "www.test"
@@ -81,6 +84,33 @@ def test_the_hybrid_group_comes_first_where_openssl_has_it(intermediate: WebServ
             assert f"group: {HYBRID}" in negotiated(intermediate.fleet, "deb13", port, "-groups", HYBRID)
             assert "X25519, 253 bits" in negotiated(intermediate.fleet, "deb13", port, "-groups", "X25519")
         assert "X25519, 253 bits" in negotiated(intermediate.fleet, "deb12", port)
+
+
+def test_who_has_an_old_openssl_sees_it_all_the_same(intermediate: WebServers, tmp_path: Path) -> None:
+    """All that is accepted, hybrids among it, from here; and from the host, what a new OpenSSL agrees on by itself."""
+    places = [(host, port) for host in intermediate.hosts for port, _unit in SERVERS.values()]
+    wanted: list[Any] = [
+        {"host": intermediate.fleet.addresses[host], "port": port, "server_name": NAME, "timeout": 60.0, "alpn": []}
+        for host, port in places
+    ]
+    _changed, answer = handshake_step({"endpoints": wanted, "enumerate": True})
+    for (host, port), said in zip(places, answer["results"]):
+        accepts = read_accepts(said["accepts"])
+        assert accepts is not None and accepts["error"] is None
+        known = {HYBRID} if host == "deb13" else set()
+        assert set(accepts["protocols"]["TLSv1.3"]["groups"]) == {"x25519", "secp256r1", "secp384r1", *known}, port
+        assert said["post_quantum"] == (host == "deb13")
+        judged = judge_accepts(accepts, ["mozilla_intermediate"])["mozilla_intermediate"]
+        assert judged["conforms"], judged["violations"]
+    local = [f"127.0.0.1:{port}" for port, _unit in SERVERS.values()]
+    task = {"fleet.tls.endpoint_info": {"endpoints": local, "server_name": NAME, "origin": "host", "timeout": "60s"}}
+    playbook = tmp_path / "seen.yml"
+    playbook.write_text(json.dumps([{"hosts": list(intermediate.hosts), "gather_facts": False, "tasks": [task]}]))
+    result = run_playbook(playbook, intermediate.fleet.inventory).check()
+    for each in result.results(action="fleet.tls.endpoint_info", host="deb13") if "deb13" in intermediate.hosts else ():
+        assert each["openssl"].startswith("3.5") and {seen["group"] for seen in each["endpoints"]} == {HYBRID}
+    (old,) = result.results(action="fleet.tls.endpoint_info", host="deb12")
+    assert old["openssl"].startswith("3.0") and {seen["group"] for seen in old["endpoints"]} == {"x25519"}
 
 
 def test_the_client_chooses_among_what_is_allowed(intermediate: WebServers) -> None:
