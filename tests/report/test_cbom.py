@@ -63,17 +63,19 @@ def test_where_keys_are() -> None:
     document = health_documents.sample()
     document["authorities"] = [
         {"issuer": "internal", "kind": kind, "subject": f"CN={kind}", "not_after": None, "days_left": None, "state": "ok", "severity": "ok"}
-        for kind in ("root", "issuing", "crl")
+        for kind in ("root", "issuing", "old", "crl")
     ]  # fmt: skip
-    document["authorities"][0]["key_provider"] = "pkcs11"
+    document["authorities"][0]["key"] = "pkcs11 pkcs11:token=tls"
+    document["authorities"][1]["key"] = "store"
     components = bill(document)
 
     def mechanism(reference: str) -> str:
         facts = components[reference]["cryptoProperties"]["relatedCryptoMaterialProperties"]
         return str(facts["securedBy"]["mechanism"])
 
-    assert mechanism("private-key:internal:root:CN=root") == "pkcs11"
+    assert mechanism("private-key:internal:root:CN=root") == "pkcs11 pkcs11:token=tls"
     assert mechanism("private-key:internal:issuing:CN=issuing") == "store"
+    assert mechanism("private-key:internal:old:CN=old") == "elsewhere"
     assert not any("crl" in each for each in components)
     assert mechanism("private-key:" + "a" * 64 + ":web1") == "host"
     assert "PRIVATE KEY-----" not in json.dumps(components)

@@ -21,7 +21,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.report.document import t
 QUANTUM_LEVELS = {"mldsa44": 2, "mldsa65": 3, "mldsa87": 5, "mlkem512": 1, "mlkem768": 3, "mlkem1024": 5}
 NAMESPACE = "https://fleet-tls.example/cbom/"
 PREFIX = "fleet-tls:"
-STORE, HOST = "store", "host"
+HOST, ELSEWHERE = "host", "elsewhere"
 SIGNATURE, KEY_AGREEMENT = "signature", "key-agree"
 
 
@@ -48,8 +48,8 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def provider_of(row: Mapping[str, Any]) -> str:
-    """Where the private key of a CA is: the provider of its key, the store unless the row names another."""
-    return str(row.get("key_provider") or STORE)
+    """Where the private key of a CA is: the store, a key provider and what that finds it by, or elsewhere."""
+    return str(row.get("key") or ELSEWHERE)
 
 
 class Inventory:
