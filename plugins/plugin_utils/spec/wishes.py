@@ -22,7 +22,7 @@ NOT_FOLLOWED = frozenset({"ansible_facts", "environment", "groups", "hostvars", 
 # The lookup that reads variables by the beginnings of their names.
 JOINED = "joined"
 # Where secrets are written, by the ends of the options' names. The digest is kept, and a short secret could be guessed from it.
-SECRETS = ("passphrase", "password", "secret", "secret_id", "token", "hmac_key", "environment", "headers")
+SECRETS = ("passphrase", "password", "pin", "secret", "secret_id", "token", "hmac_key", "environment", "headers")
 
 
 def digest_of_wishes(

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.masking import masked
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.masking import masked, secret_variables
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.programs import WORDS_KEPT, ProgramError, run_program
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import load_issuers
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import load_store
@@ -49,6 +49,11 @@ LINE = KEY.splitlines()[1]
 )
 def test_whole_by_lines_and_cut(text: str, told: str) -> None:
     assert masked(text, [TOKEN, KEY, "4711", "abc", ""]).strip() == told
+
+
+def test_variables_whose_names_say_that_they_are_secrets() -> None:
+    secret = {"BAO_TOKEN": "a", "HSM_PIN": "b", "pin": "c", "PIN_OF_ROOT": "d", "DB_PASSWORD": "e"}
+    assert list(secret_variables({**secret, "SPINNER": "f", "PINENTRY": "g", "HOME": "h"})) == list(secret.values())
 
 
 def blurting(*arguments: str, limit: float = 60.0, **environment: str) -> str:

@@ -99,6 +99,9 @@ def test_finite_fields_by_their_bits() -> None:
     assert ("groups", "dh-2048", "not_allowed") in found("bsi_tr_02102_2", with_group("dh-2048"))
     assert ("groups", "dh-4096", "not_allowed") not in found("bsi_tr_02102_2", with_group("dh-4096"))
     assert ("groups", "dh-1024", "not_allowed") in found("mozilla_intermediate", with_group("dh-1024"))
+    # What a host says may be anything.
+    for name in ("dh-many", "dh-", "dh-1_0", f"dh-{'9' * 60}"):
+        assert ("groups", name, "not_allowed") in found("bsi_tr_02102_2", with_group(name))
 
 
 def test_a_rule_where_its_text_was_read_and_none_elsewhere() -> None:
