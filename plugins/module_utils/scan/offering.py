@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.tcp import deadline_
 
 # A server that never tires of agreeing is not worth more.
 MOST_OFFERS = 500
+# How many times an endpoint's timeout all of them together may take: each alone is in time with an answer just before its end.
+LONGEST = 60
 TIMED_OUT = "timed out after {0:g} s, waiting for the answer to a ClientHello"
 
 
@@ -40,6 +43,7 @@ class Offering:
         self._line = line
         self._endpoint = endpoint
         self._addresses = addresses
+        self._end = deadline_in(LONGEST * endpoint.timeout)
         self.count = 0
 
     async def accepts(self) -> Accepts:
@@ -71,13 +75,20 @@ class Offering:
         try:
             offer = next(offers)
             while self.count < MOST_OFFERS:
+                if time.monotonic() > self._end:
+                    raise HandshakeError(
+                        f"gave up: {self.count} handshakes took {LONGEST * self._endpoint.timeout:g} s"
+                    )
                 offer = offers.send(await self._answer(offer))
         except StopIteration as end:
             return end.value
         raise HandshakeError(f"gave up: after {MOST_OFFERS} handshakes there was still something new")
 
     async def _answer(self, offer: Offer) -> Answer:
-        """One answer; who is silent once is asked again."""
+        """One answer; who is silent once is asked again.
+
+        :raises HandshakeError: there is none, or what was asked for cannot be sent.
+        """
         again = True
         while True:
             self.count += 1
@@ -93,6 +104,9 @@ class Offering:
             except OSError:
                 # Some refuse by breaking the connection.
                 return Answer()
+            except UnicodeError:
+                name = self._endpoint.server_name
+                raise HandshakeError(f"'{name}' cannot be sent as a server name") from None
             if not answer.is_tls:
                 raise HandshakeError("not TLS")
             return answer

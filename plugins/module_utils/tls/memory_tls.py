@@ -41,7 +41,7 @@ class Tls:
             self.tls = context.wrap_bio(
                 self._incoming, self._outgoing, server_hostname=_server_name(endpoint), session=session
             )
-        except (ValueError, UnicodeError):
+        except (ValueError, TypeError):
             raise HandshakeError(f"'{endpoint.server_name}' cannot be sent as a server name") from None
 
         if isinstance(self.tls, HeardObject):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ansible_collections.fleet.tls.plugins.module_utils.tls.client_hello import TLS12, TLS13, Offer
@@ -20,8 +21,8 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.suites import key_ex
 
 SERVER_HELLO_DONE = 14
 SUPPORTED_VERSIONS, KEY_SHARE = 43, 51
-# A server that sends more than this, and no end of its hello, is none.
-MOST_BYTES = 512 * 1024
+# A server that sends more than this, and no end of its hello, is none: OpenSSL takes no certificates of more than 100 KiB.
+MOST_BYTES = 128 * 1024
 
 
 class Answer(NamedTuple):
@@ -47,64 +48,85 @@ def answer_to(hello: bytes, offer: Offer) -> Flow:
     :raises OSError: the connection broke before anything came; ``socket.timeout``: the time was up.
     """
     yield hello
-    received = b""
+    hearing, count = Hearing(offer), 0
     while True:
-        answer = read_answer(received, offer)
-        if answer is not None:
-            return answer
         try:
             data = yield Read(16384)
         except ConnectionError:
             data = b""
-        if not data or len(received) > MOST_BYTES:
-            return read_answer(received, offer._replace(whole=False)) or Answer()
-        received += data
+        answer = hearing.hear(data)
+        if answer is not None:
+            return answer
+        count += len(data)
+        if not data or count > MOST_BYTES:
+            return hearing.agreed or Answer()
 
 
 def read_answer(received: bytes, offer: Offer) -> Answer | None:
     """The answer in the records that have come; None: it takes more of them."""
-    if received and not 20 <= received[0] <= 24:
-        return Answer(is_tls=False)
-    handshake, alert = records(received)
-    agreed = None
-    for message in messages(handshake):
-        if message[0] == SERVER_HELLO:
-            agreed = read_hello(message)
-            if agreed.version == TLS13 or not offer.whole:
-                return agreed
-        elif message[0] == SERVER_KEY_EXCHANGE and agreed is not None:
-            return read_key_exchange(message, agreed)
-        elif message[0] == SERVER_HELLO_DONE:
-            return agreed
-    return Answer(alert=alert) if alert is not None else None
+    return Hearing(offer).hear(received)
 
 
-def records(received: bytes) -> tuple[bytes, int | None]:
-    """The handshake messages in records, one behind the other, and the fatal alert that came."""
-    found, position = b"", 0
-    while position + 5 <= len(received):
-        end = position + 5 + int.from_bytes(received[position + 3 : position + 5], "big")
-        if end > len(received):
-            break
-        data = received[position + 5 : end]
-        if received[position] == HANDSHAKE:
-            found += data
-        elif received[position] == ALERT and len(data) == 2 and data[0] == 2:
-            return found, data[1]
-        position = end
-    return found, None
+class Hearing:
+    """What a server has said so far. Each byte is looked at once, in however small pieces it comes.
+
+    :ivar agreed: what its hello says; None: there was none yet.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        self.agreed: Answer | None = None
+        self._offer = offer
+        self._first = True
+        self._records = bytearray()
+        self._handshake = bytearray()
+
+    def hear(self, data: bytes) -> Answer | None:
+        """Some more of it: the answer; None: it takes more."""
+        self._records += data
+        if self._first and self._records:
+            self._first = False
+            if not 20 <= self._records[0] <= 24:
+                return Answer(is_tls=False)
+        for kind, content in taken(self._records, 3, 2):
+            if kind == HANDSHAKE:
+                self._handshake += content[5:]
+                answer = self._answer()
+                if answer is not None:
+                    return answer
+            elif kind == ALERT and len(content) == 7 and content[5] == 2:
+                return Answer(alert=content[6])
+        return None
+
+    def _answer(self) -> Answer | None:
+        """That in the whole messages that are there."""
+        for kind, message in taken(self._handshake, 1, 3):
+            if kind == SERVER_HELLO:
+                self.agreed = read_hello(message)
+                if self.agreed.version == TLS13 or not self._offer.whole:
+                    return self.agreed
+            elif kind == SERVER_KEY_EXCHANGE and self.agreed is not None:
+                return read_key_exchange(message, self.agreed)
+            elif kind == SERVER_HELLO_DONE:
+                return self.agreed
+        return None
 
 
-def messages(handshake: bytes) -> list[bytes]:
-    """Whole messages, headers included."""
-    found, position = [], 0
-    while position + 4 <= len(handshake):
-        end = position + 4 + int.from_bytes(handshake[position + 1 : position + 4], "big")
-        if end > len(handshake):
-            break
-        found.append(handshake[position:end])
-        position = end
-    return found
+def taken(buffer: bytearray, place: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """What is whole at the beginning of a buffer, each with its first byte; afterwards it is not there any more.
+
+    :param place: where the length is, a number of ``size`` bytes, of what follows it.
+    """
+    position = 0
+    try:
+        while position + place + size <= len(buffer):
+            start = position + place + size
+            end = start + int.from_bytes(buffer[start - size : start], "big")
+            if end > len(buffer):
+                return
+            begin, position = position, end
+            yield buffer[begin], bytes(buffer[begin:end])
+    finally:
+        del buffer[:position]
 
 
 def read_hello(message: bytes) -> Answer:

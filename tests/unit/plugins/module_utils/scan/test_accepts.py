@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.fleet.tls.plugins.module_utils.scan import offering
 from ansible_collections.fleet.tls.plugins.module_utils.scan.accepts import (
     ALL_SCHEMES,
     Accepted,
@@ -27,7 +28,13 @@ from ansible_collections.fleet.tls.plugins.module_utils.tls.client_hello import 
     client_hello,
     vector,
 )
-from ansible_collections.fleet.tls.plugins.module_utils.tls.server_answer import Answer, read_answer
+from ansible_collections.fleet.tls.plugins.module_utils.tls.server_answer import (
+    MOST_BYTES,
+    Answer,
+    Hearing,
+    answer_to,
+    read_answer,
+)
 from ansible_collections.fleet.tls.plugins.module_utils.tls.suites import SUITES, suites_of
 from ansible_collections.fleet.tls.tests.unit.support.tls_servers import Authority, Pair, serving, tls_server
 
@@ -49,8 +56,8 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def asked(port: int, timeout: float = 30, **wishes: Any) -> dict[str, Any]:
-    endpoint = {"host": "127.0.0.1", "port": port, "server_name": "www.example.com", "timeout": timeout, "alpn": []}
+def asked(port: int, timeout: float = 30, name: str = "www.example.com", **wishes: Any) -> dict[str, Any]:
+    endpoint = {"host": "127.0.0.1", "port": port, "server_name": name, "timeout": timeout, "alpn": []}
     (result,) = handshake_step({"endpoints": [endpoint], **wishes})[1]["results"]
     return result
 
@@ -153,6 +160,38 @@ def test_a_server_that_is_silent_or_not_there(closed_port: int) -> None:
     assert asked(closed_port, post_quantum=True)["post_quantum"] is None
 
 
+@pytest.mark.parametrize("name", ["www..example.com", f"{'w' * 64}.example.com"])
+def test_a_name_that_cannot_be_sent_costs_no_other_endpoint(name: str) -> None:
+    with serving(said(b"\x15\x03\x03\x00\x02\x02\x28")) as server:
+        result = asked(server.port, name=name, enumerate=True)
+        assert asked(server.port, name=name, post_quantum=True)["post_quantum"] is None
+        assert "cannot be sent as a server name" in asked(server.port, name="www\0.example.com")["error"]
+    assert "cannot be sent as a server name" in result["error"]
+    assert "cannot be sent as a server name" in result["accepts"]["error"]
+
+
+def test_a_server_that_is_just_in_time_each_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(connection: socket.socket) -> None:
+        time.sleep(0.2)
+        said(b"\x15\x03\x03\x00\x02\x02\x28")(connection)
+
+    monkeypatch.setattr(offering, "LONGEST", 0.01)
+    with serving(late) as server:
+        accepts = asked(server.port, enumerate=True)["accepts"]
+    assert accepts["handshakes"] < 5 and "gave up" in accepts["error"]
+
+
+def test_a_server_whose_answer_has_no_end() -> None:
+    flow, sent = answer_to(b"hello", Offer(TLS12, suites_of(TLS12), whole=True)), 0
+    assert next(flow) == b"hello"
+    next(flow)
+    with pytest.raises(StopIteration) as end:
+        while sent <= 2 * MOST_BYTES:
+            flow.send(b"\x16\x03\x03\x00\x01\x00" * 1000)
+            sent += 6000
+    assert end.value.value == Answer() and sent <= MOST_BYTES + 6000
+
+
 def test_a_server_that_agrees_on_what_nobody_offered_is_not_believed() -> None:
     offers = enumeration(found := {})
     count, answer = 0, Answer(TLS13, 0xEEEE, 29)
@@ -214,6 +253,9 @@ def test_answers_that_are_cut_off_or_nonsense(whole: bool) -> None:
     answer = read_answer(record, offer)
     assert answer is not None and (answer.version, answer.suite) == (TLS12, 0xC02B)
     assert (answer.group, answer.scheme) == ((29, 0x0403) if whole else (None, None))
+    # Nor does it matter in which pieces it comes.
+    hearing = Hearing(offer)
+    assert next(each for each in (hearing.hear(bytes([one])) for one in record) if each) == answer
     for end in range(4, len(hello)):
         cut = b"\x02" + (end - 4).to_bytes(3, "big") + hello[4:end]
         read_answer(b"\x16\x03\x03" + len(cut).to_bytes(2, "big") + cut, offer)
