@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecError
 from ansible_collections.fleet.tls.plugins.plugin_utils.ca.crl import crl_to_pem
@@ -50,6 +52,21 @@ def test_the_program_of_the_docs(program: dict[str, Any], tmp_path: Path, algori
     crls = "".join(map(crl_to_pem, ca.crls(NOW)))
     assert verdict(tmp_path, chain, to_pem(ca.trust()[0]), crls, NOW + DAY) == "OK"
     assert not list((tmp_path / "store").rglob("*.key")) and len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_two_programs_have_a_key_each(program: dict[str, Any], tmp_path: Path) -> None:
+    """Nothing in a reference tells whose it is."""
+    other = tmp_path / "other-signer"
+    other.write_text(documented("sh").replace("/srv/keys", str(tmp_path / "others")))
+    other.chmod(0o755)
+    second = {**program, "command": [str(other)]}
+    ca = make_issuer(tmp_path / "store", keys={"root": program, "issuing": second})
+    issue(ca, spec=make_spec(usages=["client_auth"]))
+    # The next root is made by another one; the one that is there goes on.
+    moved = make_issuer(tmp_path / "store", keys={"root": second, "issuing": second, "earlier": [program]})
+    for each in ("root-1", "issuing-1"):
+        assert moved.authority(each).private_key.sign(b"it", ec.ECDSA(hashes.SHA256()))
+    assert [len(list((tmp_path / each).iterdir())) for each in ("kept", "others")] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.text import printab
 SHORTEST_SECRET = 4
 SHORTEST_PIECE = 8
 MASK = "***"
-SECRET_VARIABLE = re.compile(r"token|secret|passw|passphrase|credential|private|api_?key|(?<![a-z])pin(?![a-z])", re.IGNORECASE)
+SECRET_VARIABLE = re.compile(
+    r"token|secret|passw|passphrase|credential|private|api_?key|(?<![a-z])pin(?![a-z])", re.IGNORECASE
+)
 
 
 def one_line(text: str) -> str:

@@ -91,7 +91,7 @@ class CaFiles:
         record = self.key_record(authority_id)
         if record is None:
             return get_key(self.store, self.entry(f"{authority_id}.key"))
-        return self.keys.holder(record).open_key(record)
+        return self.keys.holder(authority_id, record).open_key(record)
 
     def key_record(self, authority_id: str) -> KeyRecord | None:
         """Where a key is; None: in the store, or nobody knows.
@@ -126,7 +126,7 @@ class CaFiles:
             record = self.key_record(authority_id)
             if record is None:
                 return f"the key of {authority_id} is not in the store"
-            return self.keys.holder(record).problem(record.reference)
+            return self.keys.holder(authority_id, record).problem(record.reference)
         except (KeyUnavailable, DamagedEntry) as error:
             return error.message
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
@@ -34,23 +35,43 @@ class ChosenKeys:
     by_role: Mapping[str, KeyProvider] = field(default_factory=dict)
     earlier: tuple[KeyProvider, ...] = ()
     where: str = ""
+    _asked: dict[tuple[str, str], KeysElsewhere] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, authority_id: str) -> KeyProvider | None:
         """What makes the key of ``root-2`` or ``issuing-3``; None: the store has it."""
         return self.by_role.get(authority_id.partition("-")[0])
 
-    def holder(self, record: KeyRecord) -> KeysElsewhere:
-        """The provider that has a key.
+    def holder(self, authority_id: str, record: KeyRecord) -> KeysElsewhere:
+        """The provider that has the key of ``root-2`` or ``issuing-3``.
 
         :raises KeyUnavailable: the inventory names none that has.
         """
-        for each in self:
-            if has(each, record):
-                return each
+        found: list[KeysElsewhere] = []
+        own = self.of(authority_id)
+        for each in (*([own] if own else []), *self):
+            # One that is named for both roles is one.
+            if has(each, record) and each.fields.raw not in [other.fields.raw for other in found]:
+                found.append(each)
+        if found:
+            return found[0] if len(found) == 1 else self.asked(found, record)
         raise KeyUnavailable(
             f"{self.where}: a key was made by '{record.provider}' ({', '.join(record.reference.values())}), which keys does not name",
             remedy="name it again, or under keys.earlier where new keys are made elsewhere",
         )
+
+    def asked(self, several: Sequence[KeysElsewhere], record: KeyRecord) -> KeysElsewhere:
+        """Which of several it is, where no reference tells one from the other: two programs, or two servers with a mount of one name.
+
+        Each is asked for the public key, once in a process; where none knows it, it is the first.
+        """
+        key = (record.provider, record.public_key)
+        if key not in self._asked:
+            for each in several:
+                with contextlib.suppress(KeyUnavailable, SpecError):
+                    if each.record(record.reference).public_key == record.public_key:
+                        self._asked[key] = each
+                        break
+        return self._asked.get(key, several[0])
 
     def __iter__(self) -> Iterator[KeyProvider]:
         return iter((*self.by_role.values(), *self.earlier))

@@ -58,7 +58,9 @@ def test_secrets_are_not_in_it() -> None:
     assert usual == digest(tls_store={"path": "/srv/store", "passphrase": "typed here"})
     assert digest(domain="{{ dns_token }}", dns_token="a") == digest(domain="{{ dns_token }}", dns_token="b")
     assert digest(domain="{{ vault_pin }}", vault_pin="1") == digest(domain="{{ vault_pin }}", vault_pin="2")
-    rooted = [{"internal": {"type": "ca", "keys": {"root": {"type": "pkcs11", "pin": pin}}}} for pin in ("1234", "4321")]
+    rooted = [
+        {"internal": {"type": "ca", "keys": {"root": {"type": "pkcs11", "pin": pin}}}} for pin in ("1234", "4321")
+    ]
     assert digest(tls_issuers=rooted[0]) == digest(tls_issuers=rooted[1]) != usual
     account = {"bao": {"type": "openbao", "token": "a", "environment": {"KEY": "b"}, "eab": {"hmac_key": "c"}}}
     other = {"bao": {"type": "openbao", "token": "d", "environment": {"KEY": "e"}, "eab": {"hmac_key": "f"}}}
