@@ -249,12 +249,12 @@ def test_a_token_that_does_not_answer(token: Token, tmp_path: Path) -> None:
 
         def work() -> list[str]:
             ca = make_issuer(tmp_path / "store", **in_token(token, "issuing", timeout="2s"))
-            return [refusal(lambda: issue(ca, request_id=f"request-1{number:03}")) for number in range(20)]  # noqa: B023
+            return [refusal(lambda: issue(ca, request_id=f"request-1{number:03}")) for number in range(100)]  # noqa: B023
 
         words = apart(token.environment, work)
     # It is waited for once, not once a certificate.
     assert set(words) == {words[0]} and "did not answer within 2 s" in words[0]
-    assert time.monotonic() - begun < 35
+    assert time.monotonic() - begun < 180
 
 
 def test_a_session_does_not_cross_a_fork(token: Token, tmp_path: Path) -> None:

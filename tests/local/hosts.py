@@ -210,7 +210,9 @@ class Hosts:
         :param common: variables of all hosts.
         """
         chosen: Mapping[str, Mapping[str, Any]] = dict.fromkeys(self.sites, {}) if hosts is None else hosts
-        variables = {"tls_store": self.store_options(), "tls_issuers": ISSUERS, **common}
+        # These hosts are this machine: its trust store is none of theirs.
+        usual = {"tls_store": self.store_options(), "tls_issuers": ISSUERS, "tls_trust_system": False}
+        variables = {**usual, **common}
         entries = {each: self.variables(each, **changes) for each, changes in chosen.items()}
         self.inventories += 1
         path = self.folder / f"inventory-{self.inventories}.json"

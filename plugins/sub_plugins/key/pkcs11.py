@@ -67,7 +67,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import (
     ToSign,
     no_such_key,
 )
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys.patience import TooSlow, within
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys.patience import Pause, TooSlow, within
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.pkcs11_uri import Pkcs11Uri, parse_uri
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.refused_pins import RefusedPins
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import UnsupportedAlgorithm, ed25519, serialization
@@ -76,6 +76,8 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import St
 T = TypeVar("T")
 
 ID_BYTES = 16
+# How many times the timeout a process waits for others to log in.
+TURNS = 10
 CURVES = {"ecdsa-p256": "secp256r1", "ecdsa-p384": "secp384r1"}
 RSA_SIZES = {f"rsa-{size}": size for size in (2048, 3072, 4096)}
 # CKA_EC_PARAMS of Ed25519 as a PrintableString (PKCS#11 3.0, 2.3.10), which modules of before its OID know too.
@@ -109,6 +111,7 @@ class Pkcs11Keys(KeysElsewhere):
         self.pin = parse_secret(self.fields, "pin", where, required=True, whose=self.place({}))
         self.timeout = parse_timeout(self.fields.get("timeout", "10s"), f"{where}: timeout", 300)
         self.store: Store | None = None
+        self.pause = Pause()
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -190,7 +193,8 @@ class Pkcs11Keys(KeysElsewhere):
             raise KeyUnavailable(f"{self.place({})}: there is no store that could remember a refused PIN")
         pin = self.pin.read(KeyUnavailable, "PIN") if self.pin else ""
         pins = RefusedPins(self.store, f"{self.module} {self.token}")
-        with pins.alone(self.timeout):
+        # Each of many processes has its turn, and a token takes its time for each.
+        with self.pause(pins.alone(TURNS * self.timeout)):
             token = self.find_token()
             refuse_locked(token, self.place({}))
             if pins.has(pin):
@@ -236,7 +240,8 @@ class Pkcs11Keys(KeysElsewhere):
         try:
             if stuck in STUCK:
                 raise TooSlow
-            return within(self.timeout, work)
+            self.pause = Pause()
+            return within(self.timeout, work, self.pause)
         except TooSlow:
             STUCK.add(stuck)
             raise KeyUnavailable(
@@ -244,8 +249,9 @@ class Pkcs11Keys(KeysElsewhere):
                 remedy="see what keeps it, or raise timeout; what is installed was kept",
             ) from None
         except StoreBusy:
+            STUCK.add(stuck)
             raise KeyUnavailable(
-                f"{self.place({})}: another process has been logging in for {self.timeout:g} s",
+                f"{self.place({})}: other processes have been logging in for {TURNS * self.timeout:g} s",
                 remedy="see what keeps the token, or raise timeout",
             ) from None
         except pkcs11.PKCS11Error as error:
