@@ -9,12 +9,13 @@ Python cannot set them before 3.15, so the program ``openssl`` is asked, in a ha
 
 from __future__ import annotations
 
+import functools
 import re
-import ssl
 
+from ansible_collections.fleet.tls.plugins.module_utils.errors import StepError
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.der import elements, first
 from ansible_collections.fleet.tls.plugins.module_utils.keyfiles.private_keys import NAMES
-from ansible_collections.fleet.tls.plugins.module_utils.system.openssl import NEEDED, POST_QUANTUM
+from ansible_collections.fleet.tls.plugins.module_utils.system import openssl
 from ansible_collections.fleet.tls.plugins.module_utils.tls.endpoint import Endpoint, HandshakeError
 from ansible_collections.fleet.tls.plugins.module_utils.tls.openssl_client import ask
 from ansible_collections.fleet.tls.plugins.module_utils.tls.pem import leaf_der
@@ -40,9 +41,18 @@ def other_chain(endpoint: Endpoint, shown: str) -> tuple[str, ...]:
     :param shown: the leaf of the first handshake, PEM.
     """
     kind = key_type(shown)
-    # A program that does not know one of them refuses the whole list.
-    known = [each for each in ALGORITHMS if ssl.OPENSSL_VERSION_INFO >= NEEDED or each not in POST_QUANTUM]
-    return chain_of_kind(endpoint, *(each for each in known if each != kind)) if kind in ALGORITHMS else ()
+    return chain_of_kind(endpoint, *(each for each in known_kinds() if each != kind)) if kind in ALGORITHMS else ()
+
+
+@functools.lru_cache(maxsize=1)
+def known_kinds() -> tuple[str, ...]:
+    """The kinds that the program ``openssl`` knows, which is asked once: it refuses a whole list for one that it does not. Python may have come with
+    another OpenSSL."""
+    try:
+        found = openssl.version()
+    except StepError:
+        found = ()
+    return tuple(each for each in ALGORITHMS if found >= openssl.NEEDED or each not in openssl.POST_QUANTUM)
 
 
 def chain_of_kind(endpoint: Endpoint, *kinds: str) -> tuple[str, ...]:
