@@ -33,7 +33,7 @@ options:
     description:
       - Which forms are written.
       - V(terminal) is C(health.txt), V(json) C(health.json), V(csv) C(health.csv), V(junit) C(health.xml), V(prometheus)
-        C(fleet_tls.prom), V(html) C(health.html), V(ics) C(health.ics).
+        C(fleet_tls.prom), V(html) C(health.html), V(cbom) C(health.cdx.json), V(ics) C(health.ics).
     type: list
     elements: str
     choices: [terminal, json, csv, junit, prometheus, html, cbom, ics]

@@ -25,6 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.pki.authority import gen
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import key_algorithm, to_pem
 from ansible_collections.fleet.tls.plugins.plugin_utils.store_care.verify_entries import entry_findings
 from ansible_collections.fleet.tls.plugins.sub_plugins.issuer.ca import CaIssuer
+from ansible_collections.fleet.tls.plugins.sub_plugins.key.pkcs11 import load, text_of
 from ansible_collections.fleet.tls.tests.unit.support.openssl_verify import verdict
 from ansible_collections.fleet.tls.tests.unit.support.pki import (
     DAY,
@@ -222,6 +223,22 @@ def test_eight_forks_send_a_wrong_pin_once(token: Token, tmp_path: Path) -> None
     # The right one: each fork has a session of its own, and what was noted is gone.
     assert tries(PIN) == [""] * 8
     assert token.calls("C_Login") == before + 10 and not noted.exists()
+
+
+def test_a_token_that_is_named_in_two_ways_is_sent_a_wrong_pin_once(token: Token, tmp_path: Path) -> None:
+    spied = token.options(spied=True, pin=WRONG)
+
+    def work() -> list[str]:
+        serial = text_of(next(iter(load(spied["module"]).get_tokens(token_label="fleet"))).serial)
+        ways = ("pkcs11:token=fleet", f"pkcs11:serial={serial}", f"pkcs11:token=fleet;serial={serial}")
+        return [
+            refusal(lambda: issue(make_issuer(tmp_path / "store", keys={"root": {**spied, "token": way}})))  # noqa: B023
+            for way in ways
+        ]
+
+    words = apart(token.environment, work)
+    assert ["was not sent again" in each for each in words] == [False, True, True]
+    assert token.calls("C_Login") == 1
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,9 @@ class Pkcs11Keys(KeysElsewhere):
         if self.store is None:
             raise KeyUnavailable(f"{self.place({})}: there is no store that could remember a refused PIN")
         pin = self.pin.read(KeyUnavailable, "PIN") if self.pin else ""
-        pins = RefusedPins(self.store, f"{self.module} {self.token}")
+        # By what the token says of itself: root and issuing CA may name it in two ways, and it counts wrong PINs once.
+        facts = {name: value for name, value in facts_of(self.find_token()).items() if value}
+        pins = RefusedPins(self.store, str(Pkcs11Uri(facts)))
         # Each of many processes has its turn, and a token takes its time for each.
         with self.pause(pins.alone(TURNS * self.timeout)):
             token = self.find_token()
