@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import KeyUnavailable, SpecError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import KeyUnavailable, SpecError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import Fields
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import (
     KeyProvider,
@@ -67,7 +67,7 @@ class ChosenKeys:
         key = (record.provider, record.public_key)
         if key not in self._asked:
             for each in several:
-                with contextlib.suppress(KeyUnavailable, SpecError):
+                with contextlib.suppress(TlsError):
                     if each.record(record.reference).public_key == record.public_key:
                         self._asked[key] = each
                         break
