@@ -43,34 +43,25 @@ class RefusedPins:
     store: Store
     token: str
 
-    @contextlib.contextmanager
-    def alone(self, wait: float) -> Iterator[None]:
-        """While it lasts, nobody else tries a PIN at this token.
-
-        :param wait: seconds. :raises StoreBusy: somebody else takes longer.
-        """
-        with self.store.lock(self.key.removesuffix(".json"), wait=wait):
-            yield
-
     def has(self, pin: str) -> bool:
         """Whether the token has refused just this one. A damaged entry counts as none."""
         known = self.entry.usable()
         return known is not None and known.is_of(pin)
 
     def add(self, pin: str) -> None:
-        """Remember one; the caller holds :meth:`alone`."""
+        """Remember one; the caller holds :func:`alone`."""
         salt = secrets.token_bytes(SALT_BYTES)
         self.entry.replace(RefusedPin(self.token, salt.hex(), hashed(pin, salt)))
 
     def forget(self) -> None:
-        """The token has taken another one; the caller holds :meth:`alone`."""
+        """The token has taken another one; the caller holds :func:`alone`."""
         if self.store.get(self.key) is not None:
             self.store.discard(self.key)
 
     @property
     def key(self) -> str:
         """Of the entry."""
-        return f"tokens/{hashlib.sha256(self.token.encode()).hexdigest()[:32]}.json"
+        return f"tokens/{digest_of(self.token)}.json"
 
     @property
     def entry(self) -> JsonEntry[RefusedPin]:
@@ -81,6 +72,21 @@ class RefusedPins:
             return RefusedPin(str(raw["token"]), str(raw["salt"]), str(raw["digest"]))
 
         return JsonEntry(self.store, self.key, parse, vars)
+
+
+@contextlib.contextmanager
+def alone(store: Store, module: str, wait: float) -> Iterator[None]:
+    """While it lasts, nobody else tries a PIN at any token of this module.
+
+    :param wait: seconds. :raises StoreBusy: somebody else takes longer.
+    """
+    with store.lock(f"tokens/{digest_of(module)}", wait=wait):
+        yield
+
+
+def digest_of(name: str) -> str:
+    """A name as a part of an entry's."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def hashed(pin: str, salt: bytes) -> str:

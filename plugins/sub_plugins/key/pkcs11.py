@@ -69,7 +69,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.keys.contract import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.patience import Pause, TooSlow, within
 from ansible_collections.fleet.tls.plugins.plugin_utils.keys.pkcs11_uri import Pkcs11Uri, parse_uri
-from ansible_collections.fleet.tls.plugins.plugin_utils.keys.refused_pins import RefusedPins
+from ansible_collections.fleet.tls.plugins.plugin_utils.keys.refused_pins import RefusedPins, alone
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import UnsupportedAlgorithm, ed25519, serialization
 from ansible_collections.fleet.tls.plugins.plugin_utils.store.contract import Store
 
@@ -192,13 +192,13 @@ class Pkcs11Keys(KeysElsewhere):
         if self.store is None:
             raise KeyUnavailable(f"{self.place({})}: there is no store that could remember a refused PIN")
         pin = self.pin.read(KeyUnavailable, "PIN") if self.pin else ""
-        # By what the token says of itself: root and issuing CA may name it in two ways, and it counts wrong PINs once.
-        facts = {name: value for name, value in facts_of(self.find_token()).items() if value}
-        pins = RefusedPins(self.store, str(Pkcs11Uri(facts)))
         # Each of many processes has its turn, and a token takes its time for each.
-        with self.pause(pins.alone(TURNS * self.timeout)):
+        with self.pause(alone(self.store, os.path.realpath(self.module), TURNS * self.timeout)):
             token = self.find_token()
             refuse_locked(token, self.place({}))
+            # By what the token says of itself: root and issuing CA may name it in two ways, and it counts wrong PINs once.
+            facts = {name: value for name, value in facts_of(token).items() if value}
+            pins = RefusedPins(self.store, str(Pkcs11Uri(facts)))
             if pins.has(pin):
                 raise refused(
                     self.place({}), f" before, and was not sent again ({pins.key} in {self.store.describe()})"
