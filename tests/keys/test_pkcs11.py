@@ -196,6 +196,15 @@ def test_from_one_token_to_another(token: Token, tmp_path: Path) -> None:
     assert apart(token.environment, work) == ["pkcs11", "store"] and len(objects(token)) == 1
 
 
+def test_whose_a_key_is_takes_no_login(token: Token, tmp_path: Path) -> None:
+    keys = {"root": token.options(spied=True), "issuing": token.options(spied=True, timeout="61s")}
+    apart(token.environment, lambda: len(issue(make_issuer(tmp_path / "store", keys=keys)).chain))
+    before = token.calls("C_Login")
+    ca = make_issuer(tmp_path / "store", keys=keys)
+    assert apart(token.environment, lambda: [ca.has_key(each) for each in ("root-1", "issuing-1")]) == [True, True]
+    assert token.calls("C_Login") == before > 0
+
+
 def test_eight_forks_send_a_wrong_pin_once(token: Token, tmp_path: Path) -> None:
     options = in_token(token, "issuing", spied=True)
     apart(token.environment, lambda: len(issue(make_issuer(tmp_path / "store", **options)).chain))

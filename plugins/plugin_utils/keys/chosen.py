@@ -53,7 +53,7 @@ class ChosenKeys:
             if has(each, record) and each.fields.raw not in [other.fields.raw for other in found]:
                 found.append(each)
         if found:
-            return found[0] if len(found) == 1 else self.asked(found, record)
+            return found[0] if len(found) == 1 or found[0].knows_its_own else self.asked(found, record)
         raise KeyUnavailable(
             f"{self.where}: a key was made by '{record.provider}' ({', '.join(record.reference.values())}), which keys does not name",
             remedy="name it again, or under keys.earlier where new keys are made elsewhere",

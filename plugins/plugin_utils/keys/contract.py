@@ -116,6 +116,9 @@ class KeysElsewhere(KeyProvider):
     #: Those that foreign.py signs with; a place that can make fewer says so.
     algorithms = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519")
 
+    #: Whether :meth:`holds` can be relied on; else, where it is true of several, they are asked for the public key.
+    knows_its_own = False
+
     @abstractmethod
     def make(self, label: str, algorithm: str) -> Reference:
         """Make a key that does not leave the place; what finds it again.

@@ -98,6 +98,8 @@ class Pkcs11Keys(KeysElsewhere):
     """Options: ``module`` (a path), ``token`` (RFC 7512), ``pin``, ``pin_file`` or ``pin_env``, ``timeout``."""
 
     algorithms = (*CURVES, *RSA_SIZES, "ed25519")
+    # A reference has the token's serial number.
+    knows_its_own = True
 
     def __init__(self, options: Mapping[str, Any], where: str) -> None:
         super().__init__(options, where)
