@@ -1,0 +1,94 @@
+# Copyright: Contributors to the fleet.tls project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbook fleet.tls.drill gives to those that it runs, rendered as Ansible does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.role_tasks import role_task
+from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.values import Values
+
+ROOT = Path(__file__).resolve().parents[2]
+# What a host's copy may be.
+COPY: dict[str, Any] = {
+    "store": "/tmp/drill/store",
+    "passphrase_file": str(ROOT / "LICENSE"),
+    "directory": "/etc/fleet-tls.drill/state",
+    "issuers": {"internal": {"type": "ca"}},
+    "issuer": "internal",
+    "certificates": [],
+    "clients": [],
+    "bundles": [{"path": "/etc/fleet-tls.drill/files/fleet-tls-drill.pem"}],
+    "services": [{"name": "nginx", "endpoints": [], "reload": "none"}],
+}
+
+
+def loaded(name: str) -> list[dict[str, Any]]:
+    """The plays or tasks of a file."""
+    found: list[dict[str, Any]] = DataLoader().load(trust_as_template((ROOT / name).read_text()))
+    return found
+
+
+def plays() -> list[dict[str, Any]]:
+    """Those that work with the drill's variables."""
+    return [each for each in loaded("playbooks/drill.yml") if "tls_store" in (each.get("vars") or {})]
+
+
+def variables(play: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """As a task of a play sees them, on a host whose real ones are the defaults; ``given`` are those of ``-e``."""
+    return {"ansible_facts": {}, "fleet_tls_drill": COPY, "inventory_hostname": "web1", **play["vars"], **given}
+
+
+def test_all_that_is_run_has_the_same_variables() -> None:
+    first, *others = plays()
+    assert [each.get("ansible.builtin.import_playbook", "")[:10] for each in others] == ["deploy.yml", "{{ 'replac"]
+    for each in others:
+        assert first["vars"].items() <= each["vars"].items()
+
+
+def test_the_systems_trust_store_is_left_alone() -> None:
+    """``false`` would remove the real CA's anchors from it."""
+    seen = variables(plays()[0])
+    task = role_task("trust", "fleet.tls.trust_bundle")
+    foreseen = task.variables(seen, {})
+    options = task.options(Values(Templar(DataLoader(), variables=foreseen), foreseen))
+    assert options["directory"] == COPY["directory"] and "system" not in options
+    args = dict(task.task.args)
+    assert "system" in args and "system" not in Templar(DataLoader(), variables=foreseen).template(args)
+    # Nor is it asked in a proof, to which it is one that does not trust the CA.
+    (prove,) = (
+        each["fleet.tls.rotation"] for each in loaded("playbooks/tasks/prove_ca.yml") if "fleet.tls.rotation" in each
+    )
+    assert Templar(DataLoader(), variables=seen).template({"system": prove["system"]}) == {}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tls_trust_system": False},
+        {"tls_trust_system": True},
+        {"tls_trust_services": ["nginx"]},
+        {"tls_trust_anchors": {"other": "PEM"}},
+        {"tls_directory": "/etc/fleet-tls"},
+        {"tls_sites": [{"name": "www"}]},
+        {"tls_certificates": [{"name": "www"}]},
+    ],
+)
+def test_what_is_given_with_e_and_would_reach_the_real_one_is_refused(given: dict[str, Any]) -> None:
+    play = plays()[0]
+    (task,) = play["tasks"]
+    conditions = task["ansible.builtin.assert"]["that"]
+
+    def holds(seen: dict[str, Any]) -> bool:
+        templar = Templar(DataLoader(), variables=seen)
+        return all(templar.evaluate_conditional(each) for each in conditions)
+
+    assert holds(variables(play))
+    assert not holds(variables(play, **given))
