@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def rounds(items: Sequence[Item], places: Callable[[Item], Iterable[str]]) -> Iterator[list[int]]:
+    """The numbers of the items in rounds: of those that share a place, each is in a later round than the one before it."""
+    left = list(range(len(items)))
+    while left:
+        now: list[int] = []
+        later: list[int] = []
+        taken: set[str] = set()
+        for number in left:
+            mine = set(places(items[number]))
+            (later if mine & taken else now).append(number)
+            taken |= mine
+        yield now
+        left = later
 
 
 class Turns:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns, rounds
 
 PATIENCE = 60
 
@@ -96,3 +96,17 @@ def test_an_interrupted_caller_leaves_nobody_waiting() -> None:
     assert threading.active_count() < 10
     with pytest.raises(RuntimeError, match="nobody is there"):
         home.do(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([], []),
+        (["a", "b", "c"], [[0, 1, 2]]),
+        (["a", "a", "a"], [[0], [1], [2]]),
+        # The last waits for the second, which waits for the first.
+        (["a", "ab", "c", "b"], [[0, 2], [1], [3]]),
+    ],
+)
+def test_what_shares_a_place_is_in_a_later_round(items: list[str], expected: list[list[int]]) -> None:
+    assert list(rounds(items, set)) == expected
