@@ -78,6 +78,8 @@ def test_the_systems_trust_store_is_left_alone() -> None:
         {"tls_trust_services": ["nginx"]},
         {"tls_trust_anchors": {"other": "PEM"}},
         {"tls_directory": "/etc/fleet-tls"},
+        {"tls_issuers": {"internal": {"type": "acme"}}},
+        {"tls_drill_issuers": {"other": {"type": "acme"}}},
         {"tls_sites": [{"name": "www"}]},
         {"tls_certificates": [{"name": "www"}]},
         # With these, Ansible may end the run before anything is cleaned up; the last is --limit.
@@ -96,4 +98,5 @@ def test_what_is_given_with_e_and_would_reach_the_real_one_or_leave_something_is
         return all(templar.evaluate_conditional(each) for each in conditions)
 
     assert holds(variables(play))
+    assert holds(variables(play, tls_drill_issuers={"internal": {"type": "acme"}}))
     assert not holds(variables(play, **given))
