@@ -96,11 +96,13 @@ def unread(variables: Mapping[str, Any], given: Callable[[], Mapping[str, Any]])
         return {}
     written = given()
     # A play may have variables of its own, which use those of the inventory.
-    used = words_used(written) | words_used(variables) if strangers else set()
+    for whole in (written, variables):
+        used = words_used(whole) if strangers else set()
+        strangers = {name: words for name, words in strangers.items() if not is_used(name, used)}
     return {
         # Those that a playbook gives another one are not among what is written of the host.
         **{name: of_a_play(name) for name in sorted(of_plays) if name in written},
-        **{name: words for name, words in strangers.items() if not is_used(name, used)},
+        **strangers,
     }
 
 
