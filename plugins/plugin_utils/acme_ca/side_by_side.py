@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -30,16 +31,25 @@ def rounds(items: Sequence[Item], places: Callable[[Item], Iterable[str]]) -> It
         left = later
 
 
-class Turns:
-    """What all of them do once, in their order."""
+# Seconds that one waits for those before it.
+LONGEST_WAIT = 60.0
 
-    def __init__(self, count: int) -> None:
+
+class Turns:
+    """What all of them do once, in their order if nobody is slow.
+
+    :param longest: seconds after which one no longer waits. What is before it may wait for another process, which may wait for this one.
+    """
+
+    def __init__(self, count: int, longest: float = LONGEST_WAIT) -> None:
         self.over = [threading.Event() for _each in range(count)]
+        self.longest = longest
 
     def await_turn(self, number: int) -> None:
-        """Returns when all before this one have had their turn."""
+        """Returns when all before this one have had their turn, or take too long."""
+        end = time.monotonic() + self.longest
         for each in self.over[:number]:
-            each.wait()
+            each.wait(max(0.0, end - time.monotonic()))
 
     def pass_on(self, number: int) -> None:
         """This one has had it, or needs none."""

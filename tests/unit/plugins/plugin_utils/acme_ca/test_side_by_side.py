@@ -76,6 +76,11 @@ def test_turns_are_taken_in_order_whoever_is_fast() -> None:
     assert told == [0, 1, 3]
 
 
+def test_nobody_waits_for_ever_for_a_turn() -> None:
+    """Of two runs for one host, each may have begun with what the other one waits for."""
+    Turns(2, longest=0.01).await_turn(1)
+
+
 def test_an_interrupted_caller_leaves_nobody_waiting() -> None:
     home = HomeThread()
     seen: list[str] = []
