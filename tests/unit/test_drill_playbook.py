@@ -100,3 +100,27 @@ def test_what_is_given_with_e_and_would_reach_the_real_one_or_leave_something_is
     assert holds(variables(play))
     assert holds(variables(play, tls_drill_issuers={"internal": {"type": "acme"}}))
     assert not holds(variables(play, **given))
+
+
+def test_hosts_without_certificates_are_not_taken_as_compromised() -> None:
+    """fleet.tls.replace_compromised refuses them, for all hosts at once."""
+    (play,) = (each for each in loaded("playbooks/drill.yml") if each["name"].startswith("Note that the copy"))
+    (task,) = (each for each in play["tasks"] if "compromised" in str(each.get("ansible.builtin.group_by")))
+    group = task["ansible.builtin.group_by"]["key"]
+    rehearsal = plays()[-1]
+
+    def all_hold(conditions: list[Any], **known: Any) -> bool:
+        templar = Templar(DataLoader(), variables={"ansible_check_mode": False, **known})
+        return all(templar.evaluate_conditional(each) for each in conditions)
+
+    def chosen(certificates: list[Any], **given: str) -> bool:
+        return all_hold(task["when"], fleet_tls_drill={**COPY, "certificates": certificates}, **given)
+
+    replacing = {"tls_drill": "replace_compromised"}
+    assert chosen([{"name": "www"}], **replacing) and not chosen([], **replacing) and not chosen([{"name": "www"}])
+    through = {"fleet_tls_drill_deployed": ["web1", "db1"]}
+    seen = variables(rehearsal, groups={**through, group: ["web1"]}, **replacing)
+    assert Templar(DataLoader(), variables=seen).template(seen["tls_compromised_hosts"]) == ["web1"]
+    assert all_hold(rehearsal["when"], groups={**through, group: ["web1"]}, **replacing)
+    assert not all_hold(rehearsal["when"], groups=through, **replacing)
+    assert all_hold(rehearsal["when"], groups=through)
