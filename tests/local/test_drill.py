@@ -79,6 +79,9 @@ def test_a_rotation_is_rehearsed_and_who_would_fail_is_named(hosts: Hosts) -> No
     finally:
         broken.unlink()
     shown = judged(result)
+    # With "none wanted", the real CA's anchors would be removed from the system's trust store.
+    trusted = [each.get("system_store") for each in result.results(action="fleet.tls.trust_bundle")]
+    assert trusted and set(trusted) == {None}
     assert result.rc != 0
     assert {each for each, told in result.stats.items() if told["failures"] or told["unreachable"]} == {"web2", "web3"}
     assert shown["failed_hosts"].keys() == {"web2", "web3"}

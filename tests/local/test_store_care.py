@@ -160,5 +160,5 @@ def test_no_passphrase_is_seen(world: World) -> None:
     seen = b"\n".join(world.watch.processes) + b"".join(
         each.read_bytes() for each in (Path(world.environment["PATH"].partition(":")[0]).parent / "seen").iterdir()
     )
-    assert b"fleet.tls.store" in seen and b"pkcs8" in seen
+    assert b"fleet.tls.store" in seen and b"genpkey" in seen
     assert found_in(seen, secrets) == []

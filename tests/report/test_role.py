@@ -225,7 +225,7 @@ def test_secrets_are_not_shown_when_all_goes_well(inventory: Inventory, hook: Ho
     [
         ({"tls_report_formats": ["pdf"]}, "pdf"),
         ({"tls_report_webhook": {"adress": "http://127.0.0.1/"}}, "adress"),
-        ({"fleet_tls_health": {"schema": "other"}}, "no document of the schema fleet.tls/health/1"),
+        ({"fleet_tls_health": {"schema": "other"}}, "not a document of the schema fleet.tls/health/1"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

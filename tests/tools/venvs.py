@@ -39,7 +39,7 @@ VERSIONS = {
     "eda": (13, 12, 11),
     "mitogen": (14, 13, 12, 11),
     "certbot": (13, 12, 11),
-    "awx": (13, 12, 11),
+    "awx": (12, 13, 14),
     "importer": (13, 12, 11),
     # The system's own computes twice as fast.
     "site": (11, 12, 13, 14),

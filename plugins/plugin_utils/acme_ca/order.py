@@ -173,7 +173,9 @@ class Order:
     def clean(self, answers: list[Challenge], quietly: bool) -> None:
         """Take the answers away; what fails then fails nothing else, as they do no harm."""
         try:
-            self.solver.cleanup(answers, self.host)
+            # Other orders' answers may have their turn before.
+            with self.client.network.paused():
+                self.solver.cleanup(answers, self.host)
         except TlsError as error:
             if not quietly:
                 self.client.notes.append(f"a challenge's answer could not be taken away: {error}")
@@ -186,7 +188,8 @@ class Order:
         domain = shortened(authorization["identifier"].get("value"))
         offered = {str(each.get("type")): each for each in authorization["challenges"]}
         raw = offered.get(self.solver.challenge_type)
-        answer = self.solver.challenge(authorization, raw, self.thumbprint, self.account) if raw else None
+        with self.client.network.paused():
+            answer = self.solver.challenge(authorization, raw, self.thumbprint, self.account) if raw else None
         if raw is None or answer is None or not isinstance(raw.get("url"), str):
             raise IssuerError(
                 f"the CA offers no {self.solver.challenge_type} for {domain}, only {', '.join(sorted(offered)) or 'nothing'}",

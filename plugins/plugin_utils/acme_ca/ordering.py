@@ -28,14 +28,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.order import (
 )
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.records import Records
 from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.refusals import explained
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns, rounds
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import Deferred, IssuerError, TlsError
 from ansible_collections.fleet.tls.plugins.plugin_utils.dns_zones.caa import Asking, check_caa
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.contract import Issued, Issuer, IssueRequest
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.issue_once import issue_once
 from ansible_collections.fleet.tls.plugins.plugin_utils.issuers.solver import Challenge, HostStep, Solver
 from ansible_collections.fleet.tls.plugins.plugin_utils.pki.crypto import x509
-from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import must_staple, seconds
+from ansible_collections.fleet.tls.plugins.plugin_utils.pki.x509 import Names, must_staple, seconds
 
 # The CA's words for "your certificate cannot be replaced by this order": it is then ordered without (RFC 9773, section 5).
 NOT_REPLACEABLE = frozenset({"alreadyReplaced", "malformed", "unauthorized", "conflict"})
@@ -76,6 +76,11 @@ class SolvedAtHome(Solver):
         self.home.do(lambda: self.solver.cleanup(challenges, host))
 
 
+def domains_of(names: Names) -> list[str]:
+    """What a CA validates, sorted: a wildcard's name counts without its ``*.``."""
+    return sorted({value.removeprefix("*.") for _kind, value in identifiers_of(names)})
+
+
 def no_turn() -> None:
     """Nobody else orders."""
 
@@ -102,7 +107,21 @@ class OrderRound:
     pass_on: Callable[[], None] = field(default=no_turn)
 
     def all(self, requests: Sequence[IssueRequest]) -> list[Issued | TlsError]:
-        """The answers to all of them, whose orders overlap."""
+        """The answers to all of them. Their orders overlap, but for those with a name in common.
+
+        An answer to a challenge may take the place of another one there, and the CA need not validate a name twice.
+        """
+        answers: dict[int, Issued | TlsError] = {}
+        for numbers in rounds(requests, self.places):
+            answers |= zip(numbers, self.overlapping([requests[number] for number in numbers]))
+        return [answers[number] for number in range(len(requests))]
+
+    def places(self, request: IssueRequest) -> set[str]:
+        """Where the answers to an order's challenges are put."""
+        return {self.options.solver.place(each) for each in domains_of(request.names)}
+
+    def overlapping(self, requests: Sequence[IssueRequest]) -> list[Issued | TlsError]:
+        """The answers to requests that have no name in common."""
         width = min(len(requests), MOST_AT_A_TIME)
         if width < 2:
             return [self(each) for each in requests]
@@ -160,6 +179,9 @@ class OrderRound:
     def obtain(self, request: IssueRequest) -> tuple[x509.Certificate, ...]:
         """The chain of the order that was begun for this request, or of a new one."""
         resumed = self.resumable(request)
+        if resumed:
+            # It needs no room, and may take long.
+            self.pass_on()
         order = self.order_at(resumed or self.new_order(request), request, resumed=resumed is not None)
         try:
             certificate = order.finish(request.csr)
@@ -198,7 +220,7 @@ class OrderRound:
     def new_order(self, request: IssueRequest) -> str:
         """A new order, written down before anything else is done with it; returns its URL."""
         self.client.profiles_checked(self.options.profile)
-        domains = sorted({value.removeprefix("*.") for _kind, value in identifiers_of(request.names)})
+        domains = domains_of(request.names)
         with self.client.network.paused():
             self.options.solver.rehearse(domains, self.account.thumbprint)
             asking = Asking(self.client.caa_identities, str(self.account.url), self.options.solver.challenge_type)
@@ -214,7 +236,8 @@ class OrderRound:
 
         :param registered: whether the account has just been registered again.
         """
-        self.await_turn()
+        with self.client.network.paused():
+            self.await_turn()
         self.budget.take(
             request.request_id,
             wanted(request.names, request.present),

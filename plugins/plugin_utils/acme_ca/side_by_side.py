@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -15,16 +16,40 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Turns:
-    """What all of them do once, in their order."""
+def rounds(items: Sequence[Item], places: Callable[[Item], Iterable[str]]) -> Iterator[list[int]]:
+    """The numbers of the items in rounds: of those that share a place, each is in a later round than the one before it."""
+    left = list(range(len(items)))
+    while left:
+        now: list[int] = []
+        later: list[int] = []
+        taken: set[str] = set()
+        for number in left:
+            mine = set(places(items[number]))
+            (later if mine & taken else now).append(number)
+            taken |= mine
+        yield now
+        left = later
 
-    def __init__(self, count: int) -> None:
+
+# Seconds that one waits for those before it.
+LONGEST_WAIT = 60.0
+
+
+class Turns:
+    """What all of them do once, in their order if nobody is slow.
+
+    :param longest: seconds after which one no longer waits. What is before it may wait for another process, which may wait for this one.
+    """
+
+    def __init__(self, count: int, longest: float = LONGEST_WAIT) -> None:
         self.over = [threading.Event() for _each in range(count)]
+        self.longest = longest
 
     def await_turn(self, number: int) -> None:
-        """Returns when all before this one have had their turn."""
+        """Returns when all before this one have had their turn, or take too long."""
+        end = time.monotonic() + self.longest
         for each in self.over[:number]:
-            each.wait()
+            each.wait(max(0.0, end - time.monotonic()))
 
     def pass_on(self, number: int) -> None:
         """This one has had it, or needs none."""

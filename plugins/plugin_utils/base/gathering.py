@@ -12,7 +12,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import SpecE
 from ansible_collections.fleet.tls.plugins.plugin_utils.base.fields import one_of
 
 # A failure is for people; a host's own words may be long.
-MESSAGE_LIMIT = 300
+MESSAGE_LIMIT = 600
 
 
 def gathered(

@@ -43,7 +43,7 @@ class CrossCertificates:
         remedy = f"take cross_certificates out of tls_issuers.{self.ca.name}; then clients must get the new root before it issues"
         if not self.ca.has_key(old):
             raise RotationError(
-                f"the key of {old} of the CA '{self.ca.name}' cannot be had, so it cannot sign the new root",
+                f"the key of {old} of the CA '{self.ca.name}' is not available, so it cannot sign the new root",
                 remedy=f"{self.ca.key_remedy(old)} for the time of the rollover, or {remedy}",
             )
         room = facts_of(certificate).path_length

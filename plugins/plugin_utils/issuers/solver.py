@@ -66,6 +66,10 @@ class Solver(ABC):
         """Told once by the issuer: where it may remember something, below ``acme/<issuer>/``."""
         return None
 
+    def place(self, domain: str) -> str:
+        """Where a domain's answer is put. Orders with a place in common go one after the other."""
+        return domain.lower()
+
     def challenge(
         self, authorization: Mapping[str, Any], raw: Mapping[str, Any], thumbprint: str, account: str
     ) -> Challenge | None:

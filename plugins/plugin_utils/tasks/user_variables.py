@@ -26,11 +26,14 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.wanted import ciph
 
 COLLECTION = Path(__file__).resolve().parents[3]
 PREFIX = "tls_"
-NAME = re.compile(rf"\b{PREFIX}[a-z]\w*")
+# Words may name several at once, as tls_trust_* does.
+NAME = re.compile(rf"\b{PREFIX}[a-z]\w*\b(?<!_)")
 # Ansible reads them before there is a host.
 OF_PLAYS = ("tls_hosts", "tls_max_fail_percentage", "tls_rotation_serial", "tls_serial")
 # Lists that a host may have from several groups, as in tls_certificates_web.
 JOINED = ("tls_certificates", "tls_clients", "tls_endpoints", "tls_sites", "tls_trust_bundles")
+# Lookups that find variables by patterns.
+FINDING = frozenset({"merge_variables", "varnames"})
 LOOKUP = "{{{{ lookup('fleet.tls.joined', '{name}') }}}}"
 
 
@@ -92,12 +95,21 @@ def unread(variables: Mapping[str, Any], given: Callable[[], Mapping[str, Any]])
     if not of_plays and not strangers:
         return {}
     written = given()
-    used = words_used(written) if strangers else set()
+    # A play may have variables of its own, which use those of the inventory.
+    for whole in (written, variables):
+        used = words_used(whole) if strangers else set()
+        strangers = {name: words for name, words in strangers.items() if not is_used(name, used)}
     return {
         # Those that a playbook gives another one are not among what is written of the host.
         **{name: of_a_play(name) for name in sorted(of_plays) if name in written},
-        **{name: words for name, words in strangers.items() if name not in used},
+        **strangers,
     }
+
+
+def is_used(name: str, words: Collection[str]) -> bool:
+    """Whether templates with these words read a variable: by its name, by the beginning of it, or by lookups that find any name."""
+    begins = (each for each in words if each.startswith(PREFIX) and each.endswith("_"))
+    return name in words or not FINDING.isdisjoint(words) or name.startswith(tuple(begins))
 
 
 def of_a_play(name: str) -> str:

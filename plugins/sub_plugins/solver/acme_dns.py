@@ -102,6 +102,11 @@ class AcmeDnsSolver(DnsApiSolver):
             raise IssuerError(f"{self.where}: the issuer gives no store, which acme_dns keeps its registrations in")
         return self.store
 
+    def place(self, domain: str) -> str:
+        # The server keeps two values of a registration, which several domains may share.
+        known = self.accounts.get(domain.lower())
+        return known.fulldomain.rstrip(".").lower() if known else super().place(domain)
+
     def rehearse(self, domains: Sequence[str], thumbprint: str) -> None:
         require_acme()
         lacking = []

@@ -41,7 +41,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreConflict, StoreError
+from ansible_collections.fleet.tls.plugins.plugin_utils.base.errors import StoreBusy, StoreConflict, StoreError
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao import ledger as openbao_ledger
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.chain import Chain
 from ansible_collections.fleet.tls.plugins.plugin_utils.openbao.connection import Connection
@@ -160,8 +160,13 @@ class OpenBaoStore(Store):
     def check_right(self) -> None:
         """:raises StoreError: it is closed; :raises StoreBusy: a lock of ours may be another's by now; whoever lost it must not write."""
         self.refuse_closed()
-        for lease in self.leases:
-            lease.check()
+        # Other threads take locks and give them back meanwhile.
+        for lease in tuple(self.leases):
+            try:
+                lease.check()
+            except StoreBusy:
+                if lease in self.leases:
+                    raise
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:

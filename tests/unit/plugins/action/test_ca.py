@@ -140,7 +140,7 @@ def test_a_ca_that_is_not_fit_is_refused_in_check_mode_and_costs_the_others_noth
     """
     for check_mode in (True, False):
         with pytest.raises(
-            AnsibleActionFail, match=r"root: 'CN=root,O=Corp' is no CA \(no basic constraints with CA:TRUE\)"
+            AnsibleActionFail, match=r"root: 'CN=root,O=Corp' is not a CA \(no basic constraints with CA:TRUE\)"
         ):
             run_action(ActionModule, asking, check_mode=check_mode)
     assert not (tmp_path / "store/ca/internal").exists() and make_issuer(tmp_path / "store", "other").trust()

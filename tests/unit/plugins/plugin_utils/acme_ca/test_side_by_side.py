@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns
+from ansible_collections.fleet.tls.plugins.plugin_utils.acme_ca.side_by_side import HomeThread, Turns, rounds
 
 PATIENCE = 60
 
@@ -76,6 +76,11 @@ def test_turns_are_taken_in_order_whoever_is_fast() -> None:
     assert told == [0, 1, 3]
 
 
+def test_nobody_waits_for_ever_for_a_turn() -> None:
+    """Of two runs for one host, each may have begun with what the other one waits for."""
+    Turns(2, longest=0.01).await_turn(1)
+
+
 def test_an_interrupted_caller_leaves_nobody_waiting() -> None:
     home = HomeThread()
     seen: list[str] = []
@@ -96,3 +101,17 @@ def test_an_interrupted_caller_leaves_nobody_waiting() -> None:
     assert threading.active_count() < 10
     with pytest.raises(RuntimeError, match="nobody is there"):
         home.do(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([], []),
+        (["a", "b", "c"], [[0, 1, 2]]),
+        (["a", "a", "a"], [[0], [1], [2]]),
+        # The last waits for the second, which waits for the first.
+        (["a", "ab", "c", "b"], [[0, 2], [1], [3]]),
+    ],
+)
+def test_what_shares_a_place_is_in_a_later_round(items: list[str], expected: list[list[int]]) -> None:
+    assert list(rounds(items, set)) == expected

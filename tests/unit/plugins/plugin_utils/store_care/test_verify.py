@@ -222,7 +222,7 @@ def test_a_wrong_passphrase_and_one_that_is_being_changed(tmp_path: Path, leaf: 
 
 @pytest.mark.parametrize("text", ["", "1", "1:xyz", "-1:" + "0" * 64, "1:" + "0" * 63])
 def test_no_head(text: str) -> None:
-    with pytest.raises(SpecError, match="tls_store_head is no head") as caught:
+    with pytest.raises(SpecError, match="tls_store_head is not the head of a ledger") as caught:
         parse_head(text)
     assert caught.value.remedy
 

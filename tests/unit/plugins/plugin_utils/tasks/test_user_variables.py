@@ -25,7 +25,7 @@ from ansible_collections.fleet.tls.plugins.plugin_utils.tasks.user_variables imp
 
 ROOT = Path(__file__).resolve().parents[5]
 PLAYBOOKS = sorted(ROOT.glob("playbooks/**/*.yml"))
-NAME = re.compile(r"(?<!\w)tls_[a-z]\w*")
+NAME = re.compile(r"(?<!\w)tls_[a-z]\w*[a-z0-9](?!\w)")
 # Of the kit for AWX and the rulebook, which hand them to nothing of ours.
 OF_KITS = ("tls_awx_", "tls_watch_")
 # Of a play; Ansible reads them before it knows a host.
@@ -63,6 +63,7 @@ def read_by_playbooks() -> set[str]:
 
 def test_the_list_is_what_specifications_and_playbooks_have_and_words_name_nothing_else() -> None:
     assert options() | read_by_playbooks() == known_variables()
+    assert "tls_trust_" not in known_variables()
     assert {"tls_certificates", "tls_adopt_issuer", "tls_publish_ca_listen", "tls_check_threshold"} <= known_variables()
 
 
@@ -123,6 +124,20 @@ def test_a_slip(monkeypatch: pytest.MonkeyPatch, written: str, known: str) -> No
             "tls_certificates_web": [{"name": "a"}],
             "tls_certificates": "{{ lookup('fleet.tls.joined', 'tls_certificates') }}",
         },
+        # Joined in other ways.
+        {
+            "tls_certificates_web": [{"name": "a"}],
+            "tls_certificates": "{{ query('varnames', '^tls_certificates_.+') | map('extract', vars) | flatten }}",
+        },
+        {
+            "tls_sites_web": [{"name": "a"}],
+            "all_of_them": "{{ query('varnames', '_web$') | map('extract', vars) | flatten }}",
+            "tls_sites": "{{ all_of_them }}",
+        },
+        {
+            "tls_certificates_web": [{"name": "a"}],
+            "tls_certificates": "{{ lookup('ansible.builtin.vars', 'tls_certificates_' ~ part) }}",
+        },
         {"tls_clients_1": "{{ mine }}", "tls_clients": "{{ lookup('fleet.tls.joined', 'tls_clients') }}"},
     ],
 )
@@ -130,6 +145,13 @@ def test_what_is_known_used_or_far_from_ours_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, mine: dict[str, Any]
 ) -> None:
     assert told(monkeypatch, **mine) == {}
+
+
+def test_what_a_play_uses_is_left_alone() -> None:
+    written = {"tls_certificates_web": [{"name": "www"}], "tls_certificate": "www"}
+    play = {"tls_certificates": "{{ tls_certificates_web }}", "title": "{{ tls_certificate }}"}
+    assert unread({**written, **play}, lambda: written) == {}
+    assert len(unread(written, lambda: written)) == 2
 
 
 def test_a_part_that_nobody_joins(monkeypatch: pytest.MonkeyPatch) -> None:

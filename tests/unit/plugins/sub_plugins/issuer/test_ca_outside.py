@@ -169,8 +169,8 @@ def other_root(offline: Offline) -> None:
 
 UNFIT: dict[str, tuple[Callable[[Offline], None], str]] = {
     "another key": (stranger, "'CN=stranger,O=Corp' is for another key than the CSR issuing-1.csr"),
-    "CA:FALSE": (lambda offline: offline.sign(extensions="basicConstraints=critical,CA:FALSE\n"), "is no CA (no basic constraints with CA:TRUE)"),
-    "a leaf": (lambda offline: offline.sign(extensions="keyUsage=digitalSignature\n"), "is no CA"),
+    "CA:FALSE": (lambda offline: offline.sign(extensions="basicConstraints=critical,CA:FALSE\n"), "is not a CA (no basic constraints with CA:TRUE)"),
+    "a leaf": (lambda offline: offline.sign(extensions="keyUsage=digitalSignature\n"), "is not a CA"),
     "no keyCertSign": (
         lambda offline: offline.sign(extensions=ISSUING.replace("keyCertSign,", "")), "its key usage has no keyCertSign"
     ),

@@ -305,5 +305,5 @@ def test_a_root_that_leaves_no_room_is_not_made_to_sign(tmp_path: Path) -> None:
         issuer.rollover().prepare("root-2", NOW)
     assert issuer.state() == state and not (tmp_path / "ca/internal/root-2.pem").exists()
     (tmp_path / "ca/internal/root-1.key").rename(tmp_path / "elsewhere.key")
-    with pytest.raises(RotationError, match="the key of root-1 of the CA 'internal' is not in the store"):
+    with pytest.raises(RotationError, match="the key of root-1 of the CA 'internal' is not available"):
         issuer.rollover().prepare("root-2", NOW)
