@@ -26,6 +26,8 @@ from tools import paths
 from tools.playbook import PlaybookResult, run_playbook
 
 FOLDER = paths.DEV / "demo"
+# What a demo has made, and the next one may delete.
+INVENTORY = "inventory.yml"
 DIAGRAMS = Path(__file__).with_name("handshakes.yml")
 
 
@@ -34,6 +36,9 @@ def main() -> int:
     folder = parser().parse_args().folder
     if shutil.which("nginx", path=paths.tool_path()) is None:
         print("nginx is missing; as root run: apt-get install --yes nginx-light", file=sys.stderr)
+        return 2
+    if folder.exists() and any(folder.iterdir()) and not (folder / INVENTORY).exists():
+        print(f"{folder} has files that no demo made; name a folder that is empty or does not exist", file=sys.stderr)
         return 2
     started = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
