@@ -33,7 +33,7 @@ def test_the_first_failure_in_words() -> None:
         "web1": "failed: no rights", "web2": "unreachable: away", "printer": ""
     }  # fmt: skip
     long = {"web1": {"it": {"failed": True, "msg": "x" * 10_000}}}
-    assert gathered(long, "it", ["web1"], "failure")["web1"] == "failed: " + "x" * 300
+    assert gathered(long, "it", ["web1"], "failure")["web1"] == "failed: " + "x" * 600
 
 
 def test_what_follows_the_part_that_was_found_stays_unread() -> None:
