@@ -205,8 +205,8 @@ def test_a_server_that_agrees_on_what_nobody_offered_is_not_believed() -> None:
 
 def run(offers: Any, server: Any) -> Iterator[Offer]:
     """All offers, each answered by a function."""
-    offer = next(offers)
     try:
+        offer = next(offers)
         while True:
             yield offer
             offer = offers.send(server(offer))

@@ -74,7 +74,7 @@ def test_a_ca_and_what_it_issues(size: int, tmp_path: Path) -> None:
     for each in (leaf, issuing, root):
         assert (key_algorithm(each.public_key()), signature_algorithm(each)) == (algorithm, f"ML-DSA-{size}")
         assert not weaknesses(algorithm, signature_algorithm(each)) and not is_weak_key(algorithm)
-        assert key_type(to_pem(each)) == algorithm in OFFERED
+        assert key_type(to_pem(each)) == algorithm and algorithm in OFFERED
     usage = extension_of(leaf, x509.KeyUsage)
     assert usage.digital_signature and not usage.key_encipherment and not usage.key_agreement
     assert signature_fits(leaf, issuing) and not signature_fits(leaf, root)
