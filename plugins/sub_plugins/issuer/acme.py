@@ -27,7 +27,7 @@ options:
     type: dict
     required: true
   contact:
-    description: Mail addresses of the account. The CA is told of a change.
+    description: Mail addresses of the account. Changes are reported to the CA.
     type: list
     elements: str
     default: []
